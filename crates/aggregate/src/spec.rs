@@ -1,0 +1,124 @@
+//! What a view asks of its rows, in a form that needs no definition file: inputs, filters, outputs.
+
+use tiderace_types::{DataType, Duration, Value};
+
+/// What one view's rows hold and what is finished from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowSpec {
+    /// Hash of everything that gives the rows their meaning.
+    pub fingerprint: u64,
+    /// How an event is identified.
+    pub id: IdKind,
+    /// The types of the evaluated inputs kept per event.
+    pub inputs: Vec<DataType>,
+    /// How many feature filters (`where:` bits) are kept per event, at most 64.
+    pub filters: usize,
+    /// The features, one per aggregate and window.
+    pub outputs: Vec<Output>,
+    /// How long an event is kept behind the shard clock.
+    pub kept: Kept,
+}
+
+/// What identifies an event, beside its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdKind {
+    /// A declared `event_id` of an integer type.
+    Int64,
+    /// A declared `event_id` of another type, as its key encoding.
+    Bytes,
+    /// None declared: partition and offset.
+    Position,
+}
+
+/// How long an event is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Always (`history: all`).
+    All,
+    /// Until it is older than the shard clock minus `reach + slack`.
+    Span {
+        /// The largest window plus its delay.
+        reach: Duration,
+        /// `history`: how far back `as_of` stays exact.
+        history: Duration,
+        /// `max(allowed_lateness, dedup_horizon)`.
+        lateness: Duration,
+    },
+}
+
+/// One output: a feature over one window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// `{feature}_{window}`, or what `as:` says.
+    pub name: String,
+    /// The aggregate.
+    pub function: Function,
+    /// The input it is `of`; `None` counts events.
+    pub input: Option<usize>,
+    /// The input that weighs it (`top_n … by: sum(x)`).
+    pub by: Option<usize>,
+    /// The filter bit that an event needs.
+    pub filter: Option<usize>,
+    /// Which events.
+    pub window: Window,
+    /// The type of the answer.
+    pub data_type: DataType,
+    /// The answer over nothing, where the aggregate's own is not wanted.
+    pub default: Option<Value>,
+}
+
+/// An aggregate function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Counts events, or non-null inputs. Over nothing: 0.
+    Count,
+    /// Adds. Integers and decimals exactly, floats compensated. Over nothing: null.
+    Sum,
+    /// Sum divided by count. Over nothing: null.
+    Avg,
+    /// The least value. Over nothing: null.
+    Min,
+    /// The greatest value. Over nothing: null.
+    Max,
+    /// Counts different values, exactly. Over nothing: 0.
+    CountDistinct,
+    /// The `n` heaviest values with their weights: weight descending, then key ascending.
+    /// Weighed by count, or by the sum of [`Output::by`]. Over nothing: null.
+    TopN {
+        /// How many.
+        n: u32,
+    },
+    /// The earliest value by (event time, event id, inputs). Over nothing: null.
+    First,
+    /// The latest value by (event time, event id, inputs). Over nothing: null.
+    Last,
+}
+
+/// Which events an output is over, for an answer at T.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// How far back.
+    pub span: Span,
+    /// The window is taken at `T - delay`.
+    pub delay: Duration,
+}
+
+/// How far back a window goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Span {
+    /// `T - size < t <= T`.
+    Sliding(Duration),
+    /// Every event up to T.
+    Lifetime,
+}
+
+impl Window {
+    /// What the window needs behind the clock: size plus delay; a lifetime, only its delay.
+    #[must_use]
+    pub fn reach(self) -> Duration {
+        match self.span {
+            Span::Sliding(size) => size.plus(self.delay),
+            Span::Lifetime => self.delay,
+        }
+    }
+}

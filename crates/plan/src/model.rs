@@ -1,0 +1,224 @@
+//! The checked definitions: everything resolved, typed and compiled. What the rest of the system reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tiderace_aggregate::RowSpec;
+use tiderace_expr::Compiled;
+use tiderace_types::{Column, CoveredFrom, DataType, Duration, SourceId, Value, ViewId};
+
+/// A project whose every name and type has been checked.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// `tiderace.yaml`.
+    pub project: Project,
+    /// The sources, by name.
+    pub sources: Vec<Arc<Source>>,
+    /// The entities, by name.
+    pub entities: Vec<Arc<Entity>>,
+    /// The feature views, by name.
+    pub views: Vec<Arc<View>>,
+    /// The feature services, by name.
+    pub services: Vec<Arc<Service>>,
+}
+
+/// The settings of a project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// `project:`, also the prefix of every key and topic it owns.
+    pub name: String,
+    /// Kafka's bootstrap servers; without it sources are embedded.
+    pub kafka_brokers: Option<String>,
+    /// The Redis URL; without it the online store is embedded.
+    pub redis_url: Option<String>,
+    /// Where state lives.
+    pub state_path: String,
+    /// Where the archive lives.
+    pub offline_path: String,
+    /// Where gRPC listens.
+    pub grpc: String,
+    /// Where HTTP listens.
+    pub http: String,
+    /// Threads that advance state; defaults to 1.
+    pub lanes: usize,
+    /// How often state and positions are committed; defaults to 200 ms.
+    pub commit_interval: Duration,
+    /// How long a changed row may wait before it is published; defaults to 5 ms.
+    pub publish_deadline: Duration,
+    /// Memory for RocksDB's block cache and write buffers together, in bytes; defaults to 256 MiB.
+    pub state_memory: u64,
+    /// Memory for the rows that lanes hold, in bytes; defaults to 512 MiB.
+    pub row_memory: u64,
+}
+
+/// A stream of events.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its number: a hash of the name, so that adding sources changes no other.
+    pub id: SourceId,
+    /// Its name.
+    pub name: String,
+    /// Where events come from.
+    pub stream: Stream,
+    /// The declared columns, in order.
+    pub columns: Vec<Column>,
+    /// The column that carries event time.
+    pub event_time: usize,
+    /// The column that identifies an event.
+    pub event_id: Option<usize>,
+    /// How late an event may be, behind its own partition's stream clock.
+    pub allowed_lateness: Duration,
+    /// How far ahead of the broker's timestamp an event may be; `None` for no bound.
+    pub max_ahead: Option<Duration>,
+    /// Past this, answers are STALE.
+    pub max_lag: Duration,
+    /// A floor on how long identities are kept.
+    pub dedup_horizon: Duration,
+    /// What the source declares of its beginning; `None` says nothing.
+    pub complete_since: Option<CoveredFrom>,
+    /// The contract.
+    pub expects: Vec<Expect>,
+    /// The largest record accepted, in bytes; defaults to 1 MiB.
+    pub max_record_bytes: usize,
+    /// The columns that the plan uses, as indices into `columns`, ascending:
+    /// event time, event id, keys, and whatever expressions name. Only these are decoded,
+    /// in this order, and expressions are compiled against just these.
+    pub used: Vec<usize>,
+}
+
+/// Where a source's events come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The embedded log.
+    Embedded,
+    /// A Kafka topic.
+    Kafka {
+        /// The topic.
+        topic: String,
+        /// Where rejected records go; defaults to `{topic}.dead-letters`.
+        dead_letters: String,
+    },
+}
+
+/// A check of the source's contract. An event for which it is not true fails it (null fails too).
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// The text, for messages.
+    pub text: String,
+    /// The compiled condition.
+    pub check: Compiled,
+    /// What happens to an event that fails.
+    pub otherwise: Otherwise,
+}
+
+/// What happens to an event that fails a check. It is always counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Otherwise {
+    /// To the dead letters.
+    Reject,
+    /// Away.
+    Drop,
+    /// In all the same.
+    Keep,
+}
+
+/// What features are about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entity {
+    /// Its name.
+    pub name: String,
+    /// Its join keys in declared order.
+    pub keys: Vec<(String, DataType)>,
+}
+
+/// A feature view over a stream.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its number: a hash of the name, so that adding views changes no other.
+    pub id: ViewId,
+    /// Its name.
+    pub name: String,
+    /// What its features are about.
+    pub entity: Arc<Entity>,
+    /// Where its events come from.
+    pub source: Arc<Source>,
+    /// The entity's keys, as places in `source.used`.
+    pub keys: Vec<usize>,
+    /// Which events belong.
+    pub condition: Option<Compiled>,
+    /// One expression per input of `spec.inputs`, cast to that type.
+    pub inputs: Vec<Compiled>,
+    /// One condition per filter bit of the spec.
+    pub filters: Vec<Compiled>,
+    /// What rows hold and what is finished from them.
+    pub spec: Arc<RowSpec>,
+    /// How far back `as_of` stays exact; `None` for `all`.
+    pub history: Option<Duration>,
+    /// Values whose newest event is older are answered OUTSIDE_MAX_AGE; `None` for no bound.
+    pub max_age: Option<Duration>,
+    /// The bound of an online row in bytes; defaults to 64 KiB.
+    pub row_max: usize,
+    /// A sentence for the catalogue.
+    pub description: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+}
+
+/// The named set of features that one model version reads.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The features, in the order that answers have.
+    pub features: Vec<FeatureRef>,
+    /// Expressions over those features and request data, after them in the answer.
+    pub on_demand: Vec<OnDemand>,
+    /// Request data by name, over all on-demand features.
+    pub request: BTreeMap<String, DataType>,
+    /// A sentence for the catalogue.
+    pub description: Option<String>,
+}
+
+/// One output of one view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureRef {
+    /// Index into [`Plan::views`].
+    pub view: usize,
+    /// Index into the view's `spec.outputs`.
+    pub output: usize,
+}
+
+/// An expression evaluated at read time.
+#[derive(Clone, Debug)]
+pub struct OnDemand {
+    /// Its name in the answer.
+    pub name: String,
+    /// The compiled expression over: the service's features in order (named as their outputs,
+    /// and also `view__output` where two views share a name), then `request` in name order.
+    pub expr: Compiled,
+    /// The type of the answer.
+    pub data_type: DataType,
+}
+
+/// A `kind: test` document, parsed and name-checked.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// The view it asks, as an index into [`Plan::views`].
+    pub view: usize,
+    /// The events, as JSON objects.
+    pub events: Vec<serde_json::Value>,
+    /// What it asks.
+    pub asks: Vec<Ask>,
+}
+
+/// One question of a test.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The instant.
+    pub at: tiderace_types::Timestamp,
+    /// The entity key, in the entity's order.
+    pub entity: Vec<Value>,
+    /// What is expected, by output name.
+    pub expect: BTreeMap<String, serde_json::Value>,
+}

@@ -1,0 +1,2 @@
+//! tiderace
+fn main() {}

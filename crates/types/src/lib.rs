@@ -1,0 +1,35 @@
+//! The words every other crate speaks: time, values, keys, positions, versions.
+//!
+//! Pure data and its byte forms. No I/O, no clock, no randomness, no async.
+
+mod time;
+pub use time::{Duration, ParseDurationError, Timestamp};
+
+mod value;
+pub use value::{DataType, Value};
+
+mod column;
+pub use column::{Column, TimeUnit};
+
+mod key;
+pub use key::{KeyBytes, KeyError, decode_key, encode_key, encode_key_value};
+
+mod shard;
+pub use shard::{SHARDS, Shard, ShardRange, hash_key};
+
+mod version;
+pub use version::Version;
+
+mod position;
+pub use position::{Partition, PartitionPosition, Positions, SourceId};
+
+mod record;
+pub use record::{DeadLetter, Reason, RecordBatch, RecordMeta};
+
+mod row;
+pub use row::{Generation, RowKey, ViewId};
+
+mod marker;
+pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};
+
+pub mod wire;

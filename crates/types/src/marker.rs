@@ -1,0 +1,194 @@
+//! What a lane says of the rows it has published: how far they go, since when they are whole.
+
+use crate::wire::{self, Reader, WireError};
+use crate::{
+    Duration, Generation, Partition, PartitionPosition, Positions, ShardRange, SourceId, Timestamp,
+    Version, ViewId,
+};
+
+/// Since when a view's rows hold every event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoveredFrom {
+    /// From the very first event there ever was.
+    Beginning,
+    /// From this instant.
+    Instant(Timestamp),
+    /// Nothing has been consumed yet, so nothing is known.
+    Nothing,
+}
+
+impl CoveredFrom {
+    /// Tells whether a window that begins after `left_edge` is wholly covered.
+    #[must_use]
+    pub fn covers(self, left_edge: Timestamp) -> bool {
+        match self {
+            CoveredFrom::Beginning => true,
+            CoveredFrom::Instant(from) => from <= left_edge,
+            CoveredFrom::Nothing => false,
+        }
+    }
+}
+
+/// What a marker says of one view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewMarker {
+    /// The view.
+    pub view: ViewId,
+    /// The generation that readers are to read.
+    pub generation: Generation,
+    /// The view's definition, so that a reader never decodes another one's rows.
+    pub fingerprint: u64,
+    /// Since when its rows are whole.
+    pub covered_from: CoveredFrom,
+    /// The shard clock of the view's source.
+    pub clock: Timestamp,
+    /// The least (wall time − shard clock) at any publication of a row that may expire:
+    /// bounds what the store's own expiry can have removed. See [`ViewMarker::surely_kept`].
+    pub least_lag: Duration,
+}
+
+impl ViewMarker {
+    /// A row absent from the store at `now` holds nothing newer than this instant minus
+    /// (reach + history): every row was published to live that long on a clock
+    /// never further behind than `least_lag`.
+    #[must_use]
+    pub fn surely_kept(&self, now: Timestamp) -> Timestamp {
+        now.minus(self.least_lag)
+    }
+}
+
+/// What a lane publishes after its rows; readers refresh it.
+///
+/// Written only after every row it speaks for, so a row read later can only be fresher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The publication it belongs to.
+    pub version: Version,
+    /// The store's incarnation: a random number of each full publication.
+    pub incarnation: u64,
+    /// The shards it speaks for.
+    pub shards: ShardRange,
+    /// When it was written, by the writer's wall clock.
+    pub written_at: Timestamp,
+    /// The latest wall instant whose sampled high watermarks are all published.
+    pub caught_up_at: Timestamp,
+    /// How far the published rows go.
+    pub positions: Positions,
+    /// The views of the lane.
+    pub views: Vec<ViewMarker>,
+}
+
+/// Bytes that are not a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// A codec this binary does not know.
+    #[error("marker has codec {0}; this binary reads 1")]
+    Codec(u8),
+    /// Cut or malformed.
+    #[error("marker: {0}")]
+    Wire(#[from] WireError),
+}
+
+const CODEC: u8 = 1;
+
+impl Marker {
+    /// Writes the byte form: the version's 16 bytes first, so that stores can compare them.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        out.extend(self.version.to_bytes());
+        out.push(CODEC);
+        out.extend(self.incarnation.to_be_bytes());
+        out.extend([self.shards.first, self.shards.last]);
+        wire::put_i64(self.written_at.0, &mut out);
+        wire::put_i64(self.caught_up_at.0, &mut out);
+        wire::put_u64(self.positions.0.len() as u64, &mut out);
+        for (partition, position) in &self.positions.0 {
+            wire::put_u64(partition.source.0.into(), &mut out);
+            wire::put_u64(partition.number.into(), &mut out);
+            wire::put_i64(position.next, &mut out);
+            wire::put_i64(position.clock.0, &mut out);
+        }
+        wire::put_u64(self.views.len() as u64, &mut out);
+        for view in &self.views {
+            wire::put_u64(view.view.0.into(), &mut out);
+            wire::put_u64(view.generation.0.into(), &mut out);
+            out.extend(view.fingerprint.to_be_bytes());
+            match view.covered_from {
+                CoveredFrom::Beginning => out.push(0),
+                CoveredFrom::Instant(from) => {
+                    out.push(1);
+                    wire::put_i64(from.0, &mut out);
+                }
+                CoveredFrom::Nothing => out.push(2),
+            }
+            wire::put_i64(view.clock.0, &mut out);
+            wire::put_i64(view.least_lag.0, &mut out);
+        }
+        out
+    }
+
+    /// Reads the byte form.
+    ///
+    /// # Errors
+    /// [`MarkerError`] for any bytes that [`Marker::encode`] never makes.
+    pub fn decode(bytes: &[u8]) -> Result<Marker, MarkerError> {
+        let mut reader = Reader::new(bytes);
+        let version = Version::from_bytes(reader.array()?);
+        let codec = reader.u8()?;
+        if codec != CODEC {
+            return Err(MarkerError::Codec(codec));
+        }
+        let incarnation = u64::from_be_bytes(reader.array()?);
+        let [first, last] = reader.array()?;
+        let written_at = Timestamp(reader.i64()?);
+        let caught_up_at = Timestamp(reader.i64()?);
+        let mut positions = Positions::default();
+        for _ in 0..reader.count(4)? {
+            let source = SourceId(small(&mut reader)?);
+            let number = small(&mut reader)?;
+            let position = PartitionPosition {
+                next: reader.i64()?,
+                clock: Timestamp(reader.i64()?),
+            };
+            positions.0.insert(Partition { source, number }, position);
+        }
+        let count = reader.count(13)?;
+        let mut views = Vec::with_capacity(count);
+        for _ in 0..count {
+            let view = ViewId(small(&mut reader)?);
+            let generation = Generation(small(&mut reader)?);
+            let fingerprint = u64::from_be_bytes(reader.array()?);
+            let covered_from = match reader.u8()? {
+                0 => CoveredFrom::Beginning,
+                1 => CoveredFrom::Instant(Timestamp(reader.i64()?)),
+                2 => CoveredFrom::Nothing,
+                _ => return Err(reader.error().into()),
+            };
+            views.push(ViewMarker {
+                view,
+                generation,
+                fingerprint,
+                covered_from,
+                clock: Timestamp(reader.i64()?),
+                least_lag: Duration(reader.i64()?),
+            });
+        }
+        if !reader.rest().is_empty() || first > last {
+            return Err(reader.error().into());
+        }
+        Ok(Marker {
+            version,
+            incarnation,
+            shards: ShardRange { first, last },
+            written_at,
+            caught_up_at,
+            positions,
+            views,
+        })
+    }
+}
+
+fn small(reader: &mut Reader<'_>) -> Result<u32, WireError> {
+    u32::try_from(reader.u64()?).map_err(|_| reader.error())
+}

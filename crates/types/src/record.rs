@@ -1,0 +1,145 @@
+//! Records as a source delivers them, and the ones that could not be accepted.
+
+use crate::{Partition, Timestamp};
+
+/// Where a record came from, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordMeta {
+    /// The source and partition.
+    pub partition: Partition,
+    /// The offset in the partition.
+    pub offset: i64,
+    /// The broker's timestamp (embedded log: when it was appended).
+    pub broker_time: Timestamp,
+}
+
+/// A batch of raw records: one buffer, many records, offsets rising within each partition.
+///
+/// A record whose `end` equals the previous one's is empty; `null` tells a tombstone.
+#[derive(Clone, Debug, Default)]
+pub struct RecordBatch {
+    /// All payloads, one after another.
+    pub bytes: Vec<u8>,
+    /// Where each payload ends in `bytes`.
+    pub ends: Vec<usize>,
+    /// Where each record came from.
+    pub metas: Vec<RecordMeta>,
+}
+
+impl RecordBatch {
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.metas.len()
+    }
+
+    /// Tells whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.metas.is_empty()
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, meta: RecordMeta, payload: &[u8]) {
+        self.bytes.extend_from_slice(payload);
+        self.ends.push(self.bytes.len());
+        self.metas.push(meta);
+    }
+
+    /// The payload of record `index`.
+    #[must_use]
+    pub fn payload(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
+    /// Empties the batch, keeping its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.metas.clear();
+    }
+}
+
+/// Why a record was not applied. The text form is stable: it is a metric label and a dead-letter field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The bytes are not in the source's format.
+    Malformed,
+    /// A declared column that is needed is absent.
+    MissingColumn,
+    /// A column's value has another type than declared.
+    WrongType,
+    /// The event time cannot be read, or is null.
+    BadTime,
+    /// The event id is null.
+    NullId,
+    /// The record is larger than the source allows.
+    TooLarge,
+    /// A NaN or an infinity where the contract does not allow one.
+    NotFinite,
+    /// Event time below the partition's stream clock minus `allowed_lateness`.
+    TooLate,
+    /// As too late, by a partition that was idle while others passed the kept range.
+    TooLateIdle,
+    /// Event time above the broker timestamp plus `max_ahead`.
+    TooEarly,
+    /// A copy of an applied event with other content.
+    Conflict,
+    /// An `expect:` check said reject.
+    Rejected,
+    /// An expression failed on this event (overflow, division by zero, bad cast).
+    ExpressionFailed,
+}
+
+impl Reason {
+    /// Every reason, for counters.
+    pub const ALL: [Reason; 13] = [
+        Reason::Malformed,
+        Reason::MissingColumn,
+        Reason::WrongType,
+        Reason::BadTime,
+        Reason::NullId,
+        Reason::TooLarge,
+        Reason::NotFinite,
+        Reason::TooLate,
+        Reason::TooLateIdle,
+        Reason::TooEarly,
+        Reason::Conflict,
+        Reason::Rejected,
+        Reason::ExpressionFailed,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Malformed => "malformed",
+            Reason::MissingColumn => "missing_column",
+            Reason::WrongType => "wrong_type",
+            Reason::BadTime => "bad_time",
+            Reason::NullId => "null_id",
+            Reason::TooLarge => "too_large",
+            Reason::NotFinite => "not_finite",
+            Reason::TooLate => "too_late",
+            Reason::TooLateIdle => "too_late_idle",
+            Reason::TooEarly => "too_early",
+            Reason::Conflict => "conflict",
+            Reason::Rejected => "rejected",
+            Reason::ExpressionFailed => "expression_failed",
+        }
+    }
+}
+
+/// A record that was refused, with everything needed to inspect and replay it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Why.
+    pub reason: Reason,
+    /// The particulars, for a person.
+    pub detail: String,
+    /// Where it came from.
+    pub meta: RecordMeta,
+    /// The original bytes.
+    pub payload: Vec<u8>,
+}

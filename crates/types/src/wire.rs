@@ -1,0 +1,175 @@
+//! Varints and a bounds-checked reader, for the byte forms of this project.
+//!
+//! LEB128 for unsigned numbers, zigzag before it for signed ones.
+
+/// Appends an unsigned varint.
+pub fn put_u64(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Appends a signed varint.
+pub fn put_i64(number: i64, out: &mut Vec<u8>) {
+    put_u64((number << 1 ^ number >> 63).cast_unsigned(), out);
+}
+
+/// Appends a signed 128-bit varint.
+pub fn put_i128(number: i128, out: &mut Vec<u8>) {
+    let mut rest = (number << 1 ^ number >> 127).cast_unsigned();
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// Appends a length and the bytes.
+pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_u64(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Bytes that end too early, or a number that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bytes are cut or malformed {remaining} bytes before their end")]
+pub struct WireError {
+    /// How many bytes were left.
+    pub remaining: usize,
+}
+
+/// Reads what the `put_…` functions wrote. Never panics, never allocates more than the input holds.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the beginning of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { rest: bytes }
+    }
+
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The error for the present place.
+    #[must_use]
+    pub fn error(&self) -> WireError {
+        WireError {
+            remaining: self.rest.len(),
+        }
+    }
+
+    /// Takes `count` bytes.
+    ///
+    /// # Errors
+    /// When fewer are left.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], WireError> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(self.error())?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Takes an array.
+    ///
+    /// # Errors
+    /// When fewer bytes are left.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(self.error())?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// Takes one byte.
+    ///
+    /// # Errors
+    /// When none is left.
+    pub fn u8(&mut self) -> Result<u8, WireError> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// Takes an unsigned varint.
+    ///
+    /// # Errors
+    /// When cut, or above 64 bits.
+    #[inline]
+    pub fn u64(&mut self) -> Result<u64, WireError> {
+        let mut number = 0u64;
+        let mut shift = 0;
+        loop {
+            let byte = self.u8()?;
+            let part = u64::from(byte & 0x7f);
+            if shift >= 64 || part << shift >> shift != part {
+                return Err(self.error());
+            }
+            number |= part << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+            shift += 7;
+        }
+    }
+
+    /// Takes a signed varint.
+    ///
+    /// # Errors
+    /// As [`Reader::u64`].
+    #[inline]
+    pub fn i64(&mut self) -> Result<i64, WireError> {
+        let raw = self.u64()?;
+        Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    }
+
+    /// Takes a signed 128-bit varint.
+    ///
+    /// # Errors
+    /// When cut, or above 128 bits.
+    pub fn i128(&mut self) -> Result<i128, WireError> {
+        let mut raw = 0u128;
+        let mut shift = 0;
+        loop {
+            let byte = self.u8()?;
+            let part = u128::from(byte & 0x7f);
+            if shift >= 128 || part << shift >> shift != part {
+                return Err(self.error());
+            }
+            raw |= part << shift;
+            if byte < 0x80 {
+                break;
+            }
+            shift += 7;
+        }
+        Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    }
+
+    /// Takes a count of items of at least `least` bytes each: never more than the input can hold.
+    ///
+    /// # Errors
+    /// When cut, or when the items cannot fit in what is left.
+    pub fn count(&mut self, least: usize) -> Result<usize, WireError> {
+        let count = usize::try_from(self.u64()?).map_err(|_| self.error())?;
+        if count
+            .checked_mul(least.max(1))
+            .is_none_or(|bytes| bytes > self.rest.len())
+        {
+            return Err(self.error());
+        }
+        Ok(count)
+    }
+
+    /// Takes a length and that many bytes.
+    ///
+    /// # Errors
+    /// When cut.
+    pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+        let count = self.count(1)?;
+        self.take(count)
+    }
+}
