@@ -1,4 +1,31 @@
 //! How events become answers: what a row holds, how it is written, how it is finished.
+//!
+//! Reading order: [`RowSpec`] says what a view asks; [`Events`] is the set of
+//! events by identity; [`Row`] adds what was folded; `codec` writes rows;
+//! [`Partial`] and `finish` turn them into values.
+//!
+//! Pure: no clock, I/O, randomness or async. `as_of` is an argument.
 
 mod spec;
 pub use spec::{Function, IdKind, Kept, Output, RowSpec, Span, Window};
+
+mod column;
+pub use column::{Cell, Column, Slots};
+
+mod events;
+pub use events::{Event, Events, Id, Ids, Insert};
+
+mod float;
+pub use float::FloatSum;
+
+mod partial;
+pub use partial::{Key, Partial, Sum};
+
+mod row;
+pub use row::{Base, Offer, Row};
+
+mod codec;
+pub use codec::{CodecError, version_of};
+
+mod finish;
+pub use finish::{FinishError, finish_partial};

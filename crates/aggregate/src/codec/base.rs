@@ -1,0 +1,146 @@
+//! The byte form of a row's base: the partials of what it has let go.
+//!
+//! Each partial is a form byte and a body, in the order of the spec's lifetime outputs.
+
+use crate::float::FloatSum;
+use crate::partial::{Key, Partial, Sum};
+use crate::row::Base;
+use crate::spec::{RowSpec, Span};
+use tiderace_types::Timestamp;
+use tiderace_types::wire::{Reader, WireError, put_bytes, put_i64, put_i128, put_u64};
+
+pub(super) fn write(base: &Base, out: &mut Vec<u8>) {
+    put_i64(base.newest.0, out);
+    for (_, partial) in &base.partials {
+        write_partial(partial, out);
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Base, WireError> {
+    let newest = Timestamp(reader.i64()?);
+    let mut partials = Vec::new();
+    for (index, output) in spec.outputs.iter().enumerate() {
+        if output.window.span == Span::Lifetime {
+            let partial = read_partial(reader)?;
+            let expected = Partial::empty(output, &spec.inputs);
+            if std::mem::discriminant(&partial) != std::mem::discriminant(&expected) {
+                return Err(reader.error());
+            }
+            partials.push((index, partial));
+        }
+    }
+    Ok(Base { newest, partials })
+}
+
+fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
+    match partial {
+        Partial::Count(count) => {
+            out.push(0);
+            put_u64(*count, out);
+        }
+        Partial::Sum { sum, count } => {
+            out.push(1);
+            write_sum(*sum, out);
+            put_u64(*count, out);
+        }
+        Partial::One(None) => out.push(2),
+        Partial::One(Some(key)) => {
+            out.push(3);
+            write_key(key, out);
+        }
+        Partial::Distinct(keys) => {
+            out.push(4);
+            put_u64(keys.len() as u64, out);
+            keys.iter().for_each(|key| write_key(key, out));
+        }
+        Partial::Weights(weights) => {
+            out.push(5);
+            put_u64(weights.len() as u64, out);
+            for (key, sum) in weights {
+                write_key(key, out);
+                write_sum(*sum, out);
+            }
+        }
+    }
+}
+
+fn read_partial(reader: &mut Reader<'_>) -> Result<Partial, WireError> {
+    Ok(match reader.u8()? {
+        0 => Partial::Count(reader.u64()?),
+        1 => Partial::Sum {
+            sum: read_sum(reader)?,
+            count: reader.u64()?,
+        },
+        2 => Partial::One(None),
+        3 => Partial::One(Some(read_key(reader)?)),
+        4 => {
+            let count = reader.count(2)?;
+            let keys = (0..count).map(|_| read_key(reader));
+            Partial::Distinct(keys.collect::<Result<_, _>>()?)
+        }
+        5 => {
+            let count = reader.count(3)?;
+            let weights = (0..count).map(|_| Ok((read_key(reader)?, read_sum(reader)?)));
+            Partial::Weights(weights.collect::<Result<_, WireError>>()?)
+        }
+        _ => return Err(reader.error()),
+    })
+}
+
+fn write_sum(sum: Sum, out: &mut Vec<u8>) {
+    match sum {
+        Sum::Exact(n) => {
+            out.push(0);
+            put_i128(n, out);
+        }
+        Sum::Float(FloatSum { sum, lost }) => {
+            out.push(1);
+            out.extend(sum.to_le_bytes());
+            out.extend(lost.to_le_bytes());
+        }
+        Sum::Overflow => out.push(2),
+    }
+}
+
+fn read_sum(reader: &mut Reader<'_>) -> Result<Sum, WireError> {
+    Ok(match reader.u8()? {
+        0 => Sum::Exact(reader.i128()?),
+        1 => Sum::Float(FloatSum {
+            sum: f64::from_le_bytes(reader.array()?),
+            lost: f64::from_le_bytes(reader.array()?),
+        }),
+        2 => Sum::Overflow,
+        _ => return Err(reader.error()),
+    })
+}
+
+fn write_key(key: &Key, out: &mut Vec<u8>) {
+    match key {
+        Key::Int(n) => {
+            out.push(0);
+            put_i64(*n, out);
+        }
+        Key::Float(x) => {
+            out.push(1);
+            out.extend(x.to_le_bytes());
+        }
+        Key::Decimal(n) => {
+            out.push(2);
+            put_i128(*n, out);
+        }
+        Key::Bytes(bytes) => {
+            out.push(3);
+            put_bytes(bytes, out);
+        }
+    }
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Result<Key, WireError> {
+    Ok(match reader.u8()? {
+        0 => Key::Int(reader.i64()?),
+        1 => Key::Float(f64::from_le_bytes(reader.array()?)),
+        2 => Key::Decimal(reader.i128()?),
+        3 => Key::Bytes(reader.bytes()?.into()),
+        _ => return Err(reader.error()),
+    })
+}

@@ -1,0 +1,211 @@
+//! Writing rows.
+
+use super::{CODEC, base, check, flag};
+use crate::column::{Column, Slots};
+use crate::events::Ids;
+use crate::row::Row;
+use crate::spec::RowSpec;
+use tiderace_types::wire::{put_bytes, put_i64, put_i128, put_u64};
+use tiderace_types::{Timestamp, Version};
+
+/// The largest power of ten by which a double may be scaled to become an integer.
+const SCALES: [f64; 7] = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
+
+/// Where integers stop being exact in a double.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Row {
+    /// Writes the byte form, stamped with `version`.
+    #[must_use]
+    pub fn encode(&self, spec: &RowSpec, version: Version) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48 + self.events.len() * (8 + 4 * spec.inputs.len()));
+        self.encode_into(spec, version, &mut out);
+        out
+    }
+
+    /// Appends the byte form to an empty buffer.
+    pub fn encode_into(&self, spec: &RowSpec, version: Version, out: &mut Vec<u8>) {
+        debug_assert!(out.is_empty(), "the check covers the whole buffer");
+        let never_trimmed = self.kept_from == Timestamp::MIN;
+        out.extend(version.to_bytes());
+        out.push(CODEC);
+        let base = u8::from(self.base.is_some()) * flag::BASE;
+        let trimmed = u8::from(never_trimmed) * flag::NEVER_TRIMMED;
+        out.push(base | trimmed);
+        out.extend(spec.fingerprint.to_be_bytes());
+        if !never_trimmed {
+            put_i64(self.kept_from.0, out);
+        }
+        if let Some(folded) = &self.base {
+            base::write(folded, out);
+        }
+        put_u64(self.events.len() as u64, out);
+        if !self.events.is_empty() {
+            write_times(&self.events.times, out);
+            write_ids(&self.events.ids, out);
+            if spec.filters > 0 {
+                write_bits(&self.events.bits, out);
+            }
+            for column in &self.events.inputs {
+                write_column(column, out);
+            }
+        }
+        let check = check(out);
+        out.extend(check);
+    }
+}
+
+fn write_times(times: &[i64], out: &mut Vec<u8>) {
+    let all_divide = |unit: i64| times.iter().all(|t| t % unit == 0);
+    let (code, unit) = match () {
+        () if all_divide(1_000_000) => (2, 1_000_000),
+        () if all_divide(1000) => (1, 1000),
+        () => (0, 1),
+    };
+    out.push(code);
+    put_i64(times[0] / unit, out);
+    for pair in times.windows(2) {
+        put_u64(
+            (pair[1].wrapping_sub(pair[0])).cast_unsigned() / unit.cast_unsigned(),
+            out,
+        );
+    }
+}
+
+fn write_ids(ids: &Ids, out: &mut Vec<u8>) {
+    match ids {
+        Ids::Int(ids) => {
+            let mut previous = 0;
+            for id in ids {
+                put_i64(id.wrapping_sub(previous), out);
+                previous = *id;
+            }
+        }
+        Ids::Bytes(ids) => ids.iter().for_each(|id| put_bytes(id, out)),
+        Ids::Position(ids) => {
+            let mut previous = 0;
+            for (partition, offset) in ids {
+                put_u64((*partition).into(), out);
+                put_i64(offset.wrapping_sub(previous), out);
+                previous = *offset;
+            }
+        }
+    }
+}
+
+fn write_bits(bits: &[u64], out: &mut Vec<u8>) {
+    if bits.iter().all(|b| *b == bits[0]) {
+        out.push(0);
+        put_u64(bits[0], out);
+    } else {
+        out.push(1);
+        bits.iter().for_each(|b| put_u64(*b, out));
+    }
+}
+
+fn write_column(column: &Column, out: &mut Vec<u8>) {
+    match column {
+        Column::Int(slots) => {
+            write_nulls(slots, out);
+            write_ints(&present(slots), out);
+        }
+        Column::Float(slots) => {
+            write_nulls(slots, out);
+            write_floats(&present(slots), out);
+        }
+        Column::Decimal(slots) => {
+            write_nulls(slots, out);
+            present(slots).iter().for_each(|n| put_i128(*n, out));
+        }
+        Column::Bytes(slots) => {
+            write_nulls(slots, out);
+            present(slots)
+                .iter()
+                .for_each(|bytes| put_bytes(bytes, out));
+        }
+    }
+}
+
+/// Writes 0, or 1 and a bitmap.
+fn write_nulls<T: Clone + Default>(slots: &Slots<T>, out: &mut Vec<u8>) {
+    if !slots.nulls.contains(&true) {
+        out.push(0);
+        return;
+    }
+    out.push(1);
+    for chunk in slots.nulls.chunks(8) {
+        let byte = chunk
+            .iter()
+            .rev()
+            .fold(0, |byte, null| byte << 1 | u8::from(*null));
+        out.push(byte);
+    }
+}
+
+fn present<T: Clone>(slots: &Slots<T>) -> std::borrow::Cow<'_, [T]> {
+    if slots.nulls.is_empty() {
+        return (&slots.values).into();
+    }
+    let pairs = slots.values.iter().zip(&slots.nulls);
+    pairs
+        .filter(|(_, null)| !**null)
+        .map(|(value, _)| value.clone())
+        .collect()
+}
+
+/// Writes 0 and each number signed, or 1, the least, and what each has above it: the shorter.
+fn write_ints(numbers: &[i64], out: &mut Vec<u8>) {
+    let least = numbers.iter().copied().min().unwrap_or_default();
+    let above = |n: &i64| n.wrapping_sub(least).cast_unsigned();
+    let zigzag = |n: &i64| (n << 1 ^ n >> 63).cast_unsigned();
+    let plain: usize = numbers.iter().map(|n| width(zigzag(n))).sum();
+    let framed: usize = numbers.iter().map(|n| width(above(n))).sum();
+    if framed + width(zigzag(&least)) < plain {
+        out.push(1);
+        put_i64(least, out);
+        numbers.iter().for_each(|n| put_u64(above(n), out));
+    } else {
+        out.push(0);
+        numbers.iter().for_each(|n| put_i64(*n, out));
+    }
+}
+
+const fn width(number: u64) -> usize {
+    let bits = 64 - number.leading_zeros() as usize;
+    if bits == 0 { 1 } else { bits.div_ceil(7) }
+}
+
+/// Writes 255 and raw bits, or a power of ten and scaled integers where that loses nothing.
+fn write_floats(numbers: &[f64], out: &mut Vec<u8>) {
+    match SCALES
+        .iter()
+        .position(|scale| numbers.iter().all(|x| scales(*x, *scale)))
+    {
+        Some(power) => {
+            out.push(power as u8);
+            for x in numbers {
+                put_i64((x * SCALES[power]).round() as i64, out);
+            }
+        }
+        None => {
+            out.push(255);
+            numbers.iter().for_each(|x| out.extend(x.to_le_bytes()));
+        }
+    }
+}
+
+/// Tells whether `x` is an integer over `scale`, bit for bit.
+fn scales(x: f64, scale: f64) -> bool {
+    let scaled = (x * scale).round();
+    scaled.abs() < EXACT
+        && (scaled / scale).to_bits() == x.to_bits()
+        && !(scaled == 0.0 && x.is_sign_negative())
+}
+
+pub(super) const fn scale(power: u8) -> Option<f64> {
+    if (power as usize) < SCALES.len() {
+        Some(SCALES[power as usize])
+    } else {
+        None
+    }
+}

@@ -1,0 +1,234 @@
+//! From a row and an instant to answers.
+
+use crate::column::Cell;
+use crate::events::Events;
+use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
+use crate::row::Row;
+use crate::spec::{Function, Output, RowSpec, Span};
+use std::ops::Range;
+use tiderace_types::{DataType, Timestamp, Value};
+
+/// Why a value could not be given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FinishError {
+    /// The exact result does not fit the answer's type.
+    #[error("the exact result does not fit {0}")]
+    Overflow(DataType),
+}
+
+impl Row {
+    /// Answers `outputs` (indices into the spec's) at `as_of`.
+    ///
+    /// Exact for every window that lies inside what the row keeps; see [`Row::holds`].
+    #[must_use]
+    pub fn finish(
+        &self,
+        spec: &RowSpec,
+        outputs: &[usize],
+        as_of: Timestamp,
+    ) -> Vec<Result<Value, FinishError>> {
+        outputs
+            .iter()
+            .map(|index| self.finish_one(spec, *index, as_of))
+            .collect()
+    }
+
+    fn finish_one(
+        &self,
+        spec: &RowSpec,
+        index: usize,
+        as_of: Timestamp,
+    ) -> Result<Value, FinishError> {
+        let output = &spec.outputs[index];
+        let upto = as_of.minus(output.window.delay);
+        let after = match output.window.span {
+            Span::Sliding(size) => upto.minus(size),
+            Span::Lifetime => Timestamp::MIN,
+        };
+        let range = self.events.between(after, upto);
+        let base = match output.window.span {
+            Span::Lifetime => self.base_of(index),
+            Span::Sliding(_) => None,
+        };
+        let value = match base {
+            None => finish_events(output, &spec.inputs, &self.events, range)?,
+            Some(base) => {
+                let mut partial = base.clone();
+                partial.add(output, &spec.inputs, &self.events, range);
+                finish_partial(output, &spec.inputs, &partial)?
+            }
+        };
+        Ok(match (&value, &output.default) {
+            (Value::Null, Some(default)) => default.clone(),
+            _ => value,
+        })
+    }
+}
+
+/// Answers straight from events, without copying keys.
+fn finish_events(
+    output: &Output,
+    inputs: &[DataType],
+    events: &Events,
+    range: Range<usize>,
+) -> Result<Value, FinishError> {
+    let members = Members {
+        events,
+        filter: output.filter,
+        range,
+    };
+    let Some(input) = output.input else {
+        return count_value(members.count());
+    };
+    let (column, data_type) = (&events.inputs[input], &inputs[input]);
+    let cells = || members.cells(column);
+    let one = |cell: Option<Cell<'_>>| Ok(cell.map_or(Value::Null, |c| c.to_value(data_type)));
+    match output.function {
+        Function::Count => count_value(cells().count() as u64),
+        Function::Sum | Function::Avg => {
+            let mut sum = Sum::zero(data_type);
+            let count = add_all(&mut sum, &members, column);
+            finish_sum(output, data_type, sum, count)
+        }
+        Function::Min => one(cells().min_by(Cell::key_order)),
+        Function::Max => one(cells().max_by(Cell::key_order)),
+        Function::First => one(cells().next()),
+        Function::Last => one(cells().last()),
+        Function::CountDistinct => count_value(distinct(cells().collect()).len() as u64),
+        Function::TopN { n } => top(
+            output,
+            inputs,
+            n,
+            weigh(&members, column, output.by, inputs),
+        ),
+    }
+}
+
+/// Answers from a partial.
+///
+/// # Errors
+/// [`FinishError::Overflow`] where the exact result does not fit.
+pub fn finish_partial(
+    output: &Output,
+    inputs: &[DataType],
+    partial: &Partial,
+) -> Result<Value, FinishError> {
+    let data_type = output
+        .input
+        .map_or(&DataType::Int64, |input| &inputs[input]);
+    match partial {
+        Partial::Count(count) => count_value(*count),
+        Partial::Sum { sum, count } => finish_sum(output, data_type, *sum, *count),
+        Partial::One(held) => Ok(held
+            .as_ref()
+            .map_or(Value::Null, |key| key.cell().to_value(data_type))),
+        Partial::Distinct(keys) => count_value(keys.len() as u64),
+        Partial::Weights(weights) => {
+            let n = match output.function {
+                Function::TopN { n } => n,
+                _ => 0,
+            };
+            let weights = weights.iter().map(|(key, sum)| (Key::cell(key), *sum));
+            top(output, inputs, n, weights.collect())
+        }
+    }
+}
+
+fn count_value(count: u64) -> Result<Value, FinishError> {
+    i64::try_from(count)
+        .map(Value::Int)
+        .map_err(|_| FinishError::Overflow(DataType::Int64))
+}
+
+fn finish_sum(
+    output: &Output,
+    data_type: &DataType,
+    sum: Sum,
+    count: u64,
+) -> Result<Value, FinishError> {
+    if count == 0 {
+        return Ok(Value::Null);
+    }
+    match (output.function, sum) {
+        (Function::Avg, Sum::Float(sum)) => Ok(Value::Float(sum.total() / count as f64)),
+        (Function::Avg, Sum::Exact(sum)) => match (data_type, &output.data_type) {
+            (DataType::Decimal { scale, .. }, DataType::Decimal { scale: to, .. }) => {
+                let power = u32::try_from(to - scale).unwrap_or_default();
+                10i128
+                    .checked_pow(power)
+                    .and_then(|factor| sum.checked_mul(factor))
+                    .map(|scaled| Value::Decimal(divide_rounded(scaled, i128::from(count)), *to))
+                    .ok_or_else(|| FinishError::Overflow(output.data_type.clone()))
+            }
+            _ => Ok(Value::Float(sum as f64 / count as f64)),
+        },
+        (_, sum) => sum_value(sum, &output.data_type),
+    }
+}
+
+/// Writes a sum in its result type: the one place where integer ranges are checked.
+fn sum_value(sum: Sum, data_type: &DataType) -> Result<Value, FinishError> {
+    let overflow = || FinishError::Overflow(data_type.clone());
+    match (sum, data_type) {
+        (Sum::Float(sum), _) => Ok(Value::Float(sum.total())),
+        (Sum::Exact(sum), DataType::Decimal { precision, scale }) => {
+            let bound = 10u128
+                .checked_pow(u32::from(*precision))
+                .unwrap_or(u128::MAX);
+            if sum.unsigned_abs() >= bound {
+                return Err(overflow());
+            }
+            Ok(Value::Decimal(sum, *scale))
+        }
+        (Sum::Exact(sum), DataType::Duration) => i64::try_from(sum)
+            .map(Value::Duration)
+            .map_err(|_| overflow()),
+        (Sum::Exact(sum), _) => i64::try_from(sum).map(Value::Int).map_err(|_| overflow()),
+        (Sum::Overflow, _) => Err(overflow()),
+    }
+}
+
+/// Divides, rounding half away from zero.
+const fn divide_rounded(number: i128, by: i128) -> i128 {
+    let (quotient, remainder) = (number / by, number % by);
+    if remainder.unsigned_abs() * 2 >= by.unsigned_abs() {
+        quotient + if number < 0 { -1 } else { 1 }
+    } else {
+        quotient
+    }
+}
+
+/// The `n` heaviest: weight descending, then key ascending. Nothing at all is null.
+fn top(
+    output: &Output,
+    inputs: &[DataType],
+    n: u32,
+    mut weights: Vec<(Cell<'_>, Sum)>,
+) -> Result<Value, FinishError> {
+    let DataType::Map(_, weight_type) = &output.data_type else {
+        unreachable!("the plan types top_n as a map");
+    };
+    if weights.is_empty() {
+        return Ok(Value::Null);
+    }
+    if weights.iter().any(|(_, sum)| *sum == Sum::Overflow) {
+        return Err(FinishError::Overflow((**weight_type).clone()));
+    }
+    weights.sort_by(|a, b| sum_order(&b.1, &a.1).then_with(|| a.0.key_order(&b.0)));
+    weights.truncate(n as usize);
+    let key_type = output
+        .input
+        .map_or(&DataType::Int64, |input| &inputs[input]);
+    let entries = weights
+        .into_iter()
+        .map(|(key, sum)| Ok((key.to_value(key_type), sum_value(sum, weight_type)?)));
+    entries.collect::<Result<_, _>>().map(Value::Map)
+}
+
+fn sum_order(a: &Sum, b: &Sum) -> std::cmp::Ordering {
+    match (a, b) {
+        (Sum::Exact(a), Sum::Exact(b)) => a.cmp(b),
+        (Sum::Float(a), Sum::Float(b)) => a.total().total_cmp(&b.total()),
+        _ => std::cmp::Ordering::Equal,
+    }
+}
