@@ -103,6 +103,13 @@ impl<T: Clone + Default> Slots<T> {
         self.values.insert(index, value.unwrap_or_default());
     }
 
+    fn tail(&self, from: usize) -> Slots<T> {
+        Slots {
+            values: self.values[from..].to_vec(),
+            nulls: self.nulls.get(from..).unwrap_or_default().to_vec(),
+        }
+    }
+
     fn drop_front(&mut self, count: usize) {
         self.values.drain(..count);
         if !self.nulls.is_empty() {
@@ -170,6 +177,17 @@ impl Column {
             (Column::Decimal(s), Cell::Null) => s.insert(index, None),
             (Column::Bytes(s), Cell::Null) => s.insert(index, None),
             (column, cell) => unreachable!("a {cell:?} in a column of {column:?}"),
+        }
+    }
+
+    /// Copies the cells from index `from` on.
+    #[must_use]
+    pub fn tail(&self, from: usize) -> Column {
+        match self {
+            Column::Int(s) => Column::Int(s.tail(from)),
+            Column::Float(s) => Column::Float(s.tail(from)),
+            Column::Decimal(s) => Column::Decimal(s.tail(from)),
+            Column::Bytes(s) => Column::Bytes(s.tail(from)),
         }
     }
 

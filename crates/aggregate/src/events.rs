@@ -42,8 +42,11 @@ pub struct Event<'a> {
 /// What became of an event that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insert {
-    /// It is a new member.
-    Applied,
+    /// It is a new member, at this place in the order.
+    Applied {
+        /// Its index.
+        at: usize,
+    },
     /// A copy was there already.
     Duplicate,
     /// A copy with other content was there already, and stands.
@@ -91,6 +94,14 @@ impl Ids {
                 ids.insert(index, (partition, offset));
             }
             (ids, id) => unreachable!("an id {id:?} among {ids:?}"),
+        }
+    }
+
+    fn tail(&self, from: usize) -> Ids {
+        match self {
+            Ids::Int(ids) => Ids::Int(ids[from..].to_vec()),
+            Ids::Bytes(ids) => Ids::Bytes(ids[from..].to_vec()),
+            Ids::Position(ids) => Ids::Position(ids[from..].to_vec()),
         }
     }
 
@@ -155,7 +166,7 @@ impl Events {
         for (column, cell) in self.inputs.iter_mut().zip(event.inputs) {
             column.insert(at, *cell);
         }
-        Insert::Applied
+        Insert::Applied { at }
     }
 
     /// Finds the identity, or the place where it belongs.
@@ -227,6 +238,17 @@ impl Events {
         let end = self.times.partition_point(|t| *t <= upto.0);
         let start = self.times[..end].partition_point(|t| *t <= after.0);
         start..end
+    }
+
+    /// Copies the events from index `from` on.
+    #[must_use]
+    pub fn tail(&self, from: usize) -> Events {
+        Events {
+            times: self.times[from..].to_vec(),
+            ids: self.ids.tail(from),
+            bits: self.bits.get(from..).unwrap_or_default().to_vec(),
+            inputs: self.inputs.iter().map(|column| column.tail(from)).collect(),
+        }
     }
 
     /// Forgets the first `count` events.

@@ -32,4 +32,5 @@ pub use row::{Generation, RowKey, ViewId};
 mod marker;
 pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};
 
+pub mod base64;
 pub mod wire;

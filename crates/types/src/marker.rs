@@ -42,6 +42,8 @@ pub struct ViewMarker {
     pub covered_from: CoveredFrom,
     /// The shard clock of the view's source.
     pub clock: Timestamp,
+    /// The latest wall instant whose sampled high watermarks of the view's source are all published.
+    pub caught_up_at: Timestamp,
     /// The least (wall time − shard clock) at any publication of a row that may expire:
     /// bounds what the store's own expiry can have removed. See [`ViewMarker::surely_kept`].
     pub least_lag: Duration,
@@ -70,8 +72,6 @@ pub struct Marker {
     pub shards: ShardRange,
     /// When it was written, by the writer's wall clock.
     pub written_at: Timestamp,
-    /// The latest wall instant whose sampled high watermarks are all published.
-    pub caught_up_at: Timestamp,
     /// How far the published rows go.
     pub positions: Positions,
     /// The views of the lane.
@@ -101,7 +101,6 @@ impl Marker {
         out.extend(self.incarnation.to_be_bytes());
         out.extend([self.shards.first, self.shards.last]);
         wire::put_i64(self.written_at.0, &mut out);
-        wire::put_i64(self.caught_up_at.0, &mut out);
         wire::put_u64(self.positions.0.len() as u64, &mut out);
         for (partition, position) in &self.positions.0 {
             wire::put_u64(partition.source.0.into(), &mut out);
@@ -123,6 +122,7 @@ impl Marker {
                 CoveredFrom::Nothing => out.push(2),
             }
             wire::put_i64(view.clock.0, &mut out);
+            wire::put_i64(view.caught_up_at.0, &mut out);
             wire::put_i64(view.least_lag.0, &mut out);
         }
         out
@@ -142,7 +142,6 @@ impl Marker {
         let incarnation = u64::from_be_bytes(reader.array()?);
         let [first, last] = reader.array()?;
         let written_at = Timestamp(reader.i64()?);
-        let caught_up_at = Timestamp(reader.i64()?);
         let mut positions = Positions::default();
         for _ in 0..reader.count(4)? {
             let source = SourceId(small(&mut reader)?);
@@ -153,7 +152,7 @@ impl Marker {
             };
             positions.0.insert(Partition { source, number }, position);
         }
-        let count = reader.count(13)?;
+        let count = reader.count(14)?;
         let mut views = Vec::with_capacity(count);
         for _ in 0..count {
             let view = ViewId(small(&mut reader)?);
@@ -171,6 +170,7 @@ impl Marker {
                 fingerprint,
                 covered_from,
                 clock: Timestamp(reader.i64()?),
+                caught_up_at: Timestamp(reader.i64()?),
                 least_lag: Duration(reader.i64()?),
             });
         }
@@ -182,7 +182,6 @@ impl Marker {
             incarnation,
             shards: ShardRange { first, last },
             written_at,
-            caught_up_at,
             positions,
             views,
         })
