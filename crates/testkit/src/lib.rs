@@ -1,1 +1,25 @@
-//! tiderace-testkit
+//! What tests and measurements share: an oracle, made-up payments, and real servers on a leash.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`naive`] | the answer of any feature, by the most obvious loops: the oracle |
+//! | [`generate`] | card payments that a stranger would believe, from a seed; with disorder, repeats and broken records where asked |
+//! | [`kafka`] | a real Apache Kafka on free ports, in a folder of its own |
+//! | [`redis`] | a real redis-server on a free port |
+//! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
+//! | [`process`] | children that never outlive the test, and signals to them |
+//! | [`wait`] | waiting for something outside, with a deadline |
+//!
+//! Servers are children of the test's own process: dropped they are killed, and
+//! where the test itself is killed the kernel kills them. Nothing here depends
+//! on the code under test but for the words in which features are specified.
+
+pub mod generate;
+pub mod naive;
+
+pub mod process;
+pub mod wait;
+
+pub mod bin;
+pub mod kafka;
+pub mod redis;
