@@ -44,7 +44,7 @@ pub fn decode_into(text: &[u8], out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let padded = text.len();
     let text = match text {
-        [body @ .., b'=', b'='] | [body @ .., b'='] if padded % 4 == 0 => body,
+        [body @ .., b'=', b'='] | [body @ .., b'='] if padded.is_multiple_of(4) => body,
         _ => text,
     };
     for chunk in text.chunks(4) {

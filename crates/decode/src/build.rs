@@ -1,0 +1,248 @@
+//! Growing Arrow columns, one typed buffer each; a row can be taken back.
+
+use crate::cell::{Cell, Kind};
+use crate::{instant, number, text};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array,
+    DurationMicrosecondArray, Float64Array, Int64Array, NullBufferBuilder, StringArray,
+    TimestampMicrosecondArray, new_null_array,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::error::ArrowError;
+use std::sync::Arc;
+use tiderace_types::{DataType, TimeUnit, base64};
+
+/// One column of the batch being built.
+#[derive(Debug)]
+pub struct Builder {
+    values: Values,
+    nulls: NullBufferBuilder,
+    rows: usize,
+}
+
+#[derive(Debug)]
+enum Values {
+    Bool(BooleanBufferBuilder),
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    Decimal(Vec<i128>, u8, i8),
+    String(Texts),
+    Bytes(Texts),
+    Timestamp(Vec<i64>, TimeUnit),
+    Duration(Vec<i64>),
+    /// A type that no JSON value is read as: only nulls.
+    Unread(DataType),
+}
+
+/// Texts one after another, with where each ends.
+#[derive(Debug)]
+struct Texts {
+    offsets: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+/// Why a cell is not a value of the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is of another type, or does not fit this one.
+    WrongType,
+    /// It is a number beyond the largest double.
+    NotFinite,
+    /// The column of this batch has no room for it.
+    Full,
+}
+
+impl Builder {
+    /// An empty column with room for `rows`.
+    pub fn new(data_type: &DataType, unit: TimeUnit, rows: usize) -> Builder {
+        let values = match data_type {
+            DataType::Bool => Values::Bool(BooleanBufferBuilder::new(rows)),
+            DataType::Int64 => Values::Int64(Vec::with_capacity(rows)),
+            DataType::Float64 => Values::Float64(Vec::with_capacity(rows)),
+            DataType::Decimal { precision, scale } => {
+                Values::Decimal(Vec::with_capacity(rows), *precision, *scale)
+            }
+            DataType::String => Values::String(Texts::new(rows)),
+            DataType::Bytes => Values::Bytes(Texts::new(rows)),
+            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(rows), unit),
+            DataType::Duration => Values::Duration(Vec::with_capacity(rows)),
+            DataType::List(_) | DataType::Map(..) => Values::Unread(data_type.clone()),
+        };
+        Builder {
+            values,
+            nulls: NullBufferBuilder::new(rows),
+            rows: 0,
+        }
+    }
+
+    /// Appends a null.
+    pub fn push_null(&mut self) {
+        match &mut self.values {
+            Values::Bool(values) => values.append(false),
+            Values::Int64(values) | Values::Timestamp(values, _) | Values::Duration(values) => {
+                values.push(0);
+            }
+            Values::Float64(values) => values.push(0.0),
+            Values::Decimal(values, ..) => values.push(0),
+            Values::String(texts) | Values::Bytes(texts) => texts.repeat_end(),
+            Values::Unread(_) => {}
+        }
+        self.nulls.append_null();
+        self.rows += 1;
+    }
+
+    /// Appends the value that `cell` holds in `payload`.
+    ///
+    /// # Errors
+    /// When it is not a value of the column; nothing is appended then.
+    #[inline]
+    pub fn push(&mut self, cell: &Cell, payload: &[u8]) -> Result<(), Refusal> {
+        let body = &payload[cell.start..cell.end];
+        match (&mut self.values, cell.kind) {
+            (Values::Float64(values), Kind::Number(number)) => {
+                let value = number::to_f64(&number, body);
+                if !value.is_finite() {
+                    return Err(Refusal::NotFinite);
+                }
+                values.push(value);
+            }
+            (Values::Int64(values) | Values::Duration(values), Kind::Number(number)) => {
+                values.push(number::to_i64(&number, body).ok_or(Refusal::WrongType)?);
+            }
+            (Values::Timestamp(values, unit), _) => {
+                values.push(instant::read(cell, payload, *unit).ok_or(Refusal::WrongType)?);
+            }
+            (Values::String(texts), Kind::Text { escaped }) => texts.push(body, escaped)?,
+            (Values::Bytes(texts), Kind::Text { escaped }) => texts.push_base64(body, escaped)?,
+            (Values::Bool(values), Kind::Bool(value)) => values.append(value),
+            (Values::Decimal(values, precision, scale), kind) => {
+                let value = decimal(kind, body, *precision, *scale).ok_or(Refusal::WrongType)?;
+                values.push(value);
+            }
+            _ => return Err(Refusal::WrongType),
+        }
+        self.nulls.append_non_null();
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Takes back every row from `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        if self.rows <= rows {
+            return;
+        }
+        match &mut self.values {
+            Values::Bool(values) => values.truncate(rows),
+            Values::Int64(values) | Values::Timestamp(values, _) | Values::Duration(values) => {
+                values.truncate(rows);
+            }
+            Values::Float64(values) => values.truncate(rows),
+            Values::Decimal(values, ..) => values.truncate(rows),
+            Values::String(texts) | Values::Bytes(texts) => texts.truncate(rows),
+            Values::Unread(_) => {}
+        }
+        self.nulls.truncate(rows);
+        self.rows = rows;
+    }
+
+    /// The finished column.
+    ///
+    /// # Errors
+    /// Never for what this builder accepts; Arrow checks lengths and text once more.
+    pub fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        let nulls = self.nulls.finish();
+        Ok(match self.values {
+            Values::Bool(mut values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Values::Int64(values) => Arc::new(Int64Array::try_new(values.into(), nulls)?),
+            Values::Float64(values) => Arc::new(Float64Array::try_new(values.into(), nulls)?),
+            Values::Decimal(values, precision, scale) => Arc::new(
+                Decimal128Array::try_new(values.into(), nulls)?
+                    .with_precision_and_scale(precision, scale)?,
+            ),
+            Values::String(texts) => {
+                let (offsets, bytes) = texts.finish();
+                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+            }
+            Values::Bytes(texts) => {
+                let (offsets, bytes) = texts.finish();
+                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+            }
+            Values::Timestamp(values, _) => {
+                Arc::new(TimestampMicrosecondArray::try_new(values.into(), nulls)?)
+            }
+            Values::Duration(values) => {
+                Arc::new(DurationMicrosecondArray::try_new(values.into(), nulls)?)
+            }
+            Values::Unread(data_type) => new_null_array(&data_type.to_arrow(), self.rows),
+        })
+    }
+}
+
+fn decimal(kind: Kind, body: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    let unscaled = match kind {
+        Kind::Number(_) | Kind::Text { escaped: false } => number::to_decimal(body, scale)?,
+        _ => return None,
+    };
+    number::fits(unscaled, precision).then_some(unscaled)
+}
+
+impl Texts {
+    fn new(rows: usize) -> Texts {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Texts {
+            offsets,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
+        if escaped {
+            text::unescape_into(body, &mut self.bytes);
+        } else {
+            self.bytes.extend_from_slice(body);
+        }
+        self.end()
+    }
+
+    fn push_base64(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
+        let valid = if escaped {
+            let mut plain = Vec::with_capacity(body.len());
+            text::unescape_into(body, &mut plain);
+            base64::decode_into(&plain, &mut self.bytes)
+        } else {
+            base64::decode_into(body, &mut self.bytes)
+        };
+        if !valid {
+            return Err(Refusal::WrongType);
+        }
+        self.end()
+    }
+
+    /// Ends the text that was appended to the bytes.
+    fn end(&mut self) -> Result<(), Refusal> {
+        let Ok(end) = i32::try_from(self.bytes.len()) else {
+            self.truncate(self.offsets.len() - 1);
+            return Err(Refusal::Full);
+        };
+        self.offsets.push(end);
+        Ok(())
+    }
+
+    /// Appends an empty text.
+    fn repeat_end(&mut self) {
+        let end = self.offsets.last().copied().unwrap_or(0);
+        self.offsets.push(end);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        let end = self.offsets.last().copied().unwrap_or(0);
+        self.bytes.truncate(usize::try_from(end).unwrap_or(0));
+    }
+
+    fn finish(self) -> (OffsetBuffer<i32>, Buffer) {
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        (offsets, Buffer::from_vec(self.bytes))
+    }
+}
