@@ -1,1 +1,60 @@
-//! tiderace-state
+//! Where rows live, atomically with the progress they stand for.
+//!
+//! A [`Store`] is one RocksDB (or its in-memory twin) per process. A lane hands
+//! it a [`Commit`]: row blocks, the lane's positions and what it now owes the
+//! online store, and all of it becomes true in one write or not at all. What is
+//! recovered after a crash is an exact prefix of each lane's commits.
+//!
+//! **Promises.** One commit is one atomic write. Every acknowledged commit
+//! survives the death of the process; [`Store::sync`] (or a synced write) makes
+//! everything before it survive the loss of power. The epoch rises, durably, at
+//! every opening; a commit's number is never given twice, not even when a lost
+//! tail of the log took the first one with it. Damage is an error of kind
+//! [`Kind::Corrupt`], never a different answer.
+//!
+//! **Layout** (format 1). Every key starts with its table's byte; numbers are
+//! big-endian, so that byte order is number order:
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `01` meta | name | bytes |
+//! | `02` view | view u32 | generation, fingerprint, covered from |
+//! | `03` positions | first u8, last u8 | positions |
+//! | `04` outbox | commit u64, first u8, last u8 | row keys |
+//! | `05` row | shard u8, view u32, generation u32, length u16, entity, commit u64 | block |
+//!
+//! The shard leads, so that a range of shards is one contiguous scan; the length
+//! before the entity makes a row's blocks contiguous and the form bijective for
+//! any entity bytes. A row is the blocks that share all but the last eight bytes.
+//! That prefix is what the bloom filters hold: an absent row is answered without
+//! reading a block, and a row of many blocks costs one filter entry per file. A
+//! block is put once and deleted once under a number that never returns, which is
+//! the condition for single deletes: a block that is folded before it is flushed
+//! leaves nothing behind.
+//!
+//! **Measured** (2 loaded cores, 100,000 rows of 200 bytes, see
+//! `tests/absent_rows.rs`): the figures are printed by that test.
+//!
+//! **Lacks on purpose.** No knowledge of what a block means, no expiry (a row
+//! that nothing can see is deleted by its lane, which knows), no reads of its own
+//! on the commit path, no async.
+
+mod error;
+pub use error::{Error, Kind};
+
+mod commit;
+pub use commit::{Block, Commit, ViewState, Write};
+
+mod store;
+pub use store::Store;
+
+mod rocks;
+pub use rocks::{Memory, Options, RocksStore};
+
+mod memory;
+pub use memory::MemoryStore;
+
+mod codec;
+mod key;
+mod opening;
+mod write;

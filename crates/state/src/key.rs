@@ -1,0 +1,227 @@
+//! The byte form of every key; see the table in the crate's essay.
+
+use crate::Error;
+use crate::error::Kind;
+use std::ops::Range;
+use tiderace_types::wire::{Reader, WireError};
+use tiderace_types::{Generation, RowKey, Shard, ShardRange, ViewId};
+
+/// The tables. A retired one keeps its line and its byte for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Table {
+    /// Small facts by name.
+    Meta = 1,
+    /// What is remembered of each view.
+    View = 2,
+    /// How far each lane has come.
+    Positions = 3,
+    /// What each lane owes the online store.
+    Outbox = 4,
+    /// Blocks of rows.
+    Row = 5,
+}
+
+impl Table {
+    /// Every key of the table.
+    pub(crate) fn range(self) -> Range<Vec<u8>> {
+        vec![self as u8]..vec![self as u8 + 1]
+    }
+}
+
+/// How many bytes a block's number takes at the end of its key.
+pub(crate) const SEQ: usize = 8;
+
+/// Bytes before the entity: table, shard, view, generation, length.
+const ROW_HEAD: usize = 1 + 1 + 4 + 4 + 2;
+
+/// Names kept by the store itself start with this byte, so that no caller's can meet them.
+const OWN: u8 = 0;
+
+pub(crate) fn meta(name: &str) -> Vec<u8> {
+    let mut out = vec![Table::Meta as u8, OWN + 1];
+    out.extend(name.as_bytes());
+    out
+}
+
+/// The format's number.
+pub(crate) fn format() -> Vec<u8> {
+    vec![Table::Meta as u8, OWN, b'f']
+}
+
+/// The epoch of the latest opening.
+pub(crate) fn epoch() -> Vec<u8> {
+    vec![Table::Meta as u8, OWN, b'e']
+}
+
+pub(crate) fn view(view: ViewId) -> Vec<u8> {
+    let mut out = vec![Table::View as u8];
+    out.extend(view.0.to_be_bytes());
+    out
+}
+
+pub(crate) fn positions(lane: ShardRange) -> Vec<u8> {
+    vec![Table::Positions as u8, lane.first, lane.last]
+}
+
+pub(crate) fn read_positions(key: &[u8]) -> Result<ShardRange, Error> {
+    match *key {
+        [_, first, last] if first <= last => Ok(ShardRange { first, last }),
+        _ => Err(Error::corrupt("positions", "a key is malformed")),
+    }
+}
+
+/// An outbox entry: the commit that owes, and the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Debt {
+    pub seq: u64,
+    pub lane: ShardRange,
+}
+
+pub(crate) fn debt(debt: Debt) -> Vec<u8> {
+    let mut out = vec![Table::Outbox as u8];
+    out.extend(debt.seq.to_be_bytes());
+    out.extend([debt.lane.first, debt.lane.last]);
+    out
+}
+
+pub(crate) fn read_debt(key: &[u8]) -> Result<Debt, Error> {
+    let read = || -> Result<Debt, WireError> {
+        let mut reader = Reader::new(key);
+        reader.u8()?;
+        let seq = u64::from_be_bytes(reader.array()?);
+        let [first, last] = reader.array()?;
+        if first > last || !reader.rest().is_empty() {
+            return Err(reader.error());
+        }
+        Ok(Debt {
+            seq,
+            lane: ShardRange { first, last },
+        })
+    };
+    read().map_err(|why| Error::corrupt("outbox", why))
+}
+
+/// The part of a block's key that all blocks of `key` share.
+pub(crate) fn row(key: &RowKey) -> Result<Vec<u8>, Error> {
+    let length = u16::try_from(key.entity.len()).map_err(|_| {
+        Error::new(
+            Kind::Invalid,
+            format!(
+                "entity key of {} bytes; at most 65535 fit",
+                key.entity.len()
+            ),
+        )
+    })?;
+    let mut out = Vec::with_capacity(ROW_HEAD + key.entity.len() + SEQ);
+    out.extend([Table::Row as u8, key.shard().0]);
+    out.extend(key.view.0.to_be_bytes());
+    out.extend(key.generation.0.to_be_bytes());
+    out.extend(length.to_be_bytes());
+    out.extend_from_slice(&key.entity);
+    Ok(out)
+}
+
+/// The key of one block of the row whose prefix is `row`.
+pub(crate) fn block(row: &[u8], seq: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(row.len() + SEQ);
+    out.extend_from_slice(row);
+    out.extend(seq.to_be_bytes());
+    out
+}
+
+/// Splits a block's key into its row's prefix and its number.
+pub(crate) fn split_block(key: &[u8]) -> Result<(&[u8], u64), Error> {
+    key.split_last_chunk::<SEQ>()
+        .map(|(row, seq)| (row, u64::from_be_bytes(*seq)))
+        .ok_or_else(|| Error::corrupt("row", "a key is cut"))
+}
+
+/// Reads what [`row`] wrote.
+pub(crate) fn read_row(prefix: &[u8]) -> Result<RowKey, Error> {
+    let read = || -> Result<RowKey, WireError> {
+        let mut reader = Reader::new(prefix);
+        let [_, shard] = reader.array()?;
+        let view = ViewId(u32::from_be_bytes(reader.array()?));
+        let generation = Generation(u32::from_be_bytes(reader.array()?));
+        let length = u16::from_be_bytes(reader.array()?);
+        let entity: Box<[u8]> = reader.take(usize::from(length))?.into();
+        if !reader.rest().is_empty() || Shard::of(&entity) != Shard(shard) {
+            return Err(reader.error());
+        }
+        Ok(RowKey {
+            view,
+            generation,
+            entity,
+        })
+    };
+    read().map_err(|why| Error::corrupt("row", why))
+}
+
+/// Every block of the shards, or those of the rows after `after`.
+pub(crate) fn rows(shards: ShardRange, after: Option<&RowKey>) -> Result<Range<Vec<u8>>, Error> {
+    let mut from = vec![Table::Row as u8, shards.first];
+    if let Some(after) = after {
+        let mut past = block(&row(after)?, u64::MAX);
+        past.push(0);
+        from = from.max(past);
+    }
+    let to = match shards.last.checked_add(1) {
+        Some(next) => vec![Table::Row as u8, next],
+        None => vec![Table::Row as u8 + 1],
+    };
+    Ok(from..to)
+}
+
+/// Tells whether `key` may be a block's key or a place to look for one.
+pub(crate) fn is_block(key: &[u8]) -> bool {
+    key.first() == Some(&(Table::Row as u8)) && key.len() >= ROW_HEAD + SEQ
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys() -> impl Strategy<Value = RowKey> {
+        (0u32..3, 0u32..3, proptest::collection::vec(0u8..4, 0..6)).prop_map(
+            |(view, generation, entity)| RowKey {
+                view: ViewId(view),
+                generation: Generation(generation),
+                entity: entity.into(),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn row_keys_are_bijective_and_never_prefixes_of_each_other(a in keys(), b in keys()) {
+            let (x, y) = (row(&a).expect("short"), row(&b).expect("short"));
+            prop_assert_eq!(&read_row(&x).expect("made by row"), &a);
+            prop_assert_eq!(a == b, x == y);
+            prop_assert!(a == b || !x.starts_with(&y));
+        }
+    }
+
+    #[test]
+    fn keys_keep_their_bytes() {
+        // Golden: these bytes are on disks.
+        let key = RowKey {
+            view: ViewId(7),
+            generation: Generation(1),
+            entity: vec![3, 0x80, 0].into(),
+        };
+        let mut expected = vec![5, key.shard().0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 3, 3, 0x80, 0];
+        assert_eq!(row(&key).expect("short"), expected);
+        expected.extend([0, 0, 0, 0, 0, 0, 0, 9]);
+        assert_eq!(block(&row(&key).expect("short"), 9), expected);
+        let lane = ShardRange { first: 1, last: 2 };
+        assert_eq!(positions(lane), [3, 1, 2]);
+        assert_eq!(
+            debt(Debt { seq: 258, lane }),
+            [4, 0, 0, 0, 0, 0, 0, 1, 2, 1, 2]
+        );
+        assert_eq!(view(ViewId(1)), [2, 0, 0, 0, 1]);
+        assert_eq!(meta("a"), [1, 1, b'a']);
+    }
+}

@@ -1,0 +1,386 @@
+//! The store on disk: one RocksDB with one bounded memory.
+//!
+//! The block cache holds blocks, indexes and filters, and the memtables are
+//! charged to it, so that [`Options::memory_bytes`] is what the whole store aims
+//! to stay under (the blocks that iterators hold at one moment may exceed it).
+//! Past its memtables' share, writers wait for the flush: backpressure, not growth.
+
+use crate::error::Kind;
+use crate::key::{self, Debt, Table};
+use crate::opening::Opening;
+use crate::store::Visit;
+use crate::write::{Durability, Op};
+use crate::{Block, Error, Store, codec};
+use rocksdb::{
+    BlockBasedOptions, Cache, CompactOptions, DB, DBCompressionType, DBRawIterator, DBRecoveryMode,
+    LogLevel, ReadOptions, SliceTransform, WriteBatch, WriteBufferManager, WriteOptions,
+    properties,
+};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The layout this binary reads and writes.
+const FORMAT: u64 = 1;
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What caches, filters and memtables may take together; at least 8 MiB is used.
+    pub memory_bytes: usize,
+    /// Whether every commit waits for the disk. Without it a commit survives the
+    /// process but may be lost with the power, together with all that follow it.
+    pub sync_every_commit: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            memory_bytes: 256 << 20,
+            sync_every_commit: false,
+        }
+    }
+}
+
+/// What a store holds in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// The block cache: blocks, indexes, filters, and the memtables charged to it.
+    pub cache: u64,
+    /// The part of it that cannot be evicted now.
+    pub pinned: u64,
+    /// The memtables.
+    pub memtables: u64,
+    /// What table readers hold outside the cache.
+    pub readers: u64,
+}
+
+/// A store on disk. A handle: clones share one database.
+#[derive(Clone)]
+pub struct RocksStore(Arc<Inner>);
+
+struct Inner {
+    db: DB,
+    cache: Cache,
+    path: PathBuf,
+    commit_durability: Durability,
+    opening: Opening,
+}
+
+impl fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RocksStore").field(&self.0.path).finish()
+    }
+}
+
+impl RocksStore {
+    /// Opens or makes the store in the folder `path`, raises its epoch and makes that durable.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when the folder holds something else, is of a newer format or is
+    /// open elsewhere; [`Kind::Corrupt`] when it is damaged.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Store, Error> {
+        let path = path.as_ref();
+        check_folder(path)?;
+        let cache = Cache::new_lru_cache(options.memory_bytes.max(MEMORY_LEAST));
+        let db = DB::open(&db_options(options.memory_bytes, &cache), path)
+            .map_err(|error| open_error(path, &error))?;
+        let debts = debts(&db)?;
+        let opening = Opening::new(raise_epoch(&db, path)?, debts);
+        let commit_durability = match options.sync_every_commit {
+            true => Durability::Disk,
+            false => Durability::Process,
+        };
+        Ok(Store::Rocks(RocksStore(Arc::new(Inner {
+            db,
+            cache,
+            path: path.to_owned(),
+            commit_durability,
+            opening,
+        }))))
+    }
+
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.0.opening
+    }
+
+    pub(crate) fn commit_durability(&self) -> Durability {
+        self.0.commit_durability
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let read = self.0.db.get(key);
+        read.map_err(|error| self.error("read", &error))
+    }
+
+    pub(crate) fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
+        write(&self.0.db, ops, durability).map_err(|error| self.error("write", &error))
+    }
+
+    /// Reads the blocks of each row; `rows` are the prefixes of their keys.
+    pub(crate) fn rows(&self, rows: &[Vec<u8>]) -> Result<Vec<Vec<Block>>, Error> {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_unstable_by_key(|i| &rows[*i]);
+        let mut read = ReadOptions::default();
+        read.set_prefix_same_as_start(true);
+        let mut iterator = self.0.db.raw_iterator_opt(read);
+        let mut found = vec![Vec::new(); rows.len()];
+        for i in order {
+            found[i] = self.blocks(&mut iterator, &rows[i])?;
+        }
+        Ok(found)
+    }
+
+    fn blocks(&self, iterator: &mut DBRawIterator<'_>, row: &[u8]) -> Result<Vec<Block>, Error> {
+        let mut blocks = Vec::new();
+        iterator.seek(key::block(row, 0));
+        while let Some((key, bytes)) = iterator.item() {
+            let (held, seq) = key::split_block(key)?;
+            if held != row {
+                break;
+            }
+            blocks.push(Block {
+                seq,
+                bytes: bytes.to_vec(),
+            });
+            iterator.next();
+        }
+        iterator
+            .status()
+            .map_err(|error| self.error("read a row", &error))?;
+        Ok(blocks)
+    }
+
+    pub(crate) fn visit(&self, range: Range<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let mut read = ReadOptions::default();
+        read.set_total_order_seek(true);
+        read.fill_cache(false);
+        read.set_iterate_upper_bound(range.end);
+        let mut iterator = self.0.db.raw_iterator_opt(read);
+        iterator.seek(range.start);
+        while let Some((key, value)) = iterator.item() {
+            if visit(key, value)?.is_break() {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator
+            .status()
+            .map_err(|error| self.error("scan", &error))
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let synced = self.0.db.flush_wal(true);
+        synced.map_err(|error| self.error("sync", &error))
+    }
+
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        let flushed = self.0.db.flush();
+        flushed.map_err(|error| self.error("flush", &error))?;
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        self.0
+            .db
+            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
+    }
+
+    pub(crate) fn size(&self) -> Result<u64, Error> {
+        let folder = |error: std::io::Error| {
+            let path = self.0.path.display();
+            Error::new(Kind::Retry, format!("state {path}: read folder: {error}"))
+        };
+        let mut total = 0;
+        for entry in std::fs::read_dir(&self.0.path).map_err(folder)? {
+            // A file may go between its listing and its measuring: compaction deletes them.
+            total += entry
+                .map_err(folder)?
+                .metadata()
+                .map_or(0, |data| data.len());
+        }
+        Ok(total)
+    }
+
+    pub(crate) fn memory(&self) -> Result<Memory, Error> {
+        let property = |name| {
+            let read = self.0.db.property_int_value(name);
+            read.map(Option::unwrap_or_default)
+                .map_err(|error| self.error("measure", &error))
+        };
+        Ok(Memory {
+            cache: self.0.cache.get_usage() as u64,
+            pinned: self.0.cache.get_pinned_usage() as u64,
+            memtables: property(properties::CUR_SIZE_ALL_MEM_TABLES)?,
+            readers: property(properties::ESTIMATE_TABLE_READERS_MEM)?,
+        })
+    }
+
+    fn error(&self, verb: &str, error: &rocksdb::Error) -> Error {
+        Error::rocks(&format!("state {}: {verb}", self.0.path.display()), error)
+    }
+}
+
+const MEMORY_LEAST: usize = 8 << 20;
+
+fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
+    let memory = memory_bytes.max(MEMORY_LEAST);
+    let memtables = memory / 4;
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(16 << 10);
+    table.set_bloom_filter(10.0, false);
+    // Rows are looked for by prefix only; see the crate's essay.
+    table.set_whole_key_filtering(false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_prefix_extractor(SliceTransform::create(
+        "tiderace.row.1",
+        row_prefix,
+        Some(key::is_block),
+    ));
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
+        memtables,
+        true,
+        cache.clone(),
+    ));
+    options.set_write_buffer_size((memtables / 2).min(64 << 20));
+    options.set_max_write_buffer_number(4);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_open_files(512);
+    options.set_max_background_jobs(i32::try_from(jobs.clamp(2, 4)).unwrap_or(2));
+    options.set_bytes_per_sync(1 << 20);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(4);
+    options
+}
+
+/// What the bloom filters hold of a block's key: all but its number.
+fn row_prefix(key: &[u8]) -> &[u8] {
+    &key[..key.len() - key::SEQ]
+}
+
+fn write(db: &DB, ops: Vec<Op>, durability: Durability) -> Result<(), rocksdb::Error> {
+    let mut batch = WriteBatch::default();
+    for op in ops {
+        match op {
+            Op::Put(key, value) => batch.put(key, value),
+            Op::Delete(key) => batch.delete(key),
+            Op::DeleteOnce(key) => batch.single_delete(key),
+        }
+    }
+    let mut options = WriteOptions::default();
+    options.set_sync(durability == Durability::Disk);
+    db.write_opt(batch, &options)
+}
+
+/// Checks the format, or writes it into an empty database, and raises the epoch.
+fn raise_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
+    let shown = path.display();
+    let read = |key: Vec<u8>| -> Result<Option<u64>, Error> {
+        let bytes = db
+            .get(key)
+            .map_err(|error| Error::rocks(&format!("state {shown}: read meta"), &error))?;
+        bytes.as_deref().map(codec::number).transpose()
+    };
+    let mut ops = Vec::new();
+    match read(key::format())? {
+        Some(FORMAT) => {}
+        Some(other) => {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("state {shown} has format {other}; this binary reads {FORMAT}"),
+            ));
+        }
+        None if db.latest_sequence_number() > 0 => {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("state {shown} is a RocksDB database of something else"),
+            ));
+        }
+        None => ops.push(Op::Put(key::format(), FORMAT.to_be_bytes().into())),
+    }
+    let epoch = read(key::epoch())?.unwrap_or(0) + 1;
+    ops.push(Op::Put(key::epoch(), epoch.to_be_bytes().into()));
+    write(db, ops, Durability::Disk)
+        .map_err(|error| Error::rocks(&format!("state {shown}: raise the epoch"), &error))?;
+    Ok(epoch)
+}
+
+/// Reads the keys of the outbox.
+fn debts(db: &DB) -> Result<BTreeSet<Debt>, Error> {
+    let range = Table::Outbox.range();
+    let mut read = ReadOptions::default();
+    read.set_total_order_seek(true);
+    read.set_iterate_upper_bound(range.end);
+    let mut iterator = db.raw_iterator_opt(read);
+    iterator.seek(range.start);
+    let mut debts = BTreeSet::new();
+    while let Some(key) = iterator.key() {
+        debts.insert(key::read_debt(key)?);
+        iterator.next();
+    }
+    iterator
+        .status()
+        .map_err(|error| Error::rocks("read the outbox", &error))?;
+    Ok(debts)
+}
+
+/// Refuses a folder that holds something else, before RocksDB writes into it.
+fn check_folder(path: &Path) -> Result<(), Error> {
+    let invalid = |why: String| {
+        let shown = path.display();
+        Error::new(Kind::Invalid, format!("state {shown}: {why}"))
+    };
+    std::fs::create_dir_all(path).map_err(|error| invalid(format!("make folder: {error}")))?;
+    let entries =
+        std::fs::read_dir(path).map_err(|error| invalid(format!("read folder: {error}")))?;
+    let mut stranger = None;
+    for entry in entries {
+        let entry = entry.map_err(|error| invalid(format!("read folder: {error}")))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == "CURRENT" {
+            return Ok(());
+        }
+        if !is_rocks_file(&name) {
+            stranger = Some(name);
+        }
+    }
+    match stranger {
+        Some(name) => Err(invalid(format!(
+            "not a state folder: it holds {name:?} and no database"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Tells whether RocksDB may have left `name` behind when its first opening was cut short.
+fn is_rocks_file(name: &str) -> bool {
+    let starts = ["LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-"];
+    starts.iter().any(|start| name.starts_with(start))
+        || name.ends_with(".dbtmp")
+        || name.ends_with(".log")
+}
+
+fn open_error(path: &Path, error: &rocksdb::Error) -> Error {
+    let shown = path.display();
+    let text = error.to_string();
+    if text.contains("lock hold by current process") || text.contains("lock file") {
+        let message = format!("state {shown} is open in another process or twice in this one");
+        return Error::new(Kind::Invalid, message);
+    }
+    Error::rocks(&format!("open state {shown}"), error)
+}

@@ -1,0 +1,406 @@
+//! The one store that callers see, over RocksDB or memory.
+
+use crate::codec;
+use crate::error::Kind;
+use crate::key::{self, Debt, Table};
+use crate::opening::Opening;
+use crate::write::{Durability, Op};
+use crate::{Block, Commit, Error, Memory, MemoryStore, RocksStore, ViewState, Write};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::{ControlFlow, Range};
+use tiderace_types::{Positions, RowKey, ShardRange, ViewId};
+
+/// Where rows live. A handle: clones share one store.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// On disk.
+    Rocks(RocksStore),
+    /// In memory, for tests and simulations.
+    Memory(MemoryStore),
+}
+
+impl Store {
+    /// The number of this opening; greater than that of every opening before it.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.opening().epoch()
+    }
+
+    /// Reads rows, each as its blocks in the order of their commits; no blocks means no row.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn load(&self, keys: &[RowKey]) -> Result<Vec<Vec<Block>>, Error> {
+        let rows = keys.iter().map(key::row).collect::<Result<Vec<_>, _>>()?;
+        match self {
+            Store::Rocks(rocks) => rocks.rows(&rows),
+            Store::Memory(memory) => memory.rows(&rows),
+        }
+    }
+
+    /// Makes all of `commit` true in one write and gives its number, which its blocks
+    /// and its outbox entry carry. Numbers rise with every commit of a lane.
+    ///
+    /// # Errors
+    /// [`Kind::Bug`] when a row is named twice or lies outside the lane; else when
+    /// the store cannot be written. After an error nothing of it is true.
+    pub fn commit(&self, commit: Commit) -> Result<u64, Error> {
+        let seq = self.opening().next_commit()?;
+        let lane = commit.lane;
+        let mut ops = Vec::with_capacity(commit.writes.len() * 2 + 4);
+        push_rows(lane, commit.writes, seq, &mut ops)?;
+        for retired in commit.retire.into_iter().filter(|range| *range != lane) {
+            ops.push(Op::Delete(key::positions(retired)));
+        }
+        ops.push(Op::Put(
+            key::positions(lane),
+            codec::positions(&commit.positions),
+        ));
+        let paid = self.paid(lane, commit.outbox_done);
+        ops.extend(paid.iter().map(|paid| Op::Delete(key::debt(*paid))));
+        let owed = (!commit.outbox.is_empty()).then_some(Debt { seq, lane });
+        if let Some(owed) = owed {
+            ops.push(Op::Put(key::debt(owed), codec::row_keys(&commit.outbox)));
+        }
+        self.write(ops, self.commit_durability())?;
+        let mut debts = self.opening().debts();
+        paid.iter().for_each(|paid| _ = debts.remove(paid));
+        debts.extend(owed);
+        Ok(seq)
+    }
+
+    /// How far each lane has come, as the lanes were cut when they last committed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn positions(&self) -> Result<Vec<(ShardRange, Positions)>, Error> {
+        let mut out = Vec::new();
+        self.collect(Table::Positions.range(), |key, value| {
+            out.push((key::read_positions(key)?, codec::read_positions(value)?));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Replaces the positions of all lanes in one durable write, for a new cut of the lanes:
+    /// each new lane gets what is behind all the old ones that it overlaps.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn set_positions(&self, lanes: &[(ShardRange, Positions)]) -> Result<(), Error> {
+        let mut ops: Vec<Op> = self
+            .positions()?
+            .into_iter()
+            .map(|(lane, _)| Op::Delete(key::positions(lane)))
+            .collect();
+        for (lane, positions) in lanes {
+            ops.push(Op::Put(key::positions(*lane), codec::positions(positions)));
+        }
+        self.write(ops, Durability::Disk)
+    }
+
+    /// What `lane` owes the online store, by commit.
+    ///
+    /// Entries of lanes that were cut otherwise are refiled first: what lies in `lane`
+    /// becomes its own, the rest stays where it was. So nothing owed is lost or paid for
+    /// by another when the number of lanes changes.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn outbox(&self, lane: ShardRange) -> Result<Vec<(u64, Vec<RowKey>)>, Error> {
+        self.refile(lane)?;
+        let mine: Vec<Debt> = self
+            .opening()
+            .debts()
+            .iter()
+            .filter(|debt| debt.lane == lane)
+            .copied()
+            .collect();
+        mine.into_iter()
+            .map(|debt| Ok((debt.seq, self.owed(debt)?)))
+            .collect()
+    }
+
+    /// How many outbox entries are not paid, over all lanes.
+    #[must_use]
+    pub fn outbox_len(&self) -> usize {
+        self.opening().debts().len()
+    }
+
+    /// Reads up to `limit` rows of `shards` after `after`, in the order of their keys'
+    /// byte form: shard, view, generation, entity length, entity.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn scan(
+        &self,
+        shards: ShardRange,
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, Vec<Block>)>, Error> {
+        let mut rows: Vec<(RowKey, Vec<Block>)> = Vec::new();
+        let mut prefix = Vec::new();
+        self.visit(key::rows(shards, after)?, &mut |key, bytes| {
+            let (row, seq) = key::split_block(key)?;
+            if row != prefix {
+                if rows.len() == limit {
+                    return Ok(ControlFlow::Break(()));
+                }
+                prefix = row.to_vec();
+                rows.push((key::read_row(row)?, Vec::new()));
+            }
+            if let Some((_, blocks)) = rows.last_mut() {
+                blocks.push(Block {
+                    seq,
+                    bytes: bytes.to_vec(),
+                });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// What is remembered of a view.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn view(&self, view: ViewId) -> Result<Option<ViewState>, Error> {
+        let bytes = self.get(&key::view(view))?;
+        bytes.as_deref().map(codec::read_view).transpose()
+    }
+
+    /// Remembers a view, durably.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn set_view(&self, view: ViewId, state: ViewState) -> Result<(), Error> {
+        let op = Op::Put(key::view(view), codec::view(&state));
+        self.write(vec![op], Durability::Disk)
+    }
+
+    /// Reads a small fact.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get_meta(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.get(&key::meta(name))
+    }
+
+    /// Writes a small fact, durably.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_meta(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let op = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(vec![op], Durability::Disk)
+    }
+
+    /// Makes everything acknowledged so far survive the loss of power.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<(), Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.sync(),
+            Store::Memory(memory) => {
+                memory.sync();
+                Ok(())
+            }
+        }
+    }
+
+    /// How many bytes the state takes: on disk, log included; in memory, keys and values.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn size(&self) -> Result<u64, Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.size(),
+            Store::Memory(memory) => Ok(memory.size()),
+        }
+    }
+
+    /// What the store holds in memory.
+    ///
+    /// # Errors
+    /// When RocksDB does not tell.
+    pub fn memory(&self) -> Result<Memory, Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.memory(),
+            Store::Memory(memory) => Ok(Memory {
+                memtables: memory.size(),
+                ..Memory::default()
+            }),
+        }
+    }
+
+    /// Flushes and compacts everything: for measurements and quiet hours.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn compact(&self) -> Result<(), Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.compact(),
+            Store::Memory(_) => Ok(()),
+        }
+    }
+
+    fn opening(&self) -> &Opening {
+        match self {
+            Store::Rocks(rocks) => rocks.opening(),
+            Store::Memory(memory) => memory.opening(),
+        }
+    }
+
+    fn commit_durability(&self) -> Durability {
+        match self {
+            Store::Rocks(rocks) => rocks.commit_durability(),
+            Store::Memory(_) => Durability::Process,
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.get(key),
+            Store::Memory(memory) => Ok(memory.get(key)),
+        }
+    }
+
+    fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.write(ops, durability),
+            Store::Memory(memory) => {
+                memory.write(ops, durability);
+                Ok(())
+            }
+        }
+    }
+
+    fn visit(&self, range: Range<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        match self {
+            Store::Rocks(rocks) => rocks.visit(range, visit),
+            Store::Memory(memory) => memory.visit(range, visit),
+        }
+    }
+
+    fn collect(
+        &self,
+        range: Range<Vec<u8>>,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.visit(range, &mut |key, value| {
+            each(key, value).map(ControlFlow::Continue)
+        })
+    }
+
+    /// The entries of `lane` that `done` pays.
+    fn paid(&self, lane: ShardRange, done: Option<u64>) -> Vec<Debt> {
+        let Some(done) = done else {
+            return Vec::new();
+        };
+        let debts = self.opening().debts();
+        debts
+            .iter()
+            .take_while(|debt| debt.seq <= done)
+            .filter(|debt| debt.lane == lane)
+            .copied()
+            .collect()
+    }
+
+    fn owed(&self, debt: Debt) -> Result<Vec<RowKey>, Error> {
+        let bytes = self.get(&key::debt(debt))?.ok_or_else(|| {
+            Error::corrupt(
+                "outbox",
+                format_args!("the entry of commit {} is gone", debt.seq),
+            )
+        })?;
+        codec::read_row_keys(&bytes)
+    }
+
+    /// Moves what other cuts of the lanes owe for shards of `lane` under `lane`.
+    fn refile(&self, lane: ShardRange) -> Result<(), Error> {
+        // Held to the end, so that two lanes never split one entry at once.
+        let mut debts = self.opening().debts();
+        let foreign = |debt: &&Debt| debt.lane != lane && debt.lane.overlaps(lane);
+        let mut entries: BTreeMap<Debt, Vec<RowKey>> = BTreeMap::new();
+        for debt in debts.iter().filter(foreign) {
+            let mine = Debt { lane, ..*debt };
+            let (inside, outside): (Vec<_>, Vec<_>) = self
+                .owed(*debt)?
+                .into_iter()
+                .partition(|key| lane.contains(key.shard()));
+            entries.insert(*debt, outside);
+            if !entries.contains_key(&mine) && debts.contains(&mine) {
+                entries.insert(mine, self.owed(mine)?);
+            }
+            entries.entry(mine).or_default().extend(inside);
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let op = |(debt, keys): (&Debt, &Vec<RowKey>)| match keys.is_empty() {
+            true => Op::Delete(key::debt(*debt)),
+            false => Op::Put(key::debt(*debt), codec::row_keys(keys)),
+        };
+        self.write(entries.iter().map(op).collect(), Durability::Process)?;
+        for (debt, keys) in entries {
+            match keys.is_empty() {
+                true => debts.remove(&debt),
+                false => debts.insert(debt),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// What is called for each key and value of a range, until it breaks or fails.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Error> + 'a;
+
+fn push_rows(
+    lane: ShardRange,
+    writes: Vec<Write>,
+    seq: u64,
+    ops: &mut Vec<Op>,
+) -> Result<(), Error> {
+    check_rows(lane, &writes)?;
+    for write in writes {
+        let row = key::row(write.key())?;
+        let (block, old) = match write {
+            Write::Append { block, .. } => (Some(block), Vec::new()),
+            Write::Replace { block, old, .. } => (Some(block), old),
+            Write::Delete { old, .. } => (None, old),
+        };
+        for old in BTreeSet::from_iter(old) {
+            ops.push(Op::DeleteOnce(key::block(&row, old)));
+        }
+        if let Some(block) = block {
+            ops.push(Op::Put(key::block(&row, seq), block));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a commit whose blocks would overwrite each other or belong to another lane.
+fn check_rows(lane: ShardRange, writes: &[Write]) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(writes.len());
+    for write in writes {
+        let key = write.key();
+        if !lane.contains(key.shard()) {
+            let shard = key.shard().0;
+            return Err(Error::new(
+                Kind::Bug,
+                format!("lane {lane}: commit writes a row of shard {shard}"),
+            ));
+        }
+        if !seen.insert(key) {
+            return Err(Error::new(
+                Kind::Bug,
+                format!(
+                    "lane {lane}: commit writes a row of view {} twice",
+                    key.view.0
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
