@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# What can be said of the code without running its tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+step "format" cargo fmt --all --check
+step "licences and sources" cargo deny --offline check licenses bans sources
+step "build and lints" cargo build --release --locked --offline --workspace --all-targets
+RUSTDOC="$PWD/scripts/rustdoc" step "documentation" \
+    cargo test --release --locked --offline --workspace --doc --quiet

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Installs what is missing to build and run Tiderace, and only that.
+#
+#   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
+#   scripts/setup.sh test   also what the tests need: redis-server, Java and Kafka's jars
+#   scripts/setup.sh deny   also cargo-deny (compiled from source: some minutes)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+what="${1:-demo}"
+
+# Debian packages to install.
+packages=()
+# need PACKAGE TEST…: wants the package unless the test succeeds.
+need() {
+    local package="$1"
+    shift
+    "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+has() { command -v "$1"; }
+has_libclang() {
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*' ||
+        compgen -G '/usr/lib/*/libclang*.so*' || [ -n "${LIBCLANG_PATH:-}" ]
+}
+java_is_new_enough() {
+    at_least "$(java -version 2>&1 | sed -n '1s/.*"\([0-9.]*\).*"/\1/p')" 17
+}
+jre() {
+    if apt-cache show openjdk-17-jre-headless 2>/dev/null | grep -q '^Package:'; then
+        echo openjdk-17-jre-headless
+    else
+        echo default-jre-headless
+    fi
+}
+
+system_packages() {
+    need build-essential has c++
+    need make has make
+    need cmake has cmake
+    need clang has clang
+    need libclang-dev has_libclang
+    need pkg-config has pkg-config
+    need libssl-dev pkg-config --exists openssl
+    if [ "$what" != demo ]; then
+        need redis-server has redis-server
+        if ! cmp -s tests/kafka/pom.xml "$TIDERACE_CACHE/kafka/pom.xml"; then
+            need maven has mvn
+        fi
+    fi
+    if ! rust_is_new_enough && ! command -v rustup >/dev/null; then
+        need curl has curl
+        need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    fi
+
+    if [ "$what" != demo ] && ! java_is_new_enough 2>/dev/null; then
+        packages+=(java)
+    fi
+    if [ ${#packages[@]} -eq 0 ]; then
+        return
+    fi
+    if ! command -v apt-get >/dev/null; then
+        echo "this is not a Debian-like system; please install the equivalent of: ${packages[*]}" >&2
+        exit 1
+    fi
+    local root=()
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "not root and no sudo; please install: ${packages[*]}" >&2
+            exit 1
+        fi
+        root=(sudo)
+    fi
+    "${root[@]}" apt-get update -q
+    # Which Java there is can be asked only now.
+    local named=()
+    for package in "${packages[@]}"; do
+        if [ "$package" = java ]; then package=$(jre); fi
+        named+=("$package")
+    done
+    echo "installing: ${named[*]}"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${named[@]}"
+}
+
+rust() {
+    if ! rust_is_new_enough; then
+        if command -v rustup >/dev/null; then
+            rustup toolchain install stable --profile minimal --component clippy,rustfmt
+        else
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+                sh -s -- -y --profile minimal --component clippy,rustfmt --no-modify-path
+        fi
+    elif [ "$what" != demo ] && command -v rustup >/dev/null; then
+        for component in clippy rustfmt; do
+            cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
+        done
+    fi
+}
+
+step "system packages" system_packages
+step "rust" rust
+. scripts/env.sh # what was just installed is found now
+if [ "$what" != demo ]; then
+    step "kafka" scripts/kafka-jars.sh
+fi
+if [ "$what" = deny ] && ! command -v cargo-deny >/dev/null; then
+    step "cargo-deny" env -u RUSTC_WORKSPACE_WRAPPER -u CLIPPY_ARGS \
+        CARGO_TARGET_DIR="$TIDERACE_CACHE/cargo-deny-target" \
+        cargo install --locked --quiet cargo-deny
+fi
+# From here on nothing needs the network.
+step "crates" cargo fetch --locked --quiet --target "$(rustc -vV | sed -n 's/^host: //p')"
