@@ -1,0 +1,390 @@
+//! The online store of a process that has no Redis: a RocksDB in a folder of its own.
+//!
+//! Layout (format 1): `01` is the format's number; a row is under `02`, its entity's
+//! length (u16), entity, view (u32) and generation (u32), and holds the instant at which it
+//! expires (microseconds, i64) before its bytes; a marker is under `03`, first and last shard.
+//!
+//! Writers of one row are kept apart by a lock per four shards, so lanes do not meet. The
+//! log is written but never waited for: what a power cut takes, markers tell. Reads
+//! run where they are called, since they are answered from memory but for the coldest rows;
+//! writes run on the blocking pool. An expired row is never returned, and compaction drops it.
+
+use crate::error::Kind;
+use crate::{Clock, Error, MarkerWrite, RowWrite, fence};
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, DBRecoveryMode, LogLevel,
+    ReadOptions, WriteBatch, WriteBufferManager,
+};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tiderace_types::wire::{Reader, WireError};
+use tiderace_types::{Generation, Marker, RowKey, ShardRange, Timestamp, Version, ViewId};
+
+/// How an embedded store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbeddedOptions {
+    /// What caches and memtables may take together; at least 8 MiB is used.
+    pub memory_bytes: usize,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> EmbeddedOptions {
+        EmbeddedOptions {
+            memory_bytes: 128 << 20,
+        }
+    }
+}
+
+/// An online store in a folder. A handle: clones share one database.
+#[derive(Clone)]
+pub struct EmbeddedStore(Arc<Inner>);
+
+struct Inner {
+    db: DB,
+    path: PathBuf,
+    clock: Clock,
+    rows: [Mutex<()>; STRIPES],
+    markers: Mutex<()>,
+}
+
+const FORMAT: u8 = 1;
+const STRIPES: usize = 64;
+const EXPIRY: usize = 8;
+
+const FORMAT_KEY: [u8; 1] = [1];
+const ROW: u8 = 2;
+const MARKER: u8 = 3;
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EmbeddedStore").field(&self.0.path).finish()
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens or makes the store in the folder `path`; rows expire by `clock`.
+    ///
+    /// # Errors
+    /// When the folder holds something else, is open elsewhere or is damaged.
+    pub fn open(
+        path: &Path,
+        options: EmbeddedOptions,
+        clock: Clock,
+    ) -> Result<EmbeddedStore, Error> {
+        let shown = path.display();
+        let invalid =
+            |why: String| Error::new(Kind::Invalid, format!("online store {shown}: {why}"));
+        std::fs::create_dir_all(path).map_err(|error| invalid(format!("make folder: {error}")))?;
+        let db =
+            DB::open(&db_options(options.memory_bytes, &clock), path).map_err(
+                |error| match error.to_string().contains("lock") {
+                    true => invalid("open in another process or twice in this one".into()),
+                    false => rocks_error(path, "open", &error),
+                },
+            )?;
+        let store = EmbeddedStore(Arc::new(Inner {
+            db,
+            path: path.to_owned(),
+            clock,
+            rows: [const { Mutex::new(()) }; STRIPES],
+            markers: Mutex::new(()),
+        }));
+        match store.read(&FORMAT_KEY)?.as_deref() {
+            Some([FORMAT]) => Ok(store),
+            None if store.0.db.latest_sequence_number() == 0 => {
+                store.write(put(&FORMAT_KEY, &[FORMAT]))?;
+                Ok(store)
+            }
+            _ => Err(invalid(
+                "not an online store of this format; it is derived, so its folder may be deleted"
+                    .into(),
+            )),
+        }
+    }
+
+    pub(crate) async fn put_rows(&self, rows: &[RowWrite]) -> Result<(), Error> {
+        let store = self.clone();
+        let rows = rows.to_vec();
+        let write = move || store.put_rows_now(&rows);
+        match tokio::task::spawn_blocking(write).await {
+            Ok(written) => written,
+            Err(error) if error.is_cancelled() => {
+                Err(self.error(Kind::Closed, "write rows: the runtime stopped"))
+            }
+            Err(error) => Err(self.error(Kind::Bug, &format!("write rows: {error}"))),
+        }
+    }
+
+    fn put_rows_now(&self, rows: &[RowWrite]) -> Result<(), Error> {
+        let stripes: BTreeSet<usize> = rows.iter().map(|row| stripe(&row.key)).collect();
+        // Taken in one order by everyone, so nobody waits in a circle.
+        let _guards: Vec<_> = stripes.into_iter().map(|i| lock(&self.0.rows[i])).collect();
+        let now = self.0.clock.now();
+        let mut batch = WriteBatch::default();
+        // The newest of this call for a key that it names twice.
+        let mut pending: std::collections::HashMap<Vec<u8>, &Bytes> = Default::default();
+        let keys = rows
+            .iter()
+            .map(|row| row_key(&row.key))
+            .collect::<Result<Vec<_>, _>>()?;
+        let stored = self.0.db.multi_get(&keys);
+        for ((row, key), stored) in rows.iter().zip(keys).zip(stored) {
+            let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
+            let held = stored.as_deref().and_then(|bytes| live(bytes, now));
+            let held = pending.get(&key).map(|bytes| &bytes[..]).or(held);
+            if !fence::row_wins(&row.value, held) {
+                continue;
+            }
+            let mut value = Vec::with_capacity(EXPIRY + row.value.len());
+            value.extend(fence::expiry(now, row.ttl).0.to_be_bytes());
+            value.extend_from_slice(&row.value);
+            batch.put(&key, value);
+            pending.insert(key, &row.value);
+        }
+        self.write(batch)
+    }
+
+    pub(crate) fn get_rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
+        let now = self.0.clock.now();
+        let keys = keys.iter().map(row_key).collect::<Result<Vec<_>, _>>()?;
+        let read = |stored: Result<Option<Vec<u8>>, rocksdb::Error>| {
+            let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
+            let live = stored.filter(|bytes| live(bytes, now).is_some());
+            Ok(live.map(|bytes| Bytes::from(bytes).slice(EXPIRY..)))
+        };
+        self.0.db.multi_get(keys).into_iter().map(read).collect()
+    }
+
+    pub(crate) fn put_marker(
+        &self,
+        expected: Option<Version>,
+        marker: &Marker,
+    ) -> Result<MarkerWrite, Error> {
+        let _guard = lock(&self.0.markers);
+        let decided = fence::decide(&self.held()?, marker.shards, expected, marker.version);
+        if decided == MarkerWrite::Written {
+            self.write(put(&marker_key(marker.shards), &marker.encode()))?;
+        }
+        Ok(decided)
+    }
+
+    pub(crate) fn markers(&self) -> Result<Vec<Marker>, Error> {
+        let mut markers = Vec::new();
+        self.visit(MARKER, |_, bytes| {
+            markers.push(fence::read_marker(bytes)?);
+            Ok(())
+        })?;
+        Ok(markers)
+    }
+
+    pub(crate) fn retire_markers(
+        &self,
+        overlapping: ShardRange,
+        except: ShardRange,
+    ) -> Result<(), Error> {
+        let _guard = lock(&self.0.markers);
+        let mut batch = WriteBatch::default();
+        for range in fence::retired(&self.held()?, overlapping, except) {
+            batch.delete(marker_key(range));
+        }
+        self.write(batch)
+    }
+
+    pub(crate) fn scan_keys(&self) -> Result<Vec<RowKey>, Error> {
+        let now = self.0.clock.now();
+        let mut keys = Vec::new();
+        self.visit(ROW, |key, value| {
+            if live(value, now).is_some() {
+                let read = read_row_key(key);
+                keys.push(
+                    read.map_err(|why| self.error(Kind::Corrupt, &format!("row key: {why}")))?,
+                );
+            }
+            Ok(())
+        })?;
+        Ok(keys)
+    }
+
+    /// Compacts everything, which drops what has expired.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn compact(&self) -> Result<(), Error> {
+        let flushed = self.0.db.flush();
+        flushed.map_err(|error| rocks_error(&self.0.path, "flush", &error))?;
+        let mut options = rocksdb::CompactOptions::default();
+        options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        self.0
+            .db
+            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
+    }
+
+    /// Counts the rows that are stored, expired ones included.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stored_rows(&self) -> Result<usize, Error> {
+        let mut count = 0;
+        self.visit(ROW, |_, _| {
+            count += 1;
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    fn held(&self) -> Result<Vec<(ShardRange, Version)>, Error> {
+        let held = |marker: Marker| (marker.shards, marker.version);
+        Ok(self.markers()?.into_iter().map(held).collect())
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let read = self.0.db.get(key);
+        read.map_err(|error| rocks_error(&self.0.path, "read", &error))
+    }
+
+    fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        let written = self.0.db.write(batch);
+        written.map_err(|error| rocks_error(&self.0.path, "write", &error))
+    }
+
+    fn visit(
+        &self,
+        table: u8,
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut read = ReadOptions::default();
+        read.set_iterate_upper_bound([table + 1]);
+        let mut iterator = self.0.db.raw_iterator_opt(read);
+        iterator.seek([table]);
+        while let Some((key, value)) = iterator.item() {
+            each(key, value)?;
+            iterator.next();
+        }
+        iterator
+            .status()
+            .map_err(|error| rocks_error(&self.0.path, "scan", &error))
+    }
+
+    fn error(&self, kind: Kind, why: &str) -> Error {
+        Error::new(
+            kind,
+            format!("online store {}: {why}", self.0.path.display()),
+        )
+    }
+}
+
+fn db_options(memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
+    let memory = memory_bytes.max(8 << 20);
+    let cache = Cache::new_lru_cache(memory);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&cache);
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
+        memory / 4,
+        true,
+        cache,
+    ));
+    options.set_write_buffer_size((memory / 8).min(64 << 20));
+    options.set_max_write_buffer_number(4);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_open_files(256);
+    options.set_max_background_jobs(2);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(4);
+    let clock = clock.clone();
+    options.set_compaction_filter(
+        "tiderace.expiry.1",
+        move |_, key: &[u8], value: &[u8]| match key.first() == Some(&ROW)
+            && live(value, clock.now()).is_none()
+        {
+            true => CompactionDecision::Remove,
+            false => CompactionDecision::Keep,
+        },
+    );
+    options
+}
+
+/// The row's bytes within a stored value, unless it has expired.
+fn live(stored: &[u8], now: Timestamp) -> Option<&[u8]> {
+    let (expires, bytes) = stored.split_first_chunk::<EXPIRY>()?;
+    (i64::from_be_bytes(*expires) > now.0).then_some(bytes)
+}
+
+fn put(key: &[u8], value: &[u8]) -> WriteBatch {
+    let mut batch = WriteBatch::default();
+    batch.put(key, value);
+    batch
+}
+
+fn stripe(key: &RowKey) -> usize {
+    usize::from(key.shard().0) * STRIPES / 256
+}
+
+fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
+    // The lock protects an order, not data: a panic leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn marker_key(range: ShardRange) -> [u8; 3] {
+    [MARKER, range.first, range.last]
+}
+
+fn row_key(key: &RowKey) -> Result<Vec<u8>, Error> {
+    let length = u16::try_from(key.entity.len()).map_err(|_| {
+        let length = key.entity.len();
+        Error::new(
+            Kind::Invalid,
+            format!("entity key of {length} bytes; at most 65535 fit"),
+        )
+    })?;
+    let mut out = Vec::with_capacity(11 + key.entity.len());
+    out.push(ROW);
+    out.extend(length.to_be_bytes());
+    out.extend_from_slice(&key.entity);
+    out.extend(key.view.0.to_be_bytes());
+    out.extend(key.generation.0.to_be_bytes());
+    Ok(out)
+}
+
+fn read_row_key(bytes: &[u8]) -> Result<RowKey, WireError> {
+    let mut reader = Reader::new(bytes);
+    reader.u8()?;
+    let length = u16::from_be_bytes(reader.array()?);
+    Ok(RowKey {
+        entity: reader.take(usize::from(length))?.into(),
+        view: ViewId(u32::from_be_bytes(reader.array()?)),
+        generation: Generation(u32::from_be_bytes(reader.array()?)),
+    })
+}
+
+fn rocks_error(path: &Path, verb: &str, error: &rocksdb::Error) -> Error {
+    use rocksdb::ErrorKind as E;
+    let kind = match error.kind() {
+        E::Corruption => Kind::Corrupt,
+        E::InvalidArgument | E::NotSupported => Kind::Invalid,
+        E::ShutdownInProgress => Kind::Closed,
+        E::IOError | E::Busy | E::TryAgain | E::TimedOut | E::Aborted | E::Incomplete => {
+            Kind::Retry
+        }
+        _ => Kind::Bug,
+    };
+    Error::new(
+        kind,
+        format!("online store {}: {verb}: {error}", path.display()),
+    )
+}

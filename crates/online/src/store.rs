@@ -1,0 +1,165 @@
+//! The one online store that callers see.
+
+use crate::{
+    Clock, EmbeddedOptions, EmbeddedStore, Error, MarkerWrite, MemoryStore, RedisOptions,
+    RedisStore, RowWrite,
+};
+use bytes::Bytes;
+use std::path::Path;
+use tiderace_types::{Marker, RowKey, ShardRange, Version};
+
+/// Where readers look. A handle: clones share one store.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A Redis server.
+    Redis(RedisStore),
+    /// A folder of this process.
+    Embedded(EmbeddedStore),
+    /// This process's memory, for tests and simulations.
+    Memory(MemoryStore),
+}
+
+impl Store {
+    /// Connects to Redis and checks that it is fit: see [`Store::check`].
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid) for a malformed URL or project or an unfit
+    /// server; [`Kind::Retry`](crate::Kind::Retry) when it is away.
+    pub async fn redis(url: &str, project: &str, options: RedisOptions) -> Result<Store, Error> {
+        let store = Store::redis_unchecked(url, project, options)?;
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// Names a Redis without connecting, for a process that must start while it is away;
+    /// call [`Store::check`] when it is back.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid) for a malformed URL or project.
+    pub fn redis_unchecked(
+        url: &str,
+        project: &str,
+        options: RedisOptions,
+    ) -> Result<Store, Error> {
+        RedisStore::new(url, project, options).map(Store::Redis)
+    }
+
+    /// Opens or makes the embedded store in the folder `path`.
+    ///
+    /// # Errors
+    /// When the folder holds something else, is open elsewhere or is damaged.
+    pub fn embedded(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Store, Error> {
+        EmbeddedStore::open(path.as_ref(), options, Clock::Wall).map(Store::Embedded)
+    }
+
+    /// Makes an empty store in memory.
+    #[must_use]
+    pub fn memory() -> Store {
+        Store::Memory(MemoryStore::new(Clock::Wall))
+    }
+
+    /// Tells whether the store can be relied on: there, not a cluster, and evicting nothing
+    /// by itself.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid) saying what to change;
+    /// [`Kind::Retry`](crate::Kind::Retry) when the store is away.
+    pub async fn check(&self) -> Result<(), Error> {
+        match self {
+            Store::Redis(redis) => redis.check().await,
+            Store::Embedded(_) => Ok(()),
+            Store::Memory(memory) => memory.check(),
+        }
+    }
+
+    /// Publishes rows, fenced: a stored row of the same or a greater version stays, with
+    /// its time to live, and that is success. All of them are there when this returns.
+    ///
+    /// # Errors
+    /// When it is not known that all are there; repeating the call is safe.
+    pub async fn put_rows(&self, rows: &[RowWrite]) -> Result<(), Error> {
+        crate::fence::check(rows)?;
+        match self {
+            Store::Redis(redis) => redis.put_rows(rows).await,
+            Store::Embedded(embedded) => embedded.put_rows(rows).await,
+            Store::Memory(memory) => memory.put_rows(rows),
+        }
+    }
+
+    /// Reads rows in one round trip; `None` for one that is absent or expired.
+    ///
+    /// # Errors
+    /// When the store is away, slow or damaged; never an absent row instead.
+    pub async fn get_rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
+        match self {
+            Store::Redis(redis) => redis.get_rows(keys).await,
+            Store::Embedded(embedded) => embedded.get_rows(keys),
+            Store::Memory(memory) => memory.get_rows(keys),
+        }
+    }
+
+    /// Writes a lane's marker, after the rows it speaks for.
+    ///
+    /// `expected` is the version that this lane wrote last in this incarnation of the
+    /// store; without one, any lower version or none may be there. See [`MarkerWrite`].
+    ///
+    /// # Errors
+    /// When it is not known whether it was written; repeating the call is safe.
+    pub async fn put_marker(
+        &self,
+        expected: Option<Version>,
+        marker: &Marker,
+    ) -> Result<MarkerWrite, Error> {
+        match self {
+            Store::Redis(redis) => redis.put_marker(expected, marker).await,
+            Store::Embedded(embedded) => embedded.put_marker(expected, marker),
+            Store::Memory(memory) => memory.put_marker(expected, marker),
+        }
+    }
+
+    /// Reads every marker, in the order of their ranges.
+    ///
+    /// # Errors
+    /// When the store is away or slow, or a marker is damaged.
+    pub async fn markers(&self) -> Result<Vec<Marker>, Error> {
+        let mut markers = match self {
+            Store::Redis(redis) => redis.markers().await?,
+            Store::Embedded(embedded) => embedded.markers()?,
+            Store::Memory(memory) => memory.markers()?,
+        };
+        markers.sort_by_key(|marker| marker.shards);
+        Ok(markers)
+    }
+
+    /// Deletes the markers of other ranges that overlap `overlapping` and are older than the
+    /// marker of `except`; none while that is absent. So only a newer owner retires markers.
+    ///
+    /// # Errors
+    /// When it is not known whether they are gone; repeating the call is safe.
+    pub async fn retire_markers(
+        &self,
+        overlapping: ShardRange,
+        except: ShardRange,
+    ) -> Result<(), Error> {
+        match self {
+            Store::Redis(redis) => redis.retire_markers(overlapping, except).await,
+            Store::Embedded(embedded) => embedded.retire_markers(overlapping, except),
+            Store::Memory(memory) => memory.retire_markers(overlapping, except),
+        }
+    }
+
+    /// Lists the keys of all rows, in their order: for tests and tools, not for serving.
+    ///
+    /// # Errors
+    /// When the store is away or slow.
+    pub async fn scan_keys(&self) -> Result<Vec<RowKey>, Error> {
+        let mut keys = match self {
+            Store::Redis(redis) => redis.scan_keys().await?,
+            Store::Embedded(embedded) => embedded.scan_keys()?,
+            Store::Memory(memory) => memory.scan_keys()?,
+        };
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+}
