@@ -75,15 +75,15 @@ impl Row {
 
     /// Lets go of events at or before `upto`, folding what unbounded windows need.
     ///
-    /// Tells whether any went. `upto` never goes back.
-    pub fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> bool {
+    /// Tells how many went. `upto` never goes back.
+    pub fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
         if upto <= self.kept_from {
-            return false;
+            return 0;
         }
         self.kept_from = upto;
         let gone = self.events.between(Timestamp::MIN, upto);
         if gone.is_empty() {
-            return false;
+            return 0;
         }
         let lifetimes = || {
             let outputs = spec.outputs.iter().enumerate();
@@ -107,7 +107,7 @@ impl Row {
             }
         }
         self.events.drop_front(gone.end);
-        true
+        gone.end
     }
 
     /// The folded partial of output `index`.

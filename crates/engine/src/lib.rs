@@ -1,1 +1,32 @@
-//! tiderace-engine
+//! The one pure step: records in, rows forward, effects out.
+//!
+//! ```text
+//! records ─► Intake (per source: clocks, acceptance, expressions, keys) ─► Packet
+//! Packet ─► Lane (per shard range: rows, positions) ─► commits, publications, markers
+//! ```
+//! Nothing here reads a clock, a disk or a socket: what is needed is an
+//! argument, what is decided is a value. The live loop, backfill, history and
+//! simulations drive the same code.
+
+mod packet;
+pub use packet::{Input, Packet, PacketIds, ViewBatch};
+
+mod intake;
+pub use intake::{Intake, IntakeCounts, Taken};
+
+mod evaluate;
+
+mod held;
+mod table;
+
+mod lane;
+pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
+
+mod commit;
+pub use commit::{Commit, Write};
+
+mod outlet;
+pub use outlet::{Chunk, Publication};
+
+mod progress;
+pub use progress::Sample;

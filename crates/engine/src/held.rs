@@ -1,0 +1,107 @@
+//! A row as a lane holds it: the row, and what of it is stored and published.
+
+use crate::commit::Write;
+use tiderace_aggregate::{Event, Insert, Offer, Row, RowSpec};
+use tiderace_types::{RowKey, Timestamp, Version};
+
+/// Past this many blocks a row is written whole again.
+const BLOCKS: usize = 8;
+
+/// A row in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) entity: Box<[u8]>,
+    pub(crate) hash: u64,
+    pub(crate) row: Row,
+    /// The stored blocks that make up the row, but for what is uncommitted.
+    pub(crate) blocks: Vec<u64>,
+    /// How many events, from the front, are in those blocks.
+    pub(crate) stored: usize,
+    /// Whether the blocks no longer make up a prefix of the row, so that it must be written whole.
+    pub(crate) rewrite: bool,
+    pub(crate) uncommitted: bool,
+    pub(crate) unpublished: bool,
+    /// Touched since the evicting hand last passed.
+    pub(crate) recent: bool,
+    /// Whether the stored blocks have been read.
+    pub(crate) loaded: bool,
+}
+
+impl Held {
+    pub(crate) fn new(entity: &[u8], hash: u64, spec: &RowSpec) -> Held {
+        Held {
+            entity: entity.into(),
+            hash,
+            row: Row::new(spec),
+            blocks: Vec::new(),
+            stored: 0,
+            rewrite: false,
+            uncommitted: false,
+            unpublished: false,
+            recent: true,
+            loaded: false,
+        }
+    }
+
+    /// Offers an event, keeping account of what is stored.
+    pub(crate) fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
+        let offer = self.row.offer(spec, event);
+        if let Offer::Known(Insert::Applied { at }) = offer
+            && at < self.stored
+        {
+            self.stored += 1;
+            self.rewrite = true;
+        }
+        offer
+    }
+
+    /// Lets go of what is no longer kept.
+    pub(crate) fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
+        let gone = self.row.trim(spec, upto);
+        self.stored = self.stored.saturating_sub(gone);
+        self.rewrite |= gone > 0 && spec.unbounded();
+        gone
+    }
+
+    /// What must be written so that the blocks make up the row again.
+    pub(crate) fn write(&self, spec: &RowSpec, key: RowKey) -> Option<Write> {
+        let old = || self.blocks.clone();
+        let version = Version::default();
+        if self.row.events.is_empty() && self.row.base.is_none() {
+            let delete = Write::Delete { key, old: old() };
+            return (!self.blocks.is_empty()).then_some(delete);
+        }
+        if self.rewrite || self.blocks.len() >= BLOCKS || self.blocks.is_empty() {
+            let block = self.row.encode(spec, version);
+            return Some(Write::Replace {
+                key,
+                block,
+                old: old(),
+            });
+        }
+        if self.stored == self.row.events.len() {
+            return None;
+        }
+        let tail = Row {
+            version,
+            kept_from: self.row.kept_from,
+            base: None,
+            events: self.row.events.tail(self.stored),
+        };
+        Some(Write::Append {
+            key,
+            block: tail.encode(spec, version),
+        })
+    }
+
+    /// Notes that `write` is stored under block number `seq`.
+    pub(crate) fn written(&mut self, write: &Write, seq: u64) {
+        match write {
+            Write::Append { .. } => self.blocks.push(seq),
+            Write::Replace { .. } => self.blocks = vec![seq],
+            Write::Delete { .. } => self.blocks.clear(),
+        }
+        self.stored = self.row.events.len();
+        self.rewrite = false;
+    }
+}

@@ -1,0 +1,389 @@
+//! From decoded records to accepted events: clocks, the contract, expressions, keys.
+//!
+//! # Laws
+//! - Whether an event is accepted depends on its own partition's log and nothing else:
+//!   not on batch cuts, other partitions, or when it was read.
+//! - Every record of a batch ends in exactly one place: accepted, rejected
+//!   with a reason, or dropped by a check that says so.
+
+use crate::evaluate::{self, Evaluated, holds};
+use crate::packet::{Packet, PacketIds, ViewBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tiderace_decode::Decoded;
+use tiderace_plan::model::{Otherwise, Source, Stream, View};
+use tiderace_types::{
+    DataType, DeadLetter, Duration, Partition, PartitionPosition, Positions, Reason, RecordBatch,
+    Timestamp, Value, encode_key_value, hash_key,
+};
+
+/// Takes in one source's records, in order.
+#[derive(Debug)]
+pub struct Intake {
+    source: Arc<Source>,
+    views: Vec<(usize, Arc<View>)>,
+    reached: BTreeMap<Partition, PartitionPosition>,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Taken {
+    /// The accepted events for the lanes.
+    pub packet: Packet,
+    /// The refused records.
+    pub dead: Vec<DeadLetter>,
+    /// The ledger of this batch.
+    pub counts: IntakeCounts,
+}
+
+/// A source's ledger: `read = accepted + dropped + Σ rejected`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntakeCounts {
+    /// Records read.
+    pub read: u64,
+    /// Events handed to the views.
+    pub accepted: u64,
+    /// Events that a check sent away.
+    pub dropped: u64,
+    /// Events that failed a check but were kept (also in `accepted`).
+    pub kept_failing: u64,
+    /// Records refused, by reason.
+    pub rejected: BTreeMap<Reason, u64>,
+    /// Per view (index into the lane's views): events its condition filtered out.
+    pub filtered: BTreeMap<usize, u64>,
+    /// Per view: events with a null in the entity key.
+    pub null_key: BTreeMap<usize, u64>,
+    /// Per view: events on which one of its expressions failed.
+    pub failed: BTreeMap<usize, u64>,
+}
+
+/// What the contract says of one event so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Accepted,
+    Dropped,
+    Rejected,
+}
+
+impl Intake {
+    /// An intake for `source` and its views (with their places among the lanes' views), from `start`.
+    #[must_use]
+    pub fn new(source: Arc<Source>, views: Vec<(usize, Arc<View>)>, start: &Positions) -> Intake {
+        let own = start.0.iter().filter(|(p, _)| p.source == source.id);
+        Intake {
+            reached: own.map(|(p, at)| (*p, *at)).collect(),
+            source,
+            views,
+        }
+    }
+
+    /// Takes in the next batch: `decoded` is what a decoder made of `records`.
+    pub fn take(&mut self, records: RecordBatch, decoded: Decoded) -> Taken {
+        let mut counts = IntakeCounts {
+            read: records.len() as u64,
+            ..IntakeCounts::default()
+        };
+        let mut refused: Vec<(u32, Reason, String)> = decoded
+            .rejected
+            .into_iter()
+            .map(|rejected| (rejected.record, rejected.reason, rejected.detail))
+            .collect();
+        let (batch, record_of) = (decoded.batch, decoded.rows);
+        let times = self.times(&batch);
+        let mut verdicts = self.contract(&batch, &record_of, &mut refused, &mut counts);
+        let reached = self.clocks(&records, &record_of, &times, &mut verdicts, &mut refused);
+        let accepted = events_of(&verdicts, Verdict::Accepted);
+        counts.accepted = accepted.len() as u64;
+        counts.dropped = events_of(&verdicts, Verdict::Dropped).len() as u64;
+        for (_, reason, _) in &refused {
+            *counts.rejected.entry(*reason).or_default() += 1;
+        }
+        let views = self
+            .views
+            .iter()
+            .map(|(place, view)| {
+                keyed(
+                    *place,
+                    view,
+                    &batch,
+                    &record_of,
+                    &accepted,
+                    &mut refused,
+                    &mut counts,
+                )
+            })
+            .collect();
+        let ids = self.ids(&batch);
+        let dead = dead_letters(&records, refused);
+        let packet = Packet {
+            source: self.source.id,
+            records,
+            record_of,
+            times,
+            ids,
+            views,
+            contiguous: self.source.stream == Stream::Embedded,
+            reached,
+        };
+        Taken {
+            packet,
+            dead,
+            counts,
+        }
+    }
+
+    /// The place of a declared column among the decoded ones.
+    fn place(&self, column: usize) -> usize {
+        let used = &self.source.used;
+        used.binary_search(&column)
+            .expect("the plan always uses event time and event id")
+    }
+
+    fn times(&self, batch: &ArrowBatch) -> Vec<i64> {
+        let column = batch.column(self.place(self.source.event_time));
+        column
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+            .to_vec()
+    }
+
+    fn ids(&self, batch: &ArrowBatch) -> PacketIds {
+        let Some(event_id) = self.source.event_id else {
+            return PacketIds::Position;
+        };
+        let column = batch.column(self.place(event_id));
+        match self.source.columns[event_id].data_type {
+            DataType::Int64 => PacketIds::Int(column.as_primitive::<Int64Type>().values().clone()),
+            ref other => {
+                let input = evaluate::input(column);
+                let id = |event| {
+                    let mut bytes = Vec::new();
+                    push_key(&input.cell(event).to_value(other), &mut bytes);
+                    bytes.into_boxed_slice()
+                };
+                PacketIds::Bytes((0..batch.num_rows()).map(id).collect())
+            }
+        }
+    }
+
+    /// Applies the source's checks.
+    fn contract(
+        &self,
+        batch: &ArrowBatch,
+        record_of: &[u32],
+        refused: &mut Vec<(u32, Reason, String)>,
+        counts: &mut IntakeCounts,
+    ) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::Accepted; batch.num_rows()];
+        for expect in &self.source.expects {
+            let Evaluated { array, failed } = evaluate::evaluate(&expect.check, batch);
+            let mut failed = failed.into_iter().peekable();
+            for event in 0..batch.num_rows() {
+                let error = failed.next_if(|(at, _)| *at as usize == event);
+                if verdicts[event] != Verdict::Accepted || holds(&array, event) {
+                    continue;
+                }
+                match expect.otherwise {
+                    Otherwise::Keep => counts.kept_failing += 1,
+                    Otherwise::Drop => verdicts[event] = Verdict::Dropped,
+                    Otherwise::Reject => {
+                        verdicts[event] = Verdict::Rejected;
+                        let detail = match error {
+                            Some((_, error)) => format!("check `{}` failed: {error}", expect.text),
+                            None => format!("check `{}` is not true", expect.text),
+                        };
+                        refused.push((record_of[event], Reason::Rejected, detail));
+                    }
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// Judges event times in log order, moving the stream clocks; tells how far each partition has come.
+    fn clocks(
+        &mut self,
+        records: &RecordBatch,
+        record_of: &[u32],
+        times: &[i64],
+        verdicts: &mut [Verdict],
+        refused: &mut Vec<(u32, Reason, String)>,
+    ) -> Vec<(Partition, i64, PartitionPosition)> {
+        let mut first: BTreeMap<Partition, i64> = BTreeMap::new();
+        let mut event = 0;
+        for (record, meta) in records.metas.iter().enumerate() {
+            first.entry(meta.partition).or_insert(meta.offset);
+            let held = self.reached.entry(meta.partition);
+            let position = held.or_insert(PartitionPosition::START);
+            position.next = meta.offset + 1;
+            if record_of.get(event).is_none_or(|of| *of as usize != record) {
+                continue;
+            }
+            if verdicts[event] == Verdict::Accepted {
+                let time = Timestamp(times[event]);
+                match out_of_time(&self.source, time, meta.broker_time, position.clock) {
+                    Some((reason, detail)) => {
+                        verdicts[event] = Verdict::Rejected;
+                        refused.push((record as u32, reason, detail));
+                    }
+                    None => position.clock = position.clock.max(time),
+                }
+            }
+            event += 1;
+        }
+        let reached =
+            |(partition, from): (Partition, i64)| (partition, from, self.reached[&partition]);
+        first.into_iter().map(reached).collect()
+    }
+}
+
+/// Whether an event is too early or too late, and the particulars.
+fn out_of_time(
+    source: &Source,
+    time: Timestamp,
+    broker_time: Timestamp,
+    clock: Timestamp,
+) -> Option<(Reason, String)> {
+    if let Some(ahead) = source.max_ahead
+        && time > broker_time.plus(ahead)
+    {
+        let by = time.since(broker_time);
+        let detail = format!(
+            "event time {time} is {by} after the record's own {broker_time}; max_ahead is {ahead}"
+        );
+        return Some((Reason::TooEarly, detail));
+    }
+    let lateness = source.allowed_lateness;
+    if clock != Timestamp::MIN && time < clock.minus(lateness) {
+        let Duration(by) = clock.since(time);
+        let detail = format!(
+            "event time {time} is {} behind the stream clock {clock}; allowed_lateness is {lateness}",
+            Duration(by)
+        );
+        return Some((Reason::TooLate, detail));
+    }
+    None
+}
+
+fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
+    let events = verdicts.iter().enumerate();
+    events
+        .filter(|(_, verdict)| **verdict == wanted)
+        .map(|(event, _)| event as u32)
+        .collect()
+}
+
+/// What one view makes of the accepted events.
+fn keyed(
+    place: usize,
+    view: &View,
+    batch: &ArrowBatch,
+    record_of: &[u32],
+    accepted: &[u32],
+    refused: &mut Vec<(u32, Reason, String)>,
+    counts: &mut IntakeCounts,
+) -> ViewBatch {
+    // Expressions see accepted events only, so that a refused one cannot fail them.
+    let all = accepted.len() == batch.num_rows();
+    let seen = if all {
+        batch.clone()
+    } else {
+        evaluate::only(batch, accepted)
+    };
+    let mut bad: BTreeMap<u32, (Reason, String)> = BTreeMap::new();
+    let mut run = |compiled, finite: bool| -> ArrayRef {
+        let Evaluated { array, failed } = evaluate::evaluate(compiled, &seen);
+        for (event, error) in failed {
+            bad.entry(event)
+                .or_insert((Reason::ExpressionFailed, error));
+        }
+        for event in if finite {
+            evaluate::not_finite(&array)
+        } else {
+            Vec::new()
+        } {
+            let detail = "an input is NaN or infinite".to_owned();
+            bad.entry(event).or_insert((Reason::NotFinite, detail));
+        }
+        array
+    };
+    let condition = view
+        .condition
+        .as_ref()
+        .map(|condition| run(condition, false));
+    let filters: Vec<_> = view
+        .filters
+        .iter()
+        .map(|filter| run(filter, false))
+        .collect();
+    let arrays: Vec<_> = view.inputs.iter().map(|input| run(input, true)).collect();
+    let keys: Vec<_> = view
+        .keys
+        .iter()
+        .map(|key| evaluate::input(seen.column(*key)))
+        .collect();
+    let mut out = ViewBatch {
+        view: place,
+        events: Vec::with_capacity(accepted.len()),
+        keys: Vec::with_capacity(accepted.len() * 9),
+        key_ends: Vec::with_capacity(accepted.len()),
+        hashes: Vec::with_capacity(accepted.len()),
+        bits: Vec::with_capacity(accepted.len()),
+        inputs: arrays.iter().map(evaluate::input).collect(),
+        members: Vec::with_capacity(accepted.len()),
+    };
+    for (member, event) in accepted.iter().enumerate() {
+        if condition
+            .as_ref()
+            .is_some_and(|array| !holds(array, member))
+            && !bad.contains_key(&(member as u32))
+        {
+            *counts.filtered.entry(place).or_default() += 1;
+            continue;
+        }
+        if let Some((reason, detail)) = bad.remove(&(member as u32)) {
+            *counts.failed.entry(place).or_default() += 1;
+            let detail = format!("view `{}`: {detail}", view.name);
+            refused.push((record_of[*event as usize], reason, detail));
+            continue;
+        }
+        let start = out.keys.len();
+        let mut null = false;
+        for (key, (_, data_type)) in keys.iter().zip(&view.entity.keys) {
+            let value = key.cell(member).to_value(data_type);
+            null |= value.is_null();
+            push_key(&value, &mut out.keys);
+        }
+        if null {
+            out.keys.truncate(start);
+            *counts.null_key.entry(place).or_default() += 1;
+            continue;
+        }
+        let bits = filters.iter().enumerate();
+        let bits = bits.fold(0, |bits, (bit, array)| {
+            bits | u64::from(holds(array, member)) << bit
+        });
+        out.hashes.push(hash_key(&out.keys[start..]));
+        out.key_ends.push(out.keys.len() as u32);
+        out.events.push(*event);
+        out.members.push(member as u32);
+        out.bits.push(bits);
+    }
+    out
+}
+
+fn push_key(value: &Value, out: &mut Vec<u8>) {
+    encode_key_value(value, out).expect("the plan allows scalars only as keys and ids");
+}
+
+fn dead_letters(records: &RecordBatch, refused: Vec<(u32, Reason, String)>) -> Vec<DeadLetter> {
+    let letter = |(record, reason, detail): (u32, Reason, String)| DeadLetter {
+        reason,
+        detail,
+        meta: records.metas[record as usize],
+        payload: records.payload(record as usize).to_vec(),
+    };
+    refused.into_iter().map(letter).collect()
+}

@@ -1,0 +1,502 @@
+//! A lane: a range of shards, the rows it holds of them, and how far it has come.
+//!
+//! The shell that drives a lane does, for every packet:
+//! [`Lane::prepare`], reads what that names, [`Lane::fill`], [`Lane::apply`];
+//! and from time to time a commit and a chunk of publications.
+//!
+//! # Laws
+//! - State is a function of the set of accepted events: packets cut, ordered
+//!   or repeated in any way that keeps each partition's order give equal rows.
+//! - What a commit holds is an exact prefix of every partition.
+//! - Only stored rows are evicted.
+
+use crate::commit::{Commit, Write};
+use crate::held::Held;
+use crate::outlet::Outlet;
+use crate::packet::{Packet, ViewBatch};
+use crate::progress::{Progress, Sample};
+use crate::table::{Slot, Table};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tiderace_aggregate::{Cell, CodecError, Event, Insert, Offer, Row};
+use tiderace_plan::model::View;
+use tiderace_types::{
+    DeadLetter, Generation, Partition, PartitionPosition, Positions, Reason, RowKey, Shard,
+    ShardRange, SourceId, Timestamp,
+};
+
+/// A view as lanes know it: its definition and the generation they build.
+#[derive(Clone, Debug)]
+pub struct LaneView {
+    /// The definition.
+    pub view: Arc<View>,
+    /// The generation.
+    pub generation: Generation,
+}
+
+/// Why a lane cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// A stored block does not read.
+    #[error("view `{view}`: stored {error}")]
+    Block {
+        /// The view's name.
+        view: String,
+        /// What is wrong.
+        error: CodecError,
+    },
+    /// A packet does not begin where the lane stands: records are missing between.
+    #[error("source {} partition {}: expected offset {expected} or lower, got {got}", .partition.source.0, .partition.number)]
+    Gap {
+        /// The partition.
+        partition: Partition,
+        /// The next offset the lane needs.
+        expected: i64,
+        /// The first offset in the packet.
+        got: i64,
+    },
+}
+
+/// What a packet did to a lane.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Per view, by its index.
+    pub views: BTreeMap<usize, ViewCounts>,
+    /// Events that a row refused.
+    pub dead: Vec<DeadLetter>,
+}
+
+/// A view's part of the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViewCounts {
+    /// New members of a row.
+    pub applied: u64,
+    /// Copies of members.
+    pub duplicate: u64,
+    /// Copies with other content.
+    pub conflict: u64,
+    /// Events before what the row keeps.
+    pub too_late_idle: u64,
+}
+
+/// A range of shards and everything held of them.
+#[derive(Debug)]
+pub struct Lane {
+    /// Its shards.
+    pub shards: ShardRange,
+    pub(crate) views: Vec<LaneView>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) positions: Positions,
+    /// Positions that parts of the range had come to under other lanes, until this lane is past them.
+    guards: Vec<(ShardRange, Positions)>,
+    pub(crate) progress: BTreeMap<SourceId, Progress>,
+    uncommitted: Vec<(usize, Slot)>,
+    memory: usize,
+    pub(crate) outlet: Outlet,
+    scratch: Scratch,
+}
+
+/// Memory reused from packet to packet.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// Per view batch: (member, slot) of the events that are this lane's and new to it.
+    members: Vec<Vec<(u32, Slot)>>,
+    /// Rows to load, as (view, slot).
+    missing: Vec<(usize, Slot)>,
+}
+
+impl Lane {
+    /// A lane that goes on from what state holds: `recovered` are all lanes' positions.
+    #[must_use]
+    pub fn new(
+        shards: ShardRange,
+        views: Vec<LaneView>,
+        recovered: &[(ShardRange, Positions)],
+        epoch: u64,
+    ) -> Lane {
+        let own = recovered.iter().filter(|(range, _)| range.overlaps(shards));
+        let own: Vec<_> = own.cloned().collect();
+        let whole = (shards.first..=shards.last)
+            .all(|shard| own.iter().any(|(range, _)| range.contains(Shard(shard))));
+        let positions = match whole {
+            true => own
+                .iter()
+                .map(|(_, positions)| positions.clone())
+                .reduce(|a, b| a.behind(&b))
+                .unwrap_or_default(),
+            false => Positions::default(),
+        };
+        let guards = own.into_iter().filter(|(_, held)| *held != positions);
+        let sources = views
+            .iter()
+            .map(|view| (view.view.source.id, Progress::new()));
+        Lane {
+            shards,
+            tables: views.iter().map(|_| Table::default()).collect(),
+            guards: guards.collect(),
+            progress: sources.collect(),
+            positions,
+            uncommitted: Vec::new(),
+            memory: 0,
+            outlet: Outlet::new(epoch),
+            views,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// How far the lane has come.
+    #[must_use]
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
+    /// How many rows it holds.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
+    /// Roughly how many bytes of memory its rows take.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Finds the packet's rows; tells which must be read from state before [`Lane::apply`].
+    ///
+    /// # Errors
+    /// [`LaneError::Gap`] when records between this packet and the last are missing.
+    pub fn prepare(&mut self, packet: &Packet) -> Result<Vec<RowKey>, LaneError> {
+        for (partition, from, _) in &packet.reached {
+            if let Some(held) = self.positions.0.get(partition)
+                && *from > held.next
+                && packet.contiguous
+            {
+                return Err(LaneError::Gap {
+                    partition: *partition,
+                    expected: held.next,
+                    got: *from,
+                });
+            }
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.missing.clear();
+        scratch.members.resize_with(packet.views.len(), Vec::new);
+        for (batch, members) in packet.views.iter().zip(&mut scratch.members) {
+            members.clear();
+            self.find_members(packet, batch, members, &mut scratch.missing);
+        }
+        let keys = scratch
+            .missing
+            .iter()
+            .map(|(view, slot)| self.key(*view, *slot));
+        let keys = keys.collect();
+        self.scratch = scratch;
+        Ok(keys)
+    }
+
+    fn find_members(
+        &mut self,
+        packet: &Packet,
+        batch: &ViewBatch,
+        members: &mut Vec<(u32, Slot)>,
+        missing: &mut Vec<(usize, Slot)>,
+    ) {
+        let next = self.next_offsets(packet);
+        let spec = &self.views[batch.view].view.spec;
+        let table = &mut self.tables[batch.view];
+        for (member, hash) in batch.hashes.iter().enumerate() {
+            let shard = Shard::of_hash(*hash);
+            if !self.shards.contains(shard) {
+                continue;
+            }
+            let (partition, offset) = packet.place(batch.events[member] as usize);
+            let seen = next
+                .iter()
+                .any(|(number, next)| *number == partition && offset < *next);
+            if seen || guarded(&self.guards, packet.source, shard, partition, offset) {
+                continue;
+            }
+            let before = table.len();
+            let slot = table.find_or_add(batch.key(member), *hash, spec);
+            if table.len() > before {
+                missing.push((batch.view, slot));
+            }
+            members.push((member as u32, slot));
+        }
+    }
+
+    fn next_offsets(&self, packet: &Packet) -> Vec<(u32, i64)> {
+        let next = |(partition, ..): &(Partition, i64, PartitionPosition)| {
+            (partition.number, self.positions.get(*partition).next)
+        };
+        packet.reached.iter().map(next).collect()
+    }
+
+    fn key(&self, view: usize, slot: Slot) -> RowKey {
+        let lane_view = &self.views[view];
+        let held = self.tables[view].get(slot);
+        RowKey {
+            view: lane_view.view.id,
+            generation: lane_view.generation,
+            entity: held.map(|held| held.entity.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Puts in the stored blocks of the rows that [`Lane::prepare`] named, in its order.
+    ///
+    /// # Errors
+    /// [`LaneError::Block`] when one does not read.
+    pub fn fill(&mut self, blocks: Vec<Vec<(u64, Vec<u8>)>>) -> Result<(), LaneError> {
+        let missing = std::mem::take(&mut self.scratch.missing);
+        for ((view, slot), blocks) in missing.iter().zip(blocks) {
+            let lane_view = &self.views[*view];
+            let spec = &lane_view.view.spec;
+            let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+            let row = read_blocks(lane_view, &blocks)?;
+            if let Some(held) = self.tables[*view].get_mut(*slot) {
+                held.blocks = blocks.into_iter().map(|(seq, _)| seq).collect();
+                held.row = row;
+                held.stored = held.row.events.len();
+                held.loaded = true;
+                held.trim(spec, upto);
+                self.memory += held.row.memory();
+            }
+        }
+        self.scratch.missing = missing;
+        Ok(())
+    }
+
+    /// Applies a packet whose rows are filled. `now` is when, for the publication deadline.
+    pub fn apply(&mut self, packet: &Packet, now: Timestamp) -> Applied {
+        let mut applied = Applied::default();
+        let members = std::mem::take(&mut self.scratch.members);
+        for (batch, members) in packet.views.iter().zip(&members) {
+            self.apply_view(packet, batch, members, now, &mut applied);
+        }
+        self.scratch.members = members;
+        for (partition, _, position) in &packet.reached {
+            self.positions.advance(*partition, *position);
+        }
+        self.guards.retain(|(_, held)| !self.positions.covers(held));
+        if let Some(progress) = self.progress.get_mut(&packet.source) {
+            progress.advance_clock(&self.positions);
+        }
+        applied
+    }
+
+    fn apply_view(
+        &mut self,
+        packet: &Packet,
+        batch: &ViewBatch,
+        members: &[(u32, Slot)],
+        now: Timestamp,
+        applied: &mut Applied,
+    ) {
+        let lane_view = &self.views[batch.view];
+        let spec = &lane_view.view.spec;
+        let table = &mut self.tables[batch.view];
+        let counts = applied.views.entry(batch.view).or_default();
+        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(batch.inputs.len());
+        let width = 24 + 8 * batch.inputs.len();
+        for (member, slot) in members {
+            let event = batch.events[*member as usize] as usize;
+            let place = batch.members[*member as usize] as usize;
+            cells.clear();
+            cells.extend(batch.inputs.iter().map(|input| input.cell(place)));
+            let offered = Event {
+                time: Timestamp(packet.times[event]),
+                id: packet.id(event),
+                bits: batch.bits[*member as usize],
+                inputs: &cells,
+            };
+            let Some(held) = table.get_mut(*slot) else {
+                debug_assert!(false, "prepare finds or adds every slot");
+                continue;
+            };
+            held.recent = true;
+            let refused = match held.offer(spec, &offered) {
+                Offer::Known(Insert::Applied { .. }) => {
+                    counts.applied += 1;
+                    self.memory += width;
+                    if !std::mem::replace(&mut held.uncommitted, true) {
+                        self.uncommitted.push((batch.view, *slot));
+                    }
+                    if !std::mem::replace(&mut held.unpublished, true) {
+                        self.outlet.touch(batch.view, *slot, now);
+                    }
+                    continue;
+                }
+                Offer::Known(Insert::Duplicate) => {
+                    counts.duplicate += 1;
+                    continue;
+                }
+                Offer::Known(Insert::Conflict) => {
+                    counts.conflict += 1;
+                    (
+                        Reason::Conflict,
+                        "another event of the same id and time, with other content, stands",
+                    )
+                }
+                Offer::BeforeKept => {
+                    counts.too_late_idle += 1;
+                    (
+                        Reason::TooLateIdle,
+                        "its event time lies before what the row still keeps",
+                    )
+                }
+            };
+            applied
+                .dead
+                .push(dead_letter(packet, event, lane_view, refused));
+        }
+    }
+
+    /// Notes a source's high watermarks.
+    pub fn sample(&mut self, source: SourceId, sample: Sample) {
+        if let Some(progress) = self.progress.get_mut(&source) {
+            progress.sample(sample);
+            progress.advance_clock(&self.positions);
+        }
+    }
+
+    /// The shard clock of a source.
+    #[must_use]
+    pub fn clock(&self, source: SourceId) -> Timestamp {
+        self.progress
+            .get(&source)
+            .map_or(Timestamp::MIN, |p| p.clock)
+    }
+
+    /// Tells whether anything has changed since the last commit.
+    #[must_use]
+    pub fn uncommitted(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+
+    /// Has a slot written in the next commit.
+    pub(crate) fn owe_commit(&mut self, view: usize, slot: Slot) {
+        self.uncommitted.push((view, slot));
+    }
+
+    /// What one atomic write must hold now. [`Lane::committed`] must follow before anything else.
+    pub fn commit(&mut self) -> Commit {
+        let mut writes = Vec::with_capacity(self.uncommitted.len());
+        for (view, slot) in &self.uncommitted {
+            let lane_view = &self.views[*view];
+            let spec = &lane_view.view.spec;
+            let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+            let key = self.key(*view, *slot);
+            if let Some(held) = self.tables[*view].get_mut(*slot) {
+                held.trim(spec, upto);
+                writes.extend(held.write(spec, key));
+            }
+        }
+        Commit {
+            lane: self.shards,
+            outbox: writes.iter().map(|write| write.key().clone()).collect(),
+            writes,
+            positions: self.positions.clone(),
+            outbox_done: self.outlet.paid(),
+        }
+    }
+
+    /// Notes that `commit` is stored under number `seq`.
+    pub fn committed(&mut self, commit: &Commit, seq: u64) {
+        let mut writes = commit.writes.iter().peekable();
+        for (view, slot) in std::mem::take(&mut self.uncommitted) {
+            let key = self.key(view, slot);
+            if let Some(held) = self.tables[view].get_mut(slot) {
+                held.uncommitted = false;
+                if let Some(write) = writes.next_if(|write| *write.key() == key) {
+                    held.written(write, seq);
+                }
+            }
+        }
+        self.outlet.committed(seq);
+    }
+
+    /// Lets go of stored rows until at most `bytes` of memory are held, or none can go.
+    pub fn evict(&mut self, bytes: usize) {
+        while self.memory > bytes {
+            let Some(view) = (0..self.tables.len()).max_by_key(|view| self.tables[*view].len())
+            else {
+                return;
+            };
+            let Some(held) = self.tables[view].evict(4096) else {
+                return;
+            };
+            self.memory = self.memory.saturating_sub(held.row.memory());
+            if held.unpublished {
+                let lane_view = &self.views[view];
+                self.outlet.owe(RowKey {
+                    view: lane_view.view.id,
+                    generation: lane_view.generation,
+                    entity: held.entity,
+                });
+            }
+            if self.rows() == 0 {
+                self.memory = 0;
+            }
+        }
+    }
+}
+
+impl Write {
+    /// The row it changes.
+    #[must_use]
+    pub fn key(&self) -> &RowKey {
+        match self {
+            Write::Append { key, .. } | Write::Replace { key, .. } | Write::Delete { key, .. } => {
+                key
+            }
+        }
+    }
+}
+
+/// Reads a row from its stored blocks.
+pub(crate) fn read_blocks(view: &LaneView, blocks: &[(u64, Vec<u8>)]) -> Result<Row, LaneError> {
+    let spec = &view.view.spec;
+    let mut row = Row::new(spec);
+    for (_, block) in blocks {
+        let part = Row::decode(block, spec).map_err(|error| LaneError::Block {
+            view: view.view.name.clone(),
+            error,
+        })?;
+        row.merge(spec, part);
+    }
+    Ok(row)
+}
+
+fn guarded(
+    guards: &[(ShardRange, Positions)],
+    source: SourceId,
+    shard: Shard,
+    number: u32,
+    offset: i64,
+) -> bool {
+    let partition = Partition { source, number };
+    guards
+        .iter()
+        .any(|(range, held)| range.contains(shard) && offset < held.get(partition).next)
+}
+
+fn dead_letter(
+    packet: &Packet,
+    event: usize,
+    view: &LaneView,
+    (reason, why): (Reason, &str),
+) -> DeadLetter {
+    let record = packet.record_of[event] as usize;
+    DeadLetter {
+        reason,
+        detail: format!("view `{}`: {why}", view.view.name),
+        meta: packet.records.metas[record],
+        payload: packet.records.payload(record).to_vec(),
+    }
+}
+
+/// The held row of a slot.
+pub(crate) fn held(tables: &mut [Table], view: usize, slot: Slot) -> Option<&mut Held> {
+    tables.get_mut(view)?.get_mut(slot)
+}

@@ -1,0 +1,328 @@
+//! What a lane owes the online store, and what it may say of it.
+//!
+//! Publications go in drains: a drain takes everything owed at one moment,
+//! together with the positions of that moment; when its last chunk is
+//! acknowledged, a marker may claim those positions. Rows touched meanwhile
+//! wait for the next drain, so load never keeps a marker from moving.
+//!
+//! # Laws
+//! - A marker claims positions only after every row they changed is in the store.
+//! - A publication's version is above that of every earlier one of its lane.
+
+use crate::lane::{Lane, LaneError, held, read_blocks};
+use crate::table::Slot;
+use std::collections::BTreeMap;
+use tiderace_aggregate::{Kept, Row, RowSpec};
+use tiderace_types::{
+    CoveredFrom, Duration, Marker, Positions, RowKey, SourceId, Timestamp, Version, ViewId,
+    ViewMarker,
+};
+
+/// A row for the online store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The row.
+    pub key: RowKey,
+    /// Its bytes, version first.
+    pub value: Vec<u8>,
+    /// How long no window can lose it; `None` for ever.
+    pub ttl: Option<Duration>,
+}
+
+/// What to do next for the online store.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Chunk {
+    /// Rows to put.
+    pub rows: Vec<Publication>,
+    /// Rows that are not held: read their blocks and hand them to [`Lane::publish_stored`].
+    pub stored: Vec<RowKey>,
+    /// Whether the drain ends with this chunk.
+    pub last: bool,
+}
+
+/// How much longer than needed a row outlives its windows in the store.
+const SLACK: Duration = Duration::from_secs(3600);
+
+/// A drain under way.
+#[derive(Debug)]
+struct Drain {
+    fresh: Vec<(usize, Slot)>,
+    owed: Vec<RowKey>,
+    positions: Positions,
+    committed: Option<u64>,
+}
+
+/// The publishing side of a lane.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    version: Version,
+    fresh: Vec<(usize, Slot)>,
+    owed: Vec<RowKey>,
+    since: Option<Timestamp>,
+    drain: Option<Drain>,
+    published: Positions,
+    committed: Option<u64>,
+    paid: Option<u64>,
+    least_lag: BTreeMap<usize, Duration>,
+}
+
+impl Outlet {
+    pub(crate) fn new(epoch: u64) -> Outlet {
+        Outlet {
+            version: Version { epoch, seq: 0 },
+            fresh: Vec::new(),
+            owed: Vec::new(),
+            since: None,
+            drain: None,
+            published: Positions::default(),
+            committed: None,
+            paid: None,
+            least_lag: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn touch(&mut self, view: usize, slot: Slot, now: Timestamp) {
+        self.fresh.push((view, slot));
+        self.since.get_or_insert(now);
+    }
+
+    pub(crate) fn owe(&mut self, key: RowKey) {
+        self.owed.push(key);
+        self.since.get_or_insert(Timestamp::MIN);
+    }
+
+    pub(crate) fn committed(&mut self, seq: u64) {
+        self.committed = Some(seq);
+    }
+
+    pub(crate) fn paid(&self) -> Option<u64> {
+        self.paid
+    }
+
+    fn next_version(&mut self) -> Version {
+        self.version.seq += 1;
+        self.version
+    }
+
+    fn idle(&self) -> bool {
+        self.drain.is_none() && self.fresh.is_empty() && self.owed.is_empty()
+    }
+}
+
+impl Lane {
+    /// Since when something has been owed; `None` when nothing is, [`Timestamp::MIN`] when a drain is under way.
+    #[must_use]
+    pub fn owing_since(&self) -> Option<Timestamp> {
+        match self.outlet.drain {
+            Some(_) => Some(Timestamp::MIN),
+            None => self.outlet.since,
+        }
+    }
+
+    /// How many rows are owed to the online store.
+    #[must_use]
+    pub fn owing(&self) -> usize {
+        let drain = self.outlet.drain.as_ref();
+        let draining = drain.map_or(0, |drain| drain.fresh.len() + drain.owed.len());
+        draining + self.outlet.fresh.len() + self.outlet.owed.len()
+    }
+
+    /// Owes rows that were owed when the process ended.
+    pub fn owe(&mut self, keys: impl IntoIterator<Item = RowKey>) {
+        keys.into_iter().for_each(|key| self.outlet.owe(key));
+    }
+
+    /// Owes every held row, for a store that has lost them; the shell owes the stored rest.
+    pub fn owe_held(&mut self, now: Timestamp) {
+        for (view, table) in self.tables.iter_mut().enumerate() {
+            for (slot, held) in table.iter_mut() {
+                if !std::mem::replace(&mut held.unpublished, true) {
+                    self.outlet.touch(view, slot, now);
+                }
+            }
+        }
+        self.outlet.least_lag.clear();
+    }
+
+    /// The next at most `limit` rows to publish; starts a drain when none is under way.
+    ///
+    /// One chunk at a time: it must be in the store before the next call.
+    pub fn chunk(&mut self, now: Timestamp, limit: usize) -> Chunk {
+        let positions = &self.positions;
+        let outlet = &mut self.outlet;
+        let mut drain = outlet.drain.take().unwrap_or_else(|| {
+            outlet.since = None;
+            Drain {
+                fresh: std::mem::take(&mut outlet.fresh),
+                owed: std::mem::take(&mut outlet.owed),
+                positions: positions.clone(),
+                committed: outlet.committed,
+            }
+        });
+        let from = drain.fresh.len().saturating_sub(limit);
+        let slots: Vec<_> = drain.fresh.drain(from..).collect();
+        let rows: Vec<_> = slots
+            .into_iter()
+            .filter_map(|(view, slot)| self.publish(view, slot, now))
+            .collect();
+        let from = drain
+            .owed
+            .len()
+            .saturating_sub(limit - rows.len().min(limit));
+        let stored = drain.owed.split_off(from);
+        let last = drain.fresh.is_empty() && drain.owed.is_empty();
+        self.outlet.drain = Some(drain);
+        Chunk { rows, stored, last }
+    }
+
+    fn publish(&mut self, view: usize, slot: Slot, now: Timestamp) -> Option<Publication> {
+        let lane_view = &self.views[view];
+        let spec = lane_view.view.spec.clone();
+        let clock = self.clock(lane_view.view.source.id);
+        let (id, generation) = (lane_view.view.id, lane_view.generation);
+        let held = held(&mut self.tables, view, slot)?;
+        if !std::mem::replace(&mut held.unpublished, false) {
+            return None;
+        }
+        if held.trim(&spec, spec.kept_from(clock)) > 0 && held.rewrite && !held.uncommitted {
+            held.uncommitted = true;
+            self.owe_commit(view, slot);
+        }
+        let held = self::held(&mut self.tables, view, slot)?;
+        let key = RowKey {
+            view: id,
+            generation,
+            entity: held.entity.clone(),
+        };
+        let value = held.row.encode(&spec, self.outlet.next_version());
+        let ttl = ttl(&spec, &held.row, clock);
+        if ttl.is_some() {
+            self.note_lag(view, now.since(clock));
+        }
+        Some(Publication { key, value, ttl })
+    }
+
+    /// Makes the publication of a row from its stored blocks, or of the held row where there is one.
+    ///
+    /// # Errors
+    /// [`LaneError::Block`] when a block does not read.
+    pub fn publish_stored(
+        &mut self,
+        key: &RowKey,
+        blocks: &[(u64, Vec<u8>)],
+        now: Timestamp,
+    ) -> Result<Option<Publication>, LaneError> {
+        let same =
+            |view: &crate::LaneView| view.view.id == key.view && view.generation == key.generation;
+        let Some(view) = self.views.iter().position(same) else {
+            return Ok(None);
+        };
+        let hash = tiderace_types::hash_key(&key.entity);
+        if let Some(slot) = self.tables[view].find(&key.entity, hash) {
+            if let Some(held) = held(&mut self.tables, view, slot) {
+                held.unpublished = true;
+            }
+            return Ok(self.publish(view, slot, now));
+        }
+        if blocks.is_empty() {
+            return Ok(None);
+        }
+        let lane_view = &self.views[view];
+        let spec = lane_view.view.spec.clone();
+        let clock = self.clock(lane_view.view.source.id);
+        let mut row = read_blocks(lane_view, blocks)?;
+        row.trim(&spec, spec.kept_from(clock));
+        let ttl = ttl(&spec, &row, clock);
+        if ttl.is_some() {
+            self.note_lag(view, now.since(clock));
+        }
+        let value = row.encode(&spec, self.outlet.next_version());
+        let key = key.clone();
+        Ok(Some(Publication { key, value, ttl }))
+    }
+
+    fn note_lag(&mut self, view: usize, lag: Duration) {
+        let lag = lag.plus(SLACK);
+        let least = self.outlet.least_lag.entry(view).or_insert(lag);
+        *least = (*least).min(lag);
+    }
+
+    /// Takes over what an earlier marker said of a view's publications.
+    pub fn inherit_lag(&mut self, view: ViewId, lag: Duration) {
+        if let Some(place) = self.views.iter().position(|v| v.view.id == view) {
+            let least = self.outlet.least_lag.entry(place).or_insert(lag);
+            *least = (*least).min(lag);
+        }
+    }
+
+    /// Notes that the chunk marked `last` is in the store: its drain is over.
+    pub fn drained(&mut self) {
+        if let Some(drain) = self.outlet.drain.take() {
+            self.outlet.paid = drain.committed.or(self.outlet.paid);
+            self.settle(drain.positions);
+        }
+    }
+
+    fn settle(&mut self, positions: Positions) {
+        for progress in self.progress.values_mut() {
+            progress.published(&positions);
+        }
+        self.outlet.published = positions;
+    }
+
+    /// What the lane may say now; `covered` gives each view's coverage.
+    pub fn marker(
+        &mut self,
+        now: Timestamp,
+        incarnation: u64,
+        covered: impl Fn(ViewId) -> CoveredFrom,
+    ) -> Marker {
+        if self.outlet.idle() {
+            let positions = self.positions.clone();
+            self.outlet.paid = self.outlet.committed.or(self.outlet.paid);
+            self.settle(positions);
+        }
+        let version = self.outlet.next_version();
+        let progress = |source: SourceId| &self.progress[&source];
+        let views = self
+            .views
+            .iter()
+            .enumerate()
+            .map(|(place, lane_view)| ViewMarker {
+                view: lane_view.view.id,
+                generation: lane_view.generation,
+                fingerprint: lane_view.view.spec.fingerprint,
+                covered_from: covered(lane_view.view.id),
+                clock: progress(lane_view.view.source.id).clock,
+                caught_up_at: progress(lane_view.view.source.id).caught_up_at,
+                least_lag: self
+                    .outlet
+                    .least_lag
+                    .get(&place)
+                    .copied()
+                    .unwrap_or(Duration::MAX),
+            });
+        Marker {
+            version,
+            incarnation,
+            shards: self.shards,
+            written_at: now,
+            positions: self.outlet.published.clone(),
+            views: views.collect(),
+        }
+    }
+}
+
+/// How long a row must live in the store: until no window can see its newest event,
+/// on a clock that stands at `clock`.
+fn ttl(spec: &RowSpec, row: &Row, clock: Timestamp) -> Option<Duration> {
+    match spec.kept {
+        Kept::All => None,
+        Kept::Span { .. } if spec.unbounded() || clock == Timestamp::MIN => None,
+        Kept::Span { reach, history, .. } => {
+            let newest = row.newest(Timestamp::MAX).unwrap_or(clock);
+            let left = newest.plus(reach).plus(history).since(clock);
+            Some(left.max(Duration::ZERO).plus(SLACK))
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The rows of one view that a lane holds: a hash index over slots.
+
+use crate::held::Held;
+use hashbrown::HashTable;
+use tiderace_aggregate::RowSpec;
+
+/// A place in a [`Table`]; reused once its row is evicted.
+pub(crate) type Slot = u32;
+
+/// The held rows of one view.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    index: HashTable<Slot>,
+    slots: Vec<Option<Held>>,
+    free: Vec<Slot>,
+    hand: usize,
+}
+
+impl Table {
+    /// Finds the row of an entity.
+    pub(crate) fn find(&self, entity: &[u8], hash: u64) -> Option<Slot> {
+        let same = |slot: &Slot| self.get(*slot).is_some_and(|held| *held.entity == *entity);
+        self.index.find(hash, same).copied()
+    }
+
+    /// Finds the row of an entity, or makes an unloaded one.
+    pub(crate) fn find_or_add(&mut self, entity: &[u8], hash: u64, spec: &RowSpec) -> Slot {
+        if let Some(slot) = self.find(entity, hash) {
+            return slot;
+        }
+        let held = Some(Held::new(entity, hash, spec));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = held;
+                slot
+            }
+            None => {
+                self.slots.push(held);
+                (self.slots.len() - 1) as Slot
+            }
+        };
+        let slots = &self.slots;
+        let rehash = |slot: &Slot| slots[*slot as usize].as_ref().map_or(0, |held| held.hash);
+        self.index.insert_unique(hash, slot, rehash);
+        slot
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Held> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// Every held row with its slot.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Held)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots.filter_map(|(slot, held)| Some((slot as Slot, held.as_mut()?)))
+    }
+
+    /// Gives up a stored row that has not been touched lately, looking at no more than `looks` slots.
+    pub(crate) fn evict(&mut self, looks: usize) -> Option<Held> {
+        for _ in 0..looks.min(self.slots.len() * 2) {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let Some(held) = &mut self.slots[self.hand] else {
+                continue;
+            };
+            if held.uncommitted || std::mem::take(&mut held.recent) {
+                continue;
+            }
+            let slot = self.hand as Slot;
+            if let Ok(entry) = self.index.find_entry(held.hash, |found| *found == slot) {
+                entry.remove();
+            }
+            self.free.push(slot);
+            return self.slots[self.hand].take();
+        }
+        None
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+}
