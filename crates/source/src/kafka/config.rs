@@ -1,0 +1,100 @@
+//! How to reach a cluster, and how this project uses its clients.
+//!
+//! Three layers, later ones win: defaults for low latency and bounded memory,
+//! the user's properties, and the few settings that correctness rests on.
+
+use rdkafka::ClientConfig;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A Kafka cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaConfig {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Properties of librdkafka (`security.protocol`, `sasl.username`, …).
+    pub properties: BTreeMap<String, String>,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+}
+
+/// Fetches return at once; queues stay small, and a full one is looked at again soon.
+const CONSUMER: [(&str, &str); 14] = [
+    ("fetch.wait.max.ms", "5"),
+    ("fetch.min.bytes", "1"),
+    ("fetch.message.max.bytes", "1048576"),
+    ("fetch.queue.backoff.ms", "2"),
+    ("fetch.error.backoff.ms", "100"),
+    ("queued.min.messages", "50000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("check.crcs", "true"),
+    ("isolation.level", "read_committed"),
+    ("reconnect.backoff.ms", "50"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.nagle.disable", "true"),
+    ("socket.keepalive.enable", "true"),
+    // Never used for offsets; the client wants a name to assign partitions.
+    ("group.id", "tiderace"),
+];
+
+/// Positions are ours alone, and a gap is an error, never a jump.
+const CONSUMER_LAWS: [(&str, &str); 5] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "false"),
+    ("auto.offset.reset", "error"),
+    ("allow.auto.create.topics", "false"),
+];
+
+const PRODUCER: [(&str, &str); 8] = [
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    ("queue.buffering.max.kbytes", "65536"),
+    ("partitioner", "murmur2_random"),
+    ("reconnect.backoff.ms", "50"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.keepalive.enable", "true"),
+];
+
+/// Once, in order, and kept by every replica in sync.
+const PRODUCER_LAWS: [(&str, &str); 2] = [("enable.idempotence", "true"), ("acks", "all")];
+
+impl KafkaConfig {
+    /// A cluster with no further properties and a request timeout of 10 s.
+    #[must_use]
+    pub fn new(brokers: impl Into<String>) -> KafkaConfig {
+        KafkaConfig {
+            brokers: brokers.into(),
+            properties: BTreeMap::new(),
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(super) fn consumer(&self) -> ClientConfig {
+        self.layers(&CONSUMER, &CONSUMER_LAWS)
+    }
+
+    pub(super) fn producer(&self) -> ClientConfig {
+        self.layers(&PRODUCER, &PRODUCER_LAWS)
+    }
+
+    pub(super) fn admin(&self) -> ClientConfig {
+        self.layers(&[], &[])
+    }
+
+    fn layers(&self, defaults: &[(&str, &str)], laws: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in defaults {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        for (name, value) in laws {
+            config.set(*name, *value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+}

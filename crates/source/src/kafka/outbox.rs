@@ -1,0 +1,113 @@
+//! An idempotent producer that owes an answer for every record given to it.
+
+use super::config::KafkaConfig;
+use super::error::error;
+use crate::{Error, Kind};
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Sends in order; the first failure stays until it is told.
+pub struct Outbox {
+    producer: BaseProducer<Deliveries>,
+    flush_timeout: Duration,
+}
+
+/// Remembers the first record that could not be delivered.
+#[derive(Default)]
+struct Deliveries {
+    failure: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((cause, _)) = result {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| cause.clone());
+        }
+    }
+}
+
+impl Outbox {
+    pub fn open(config: &KafkaConfig) -> Result<Outbox, Error> {
+        let producer = config
+            .producer()
+            .create_with_context(Deliveries::default())
+            .map_err(|cause| error("create a kafka producer", &cause))?;
+        Ok(Outbox {
+            producer,
+            flush_timeout: config.request_timeout.max(Duration::from_secs(30)),
+        })
+    }
+
+    /// Hands a record over; waits while the queue is full.
+    pub fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), Error> {
+        let topic = record.topic.to_owned();
+        let mut record = record;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.producer.poll(Duration::ZERO);
+                    return self.check(&topic);
+                }
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    record = back;
+                    self.producer.poll(Duration::from_millis(10));
+                    self.check(&topic)?;
+                }
+                Err((cause, _)) => return Err(error(&produce(&topic), &cause)),
+            }
+        }
+    }
+
+    /// Waits until every record is kept by the brokers.
+    pub fn flush(&self, topic: &str) -> Result<(), Error> {
+        let flushed = self.producer.flush(self.flush_timeout);
+        self.check(topic)?;
+        flushed.map_err(|cause| error(&produce(topic), &cause))
+    }
+
+    /// The first failure; it ends this producer, because what follows may be out of order.
+    fn check(&self, topic: &str) -> Result<(), Error> {
+        let context = self.producer.context();
+        let failure = context
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match failure.as_ref() {
+            None => Ok(()),
+            Some(cause) => {
+                let found = error(&produce(topic), cause);
+                let kind = match found.kind() {
+                    Kind::Retry => Kind::Closed,
+                    kind => kind,
+                };
+                Err(Error::new(kind, found.to_string()))
+            }
+        }
+    }
+
+    /// How many partitions `topic` has.
+    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, Error> {
+        let what = format!("look up topic \"{topic}\"");
+        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout);
+        let metadata = metadata.map_err(|cause| error(&what, &cause))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        match u32::try_from(count) {
+            Ok(count) if count > 0 => Ok(count),
+            _ => Err(Error::invalid(format!("{what}: unknown topic"))),
+        }
+    }
+}
+
+fn produce(topic: &str) -> String {
+    format!("produce to topic \"{topic}\"")
+}

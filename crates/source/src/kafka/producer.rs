@@ -1,0 +1,68 @@
+//! Records into a topic, in order per key.
+
+use super::config::KafkaConfig;
+use super::outbox::Outbox;
+use crate::Error;
+use rdkafka::producer::BaseRecord;
+use std::fmt;
+use tiderace_types::Timestamp;
+
+/// Produces to one topic: idempotent, acknowledged by all replicas in sync.
+pub struct KafkaProducer {
+    outbox: Outbox,
+    topic: String,
+    partitions: u32,
+}
+
+impl KafkaProducer {
+    /// Opens a producer to an existing topic (see [`crate::ensure_topic`]).
+    ///
+    /// # Errors
+    /// When the topic is unknown or the cluster does not answer.
+    pub fn open(config: &KafkaConfig, topic: &str) -> Result<KafkaProducer, Error> {
+        let outbox = Outbox::open(config)?;
+        let partitions = outbox.partitions(topic, config.request_timeout)?;
+        Ok(KafkaProducer {
+            outbox,
+            topic: topic.to_owned(),
+            partitions,
+        })
+    }
+
+    /// How many partitions the topic has.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Sends a record with `key`, which decides the partition as Java's default
+    /// partitioner does (murmur2); an empty key lets the client choose.
+    ///
+    /// # Errors
+    /// When this record or one before it could not be delivered; open a new producer then.
+    pub fn send(&mut self, key: &[u8], payload: &[u8], time: Timestamp) -> Result<(), Error> {
+        let mut record = BaseRecord::to(&self.topic)
+            .payload(payload)
+            .timestamp(time.0.div_euclid(1000));
+        if !key.is_empty() {
+            record = record.key(key);
+        }
+        self.outbox.send(record)
+    }
+
+    /// Waits until everything sent is kept.
+    ///
+    /// # Errors
+    /// When a record could not be delivered.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.outbox.flush(&self.topic)
+    }
+}
+
+impl fmt::Debug for KafkaProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaProducer")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}

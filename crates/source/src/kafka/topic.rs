@@ -1,0 +1,73 @@
+//! Making topics that must exist.
+
+use super::config::KafkaConfig;
+use super::error::{error, kind};
+use crate::Error;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+/// Creates `topic` with so many partitions and copies, and settings such as
+/// `retention.ms`, unless it exists; then it is left as it is. `replication`
+/// below 1 takes the cluster's default.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub fn ensure_topic(
+    config: &KafkaConfig,
+    topic: &str,
+    partitions: u32,
+    replication: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), Error> {
+    let what = format!("create topic \"{topic}\"");
+    let admin: AdminClient<DefaultClientContext> = config
+        .admin()
+        .create()
+        .map_err(|cause| error(&what, &cause))?;
+    let partitions = i32::try_from(partitions)
+        .map_err(|_| Error::invalid(format!("{what}: {partitions} partitions are too many")))?;
+    let copies = if replication < 1 { -1 } else { replication };
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
+    for (name, value) in settings {
+        new = new.set(name, value);
+    }
+    let options = AdminOptions::new()
+        .request_timeout(Some(config.request_timeout))
+        .operation_timeout(Some(config.request_timeout));
+    let results = block_on(admin.create_topics([&new], &options));
+    let results = results.map_err(|cause| error(&what, &cause))?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(Error::new(kind(code), format!("{what}: {code}"))),
+        }
+    }
+    Ok(())
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for the client's own thread to finish the request.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

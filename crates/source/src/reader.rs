@@ -1,0 +1,97 @@
+//! The one way records come in.
+
+use crate::Error;
+use crate::kafka::{KafkaConfig, KafkaReader};
+use crate::log::LogReader;
+use crate::memory::MemoryReader;
+use std::time::Duration;
+use tiderace_types::{RecordBatch, SourceId};
+
+/// Reads one source from given positions on.
+///
+/// # Laws
+/// Offsets rise within each partition, nothing between them is skipped
+/// silently, and where to start is only ever what was asked for.
+#[derive(Debug)]
+pub enum Reader {
+    /// A Kafka topic.
+    Kafka(KafkaReader),
+    /// The embedded log.
+    Log(LogReader),
+    /// Memory, for tests.
+    Memory(MemoryReader),
+}
+
+/// How much one call may add to a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// At most so many records in the batch.
+    pub records: usize,
+    /// No more records once the batch holds so many payload bytes.
+    pub bytes: usize,
+}
+
+impl Limit {
+    /// Tells whether `batch` has room for another record.
+    #[must_use]
+    pub fn allows(&self, batch: &RecordBatch) -> bool {
+        batch.len() < self.records && batch.bytes.len() < self.bytes
+    }
+}
+
+impl Reader {
+    /// Reads a Kafka topic; see [`KafkaReader::open`].
+    ///
+    /// # Errors
+    /// As [`KafkaReader::open`].
+    pub fn kafka(
+        config: &KafkaConfig,
+        topic: &str,
+        source: SourceId,
+        start: &[(u32, i64)],
+    ) -> Result<Reader, Error> {
+        KafkaReader::open(config, topic, source, start).map(Reader::Kafka)
+    }
+
+    /// Appends records to `batch` up to `limit`; waits at most `timeout` for
+    /// the first one and returns as soon as there is nothing more at hand.
+    ///
+    /// # Errors
+    /// What was appended before the error is good and will not be given again.
+    pub fn poll(
+        &mut self,
+        batch: &mut RecordBatch,
+        limit: Limit,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        match self {
+            Reader::Kafka(reader) => reader.poll(batch, limit, timeout),
+            Reader::Log(reader) => reader.poll(batch, limit, timeout),
+            Reader::Memory(reader) => reader.poll(batch, limit, timeout),
+        }
+    }
+
+    /// The offset that the next record of each partition will get, asked anew, by partition.
+    ///
+    /// # Errors
+    /// When it cannot be known now.
+    pub fn ends(&mut self) -> Result<Vec<(u32, i64)>, Error> {
+        match self {
+            Reader::Kafka(reader) => reader.ends(),
+            Reader::Log(reader) => Ok(reader.ends()),
+            Reader::Memory(reader) => Ok(reader.ends()),
+        }
+    }
+
+    /// The partitions that are being read, in order.
+    ///
+    /// # Errors
+    /// When they cannot be known now.
+    pub fn partitions(&mut self) -> Result<Vec<u32>, Error> {
+        match self {
+            Reader::Kafka(reader) => reader.partitions(),
+            Reader::Log(_) => Ok(vec![0]),
+            Reader::Memory(reader) => Ok(reader.partitions()),
+        }
+    }
+}
