@@ -1,3 +1,69 @@
 //! YAML in, checked definitions out: every name, type and expression is settled before anything runs.
+//!
+//! The way of a definition: text → [`yaml`](self) nodes with places → `${NAME}`
+//! filled in → raw documents as they are written → checked, typed and compiled
+//! into a [`model::Plan`]. Nothing here reads files or the environment; both are
+//! arguments.
+//!
+//! # Laws
+//! - *All or nothing.* A [`Loaded`] exists only when there is no error.
+//! - *Many at once.* Checking goes on past an error, and never reports what only
+//!   follows from one already reported: a name whose definition is broken is known.
+//! - *In place.* Every [`Diagnostic`] names file, line and column and shows the line.
 
 pub mod model;
+
+mod text;
+pub use text::SourceFile;
+
+mod diagnostic;
+pub use diagnostic::{Code, Diagnostic, Severity};
+
+mod render;
+pub use render::{render_json, render_text};
+
+mod report;
+
+mod node;
+
+mod yaml;
+
+mod environment;
+
+mod at;
+
+mod shape;
+
+mod raw;
+
+mod schema;
+pub use schema::json_schema;
+
+mod names;
+
+mod scalar;
+
+mod project;
+
+mod source;
+
+mod entity;
+
+mod window;
+
+mod aggregate;
+
+mod feature;
+
+mod view;
+
+mod seal;
+
+mod fingerprint;
+
+mod service;
+
+mod test;
+
+mod load;
+pub use load::{Loaded, load};

@@ -1,0 +1,325 @@
+//! All the files of a project to one plan, in the order in which things refer to each other.
+
+use crate::environment::{self, Environment};
+use crate::model::{Entity, Plan, Project, Service, Source, Test};
+use crate::names::{Defined, listed, unknown};
+use crate::node::Node;
+use crate::report::Report;
+use crate::seal::{self, Sealed};
+use crate::service::Views;
+use crate::source::Kafka;
+use crate::text::Place;
+use crate::{
+    Code, Diagnostic, SourceFile, entity, project, raw, service, shape, source, test, view, yaml,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Definitions without an error in them.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub plan: Plan,
+    /// What `tiderace test` asks of it.
+    pub tests: Vec<Test>,
+}
+
+/// Checks all the definition files of a project.
+///
+/// Gives the plan only when no finding is an error; gives every finding it can,
+/// in the order of the files.
+#[must_use]
+pub fn load(
+    files: &[SourceFile],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Loaded>, Vec<Diagnostic>) {
+    let report = Report::new(files);
+    let loaded = documents(&report, files, env).check(&report);
+    let loaded = loaded.filter(|_| !report.has_errors());
+    (loaded, report.finish())
+}
+
+const KINDS: [&str; 5] = [
+    "source",
+    "entity",
+    "feature_view",
+    "feature_service",
+    "test",
+];
+
+/// The documents by kind.
+#[derive(Default)]
+struct Documents {
+    projects: Vec<Node>,
+    by_kind: BTreeMap<&'static str, Vec<Node>>,
+    /// Names that stand in files that are not YAML: they may well be defined.
+    hidden: Vec<String>,
+    unread: bool,
+}
+
+fn documents(report: &Report, files: &[SourceFile], env: Environment) -> Documents {
+    let mut documents = Documents::default();
+    for (index, file) in files.iter().enumerate() {
+        let Some(nodes) = yaml::documents(report, files, index) else {
+            documents.unread = true;
+            documents.hidden.extend(names_in(&file.text));
+            continue;
+        };
+        for mut node in nodes {
+            environment::fill(report, &mut node, env);
+            documents.file(report, node);
+        }
+    }
+    documents
+}
+
+/// What follows `name:` in a text that cannot be read otherwise.
+fn names_in(text: &str) -> Vec<String> {
+    text.split("name:")
+        .skip(1)
+        .filter_map(|rest| {
+            let word = rest.trim_start_matches([' ', '"', '\'']);
+            let end = word.find(|c: char| !c.is_alphanumeric() && c != '_');
+            Some(word[..end?].to_owned())
+        })
+        .collect()
+}
+
+impl Documents {
+    /// Puts a document with its kind.
+    fn file(&mut self, report: &Report, mut node: Node) {
+        if !matches!(node.value, crate::node::Content::Mapping(_)) {
+            let message = format!("expected a mapping, found {}", node.describe());
+            report.error(node.place, Code::Shape, message);
+            return;
+        }
+        let Some(kind) = node.take("kind") else {
+            self.projects.push(node);
+            return;
+        };
+        let found = kind
+            .text()
+            .and_then(|text| KINDS.iter().find(|known| **known == text));
+        match found {
+            Some(known) => self.by_kind.entry(known).or_default().push(node),
+            None => {
+                let name = kind.text().unwrap_or_default();
+                let message = unknown("kind", name, KINDS);
+                let help = format!("the kinds are {}", listed(KINDS));
+                report.error_help(kind.place, Code::Value, message, help);
+                self.hidden
+                    .extend(node.get("name").and_then(Node::text).map(str::to_owned));
+            }
+        }
+    }
+
+    fn of(&self, kind: &str) -> &[Node] {
+        self.by_kind.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    fn defined<T>(&self, what: &'static str) -> Defined<T> {
+        let mut defined = Defined::new(what);
+        for name in &self.hidden {
+            defined.broken(name);
+        }
+        defined
+    }
+
+    /// Checks everything; the result is whole only when nothing was reported.
+    fn check(&self, report: &Report) -> Option<Loaded> {
+        let (project, kafka) = self.project(report);
+        let sources = self.sources(report, kafka);
+        let entities = self.entities(report);
+        let drafts = self.views(report, &entities, &sources);
+        let (sealed, by_name) = seal_all(report, &drafts, &sources);
+        let views = Views {
+            sealed: &sealed.views,
+            by_name: &by_name,
+        };
+        let services = self.services(report, &views);
+        let tests = self.tests(report, &views, &sources);
+        let views = sealed.views.into_iter().map(|sealed| sealed.view);
+        Some(Loaded {
+            plan: Plan {
+                project: project?,
+                sources: sealed.sources,
+                entities: entities.into_values(),
+                views: views.collect(),
+                services: services.into_values(),
+            },
+            tests,
+        })
+    }
+
+    /// The settings, and whether Kafka is among them.
+    fn project(&self, report: &Report) -> (Option<Project>, Kafka) {
+        let Some((first, more)) = self.projects.split_first() else {
+            if !self.unread {
+                report.error_help(
+                    Place::default(),
+                    Code::Shape,
+                    "there are no project settings",
+                    "expected a document with `project: <name>` and no `kind`, in `tiderace.yaml`",
+                );
+            }
+            return (None, Kafka::Unknown);
+        };
+        for node in more {
+            let message = "the project settings are given twice: this document has no `kind`";
+            report.error(node.place, Code::Duplicate, message);
+        }
+        let Some(raw) = shape::read::<raw::Project>(report, first) else {
+            return (None, Kafka::Unknown);
+        };
+        let kafka = match &raw.kafka {
+            Some(_) => Kafka::There,
+            None => Kafka::Missing,
+        };
+        (project::check(report, &raw), kafka)
+    }
+
+    fn sources(&self, report: &Report, kafka: Kafka) -> Defined<source::Draft> {
+        let mut defined = self.defined("source");
+        for node in self.of("source") {
+            let Some(raw) = self.read::<raw::Source, _>(report, node, &mut defined) else {
+                continue;
+            };
+            if defined.claim(report, &raw.name)
+                && let Some(draft) = source::check(report, &raw, kafka)
+            {
+                defined.define(&draft.source.name.clone(), draft);
+            }
+        }
+        let ids = defined
+            .values()
+            .map(|draft| (draft.source.id.0, draft.source.name.as_str()));
+        distinct_ids(report, "sources", ids);
+        defined
+    }
+
+    fn entities(&self, report: &Report) -> Defined<Arc<Entity>> {
+        let mut defined = self.defined("entity");
+        for node in self.of("entity") {
+            let Some(raw) = self.read::<raw::Entity, _>(report, node, &mut defined) else {
+                continue;
+            };
+            if defined.claim(report, &raw.name)
+                && let Some(entity) = entity::check(report, &raw)
+            {
+                defined.define(&entity.name.clone(), Arc::new(entity));
+            }
+        }
+        defined
+    }
+
+    fn views(
+        &self,
+        report: &Report,
+        entities: &Defined<Arc<Entity>>,
+        sources: &Defined<source::Draft>,
+    ) -> Defined<view::Draft> {
+        let mut defined = self.defined("feature view");
+        for node in self.of("feature_view") {
+            let Some(raw) = self.read::<raw::FeatureView, _>(report, node, &mut defined) else {
+                continue;
+            };
+            let fresh = defined.claim(report, &raw.name);
+            let draft = view::check(report, &raw, entities, sources);
+            if let Some(draft) = draft.filter(|_| fresh) {
+                defined.define(&draft.name.clone(), draft);
+            }
+        }
+        defined
+    }
+
+    fn services(&self, report: &Report, views: &Views) -> Defined<Arc<Service>> {
+        let mut defined = self.defined("feature service");
+        for node in self.of("feature_service") {
+            let Some(raw) = self.read::<raw::FeatureService, _>(report, node, &mut defined) else {
+                continue;
+            };
+            let fresh = defined.claim(report, &raw.name);
+            let service = service::check(report, &raw, views);
+            if let Some(service) = service.filter(|_| fresh) {
+                defined.define(&service.name.clone(), Arc::new(service));
+            }
+        }
+        defined
+    }
+
+    fn tests(&self, report: &Report, views: &Views, sources: &Defined<source::Draft>) -> Vec<Test> {
+        self.of("test")
+            .iter()
+            .filter_map(|node| shape::read::<raw::Test>(report, node))
+            .filter_map(|raw| test::check(report, &raw, views, sources))
+            .collect()
+    }
+
+    /// Reads a document; when its shape is broken, its name is known all the same.
+    fn read<'a, T: serde::Deserialize<'a>, D>(
+        &self,
+        report: &'a Report<'a>,
+        node: &'a Node,
+        defined: &mut Defined<D>,
+    ) -> Option<T> {
+        let raw = shape::read(report, node);
+        if raw.is_none()
+            && let Some(name) = node.get("name").and_then(Node::text)
+        {
+            defined.broken(name);
+        }
+        raw
+    }
+}
+
+/// Sources and views in their final form, by name.
+struct SealedAll {
+    sources: Vec<Arc<Source>>,
+    views: Vec<Sealed>,
+}
+
+fn seal_all(
+    report: &Report,
+    drafts: &Defined<view::Draft>,
+    sources: &Defined<source::Draft>,
+) -> (SealedAll, Defined<usize>) {
+    let views: Vec<&view::Draft> = drafts.values().collect();
+    let mut sealed = SealedAll {
+        sources: vec![],
+        views: vec![],
+    };
+    for from in sources.values() {
+        let own = |draft: &&view::Draft| draft.source == from.source.name;
+        let own: Vec<&view::Draft> = views.iter().copied().filter(own).collect();
+        let source = Arc::new(seal::source(from, &own));
+        for draft in own {
+            sealed.views.push(seal::view(draft, from, &source));
+        }
+        sealed.sources.push(source);
+    }
+    sealed.views.sort_by(|a, b| a.view.name.cmp(&b.view.name));
+    let ids = sealed
+        .views
+        .iter()
+        .map(|s| (s.view.id.0, s.view.name.as_str()));
+    distinct_ids(report, "feature views", ids);
+    let by_name = drafts.map(|draft| {
+        let name = &draft.name;
+        sealed.views.iter().position(|s| s.view.name == *name)
+    });
+    (sealed, by_name)
+}
+
+/// Numbers are hashes of names; two that meet would share state.
+fn distinct_ids<'a>(report: &Report, what: &str, ids: impl Iterator<Item = (u32, &'a str)>) {
+    let mut seen: BTreeMap<u32, &str> = BTreeMap::new();
+    for (id, name) in ids {
+        if let Some(other) = seen.insert(id, name) {
+            report.error(
+                Place::default(),
+                Code::Duplicate,
+                format!("the {what} `{other}` and `{name}` have the same number {id}: rename one"),
+            );
+        }
+    }
+}

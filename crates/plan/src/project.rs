@@ -1,0 +1,135 @@
+//! The settings of the project.
+
+use crate::at::At;
+use crate::model::Project;
+use crate::report::Report;
+use crate::{Code, names, raw, scalar};
+use std::net::SocketAddr;
+use tiderace_types::Duration;
+
+const MIB: u64 = 1 << 20;
+
+/// Checks the settings; `None` when something in them is wrong.
+pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
+    let name = names::identifier(report, "a project", &raw.project);
+    let online = raw.online.as_ref().and_then(|at| at.value.as_ref());
+    let redis = online.and_then(|online| online.redis.as_ref()?.value.as_ref());
+    let redis_url = redis.and_then(|redis| redis_url(report, &redis.url));
+    let state = raw.state.as_ref().and_then(|at| at.value.as_ref());
+    let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
+    let grpc = listen(report, raw, |serving| &serving.grpc, "127.0.0.1:6565");
+    let http = listen(report, raw, |serving| &serving.http, "127.0.0.1:6566");
+    let span = |what, text: Option<&At<String>>, millis| match text {
+        Some(text) => scalar::positive_duration(report, what, text),
+        None => Some(Duration::from_millis(millis)),
+    };
+    let interval = state.and_then(|s| s.commit_interval.as_ref());
+    let commit_interval = span("a commit interval", interval, 200);
+    let deadline = online.and_then(|o| o.publish_deadline.as_ref());
+    let publish_deadline = span("a publish deadline", deadline, 5);
+    let memory = state.and_then(|s| s.memory.as_ref());
+    let state_memory = scalar::size_or(report, memory, 256 * MIB);
+    let row_memory = state.and_then(|s| s.row_memory.as_ref());
+    let row_memory = scalar::size_or(report, row_memory, 512 * MIB);
+    let lanes = lanes(report, state.and_then(|s| s.lanes.as_ref()));
+    Some(Project {
+        name: name?.to_owned(),
+        kafka_brokers: brokers(raw),
+        redis_url,
+        state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
+        offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
+        grpc: grpc?,
+        http: http?,
+        lanes: lanes?,
+        commit_interval: commit_interval?,
+        publish_deadline: publish_deadline?,
+        state_memory: state_memory?,
+        row_memory: row_memory?,
+    })
+}
+
+fn brokers(raw: &raw::Project) -> Option<String> {
+    let kafka = raw.kafka.as_ref()?.value.as_ref()?;
+    kafka.brokers.value.clone()
+}
+
+fn path(text: Option<&At<String>>, default: &str) -> String {
+    text.and_then(|text| text.value.clone())
+        .unwrap_or_else(|| default.to_owned())
+}
+
+fn redis_url(report: &Report, url: &At<String>) -> Option<String> {
+    let (text, place) = url.text()?;
+    if text.starts_with("redis://") || text.starts_with("rediss://") {
+        return Some(text.to_owned());
+    }
+    report.error_help(
+        place,
+        Code::Value,
+        format!("`{text}` is not the URL of a Redis"),
+        "expected `redis://host:port`, or `rediss://host:port` for TLS",
+    );
+    None
+}
+
+/// At least one lane, at most one per shard.
+fn lanes(report: &Report, lanes: Option<&At<u32>>) -> Option<usize> {
+    let Some(at) = lanes else {
+        return Some(1);
+    };
+    let lanes = at.value?;
+    if (1..=256).contains(&lanes) {
+        return usize::try_from(lanes).ok();
+    }
+    report.error(
+        at.place,
+        Code::Value,
+        format!("expected 1 to 256 lanes, found {lanes}"),
+    );
+    None
+}
+
+/// An address to listen on; other machines' only with permission.
+fn listen(
+    report: &Report,
+    raw: &raw::Project,
+    which: impl Fn(&raw::Serving) -> &Option<At<String>>,
+    default: &str,
+) -> Option<String> {
+    let serving = raw.serving.as_ref().and_then(|at| at.value.as_ref());
+    let Some(serving) = serving else {
+        return Some(default.to_owned());
+    };
+    let Some(at) = which(serving) else {
+        return Some(default.to_owned());
+    };
+    let (text, place) = at.text()?;
+    let permission = serving.allow_unprotected_network.as_ref();
+    let permitted = permission.and_then(|at| at.value) == Some(true);
+    match is_loopback(text) {
+        None => report.error_help(
+            place,
+            Code::Value,
+            format!("`{text}` is not an address to listen on"),
+            "expected an IP address and a port, such as `127.0.0.1:6565`",
+        ),
+        Some(false) if !permitted => report.error_help(
+            place,
+            Code::Unsafe,
+            format!(
+                "`{text}` can be reached from other machines, without encryption or credentials"
+            ),
+            "listen on 127.0.0.1, or say `allow_unprotected_network: true` beside it",
+        ),
+        Some(_) => return Some(text.to_owned()),
+    }
+    None
+}
+
+fn is_loopback(address: &str) -> Option<bool> {
+    if let Some(port) = address.strip_prefix("localhost:") {
+        return port.parse::<u16>().ok().map(|_| true);
+    }
+    let address: SocketAddr = address.parse().ok()?;
+    Some(address.ip().is_loopback())
+}

@@ -1,0 +1,393 @@
+//! The documents as they are written. Their doc comments are the manual: `tiderace schema` prints them.
+
+use crate::at::{At, Entries, TextOr};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// The settings of a project: the document without a `kind`, in `tiderace.yaml`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Project {
+    /// The project's name: the prefix of every key and topic it owns.
+    pub(crate) project: At<String>,
+    /// Kafka; without it, sources are embedded.
+    pub(crate) kafka: Option<At<Kafka>>,
+    /// The online store; without it, the embedded one.
+    pub(crate) online: Option<At<Online>>,
+    /// The archive and what is computed from it.
+    pub(crate) offline: Option<At<Offline>>,
+    /// The state that features are computed from.
+    pub(crate) state: Option<At<State>>,
+    /// Where answers are served.
+    pub(crate) serving: Option<At<Serving>>,
+}
+
+/// How to reach Kafka.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kafka {
+    /// The bootstrap servers: `host:port`, separated by commas.
+    pub(crate) brokers: At<String>,
+}
+
+/// Where readers look features up.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Online {
+    /// Redis or Redis Cluster.
+    pub(crate) redis: Option<At<Redis>>,
+    /// How long a changed row may wait before it is published. Default: `5ms`.
+    pub(crate) publish_deadline: Option<At<String>>,
+}
+
+/// How to reach Redis.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redis {
+    /// `redis://host:port`, or `rediss://` for TLS.
+    pub(crate) url: At<String>,
+}
+
+/// Where the archive lives.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Offline {
+    /// A folder. Default: `data/offline`.
+    pub(crate) path: Option<At<String>>,
+}
+
+/// Where and how state is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    /// A folder. Default: `data/state`.
+    pub(crate) path: Option<At<String>>,
+    /// Threads that advance state. Default: 1.
+    pub(crate) lanes: Option<At<u32>>,
+    /// How often state and positions are committed. Default: `200ms`.
+    pub(crate) commit_interval: Option<At<String>>,
+    /// Memory of the state store. Default: `256MiB`.
+    pub(crate) memory: Option<At<Size>>,
+    /// Memory for the rows being worked on. Default: `512MiB`.
+    pub(crate) row_memory: Option<At<Size>>,
+}
+
+/// Where answers are served.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Serving {
+    /// Where gRPC listens. Default: `127.0.0.1:6565`.
+    pub(crate) grpc: Option<At<String>>,
+    /// Where HTTP listens. Default: `127.0.0.1:6566`.
+    pub(crate) http: Option<At<String>>,
+    /// Permits addresses that other machines reach, though nothing is encrypted and nobody is
+    /// asked who they are. Default: false.
+    pub(crate) allow_unprotected_network: Option<At<bool>>,
+}
+
+/// A stream of events.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Source {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// Where events come from; without it, the embedded log.
+    pub(crate) stream: Option<At<TextOr<Stream>>>,
+    /// Past events at rest.
+    #[allow(dead_code, reason = "checked here, read by a later stage")]
+    pub(crate) archive: Option<At<Archive>>,
+    /// The columns that are used, with their types.
+    pub(crate) columns: At<Entries<TextOr<Column>>>,
+    /// The timestamp column that says when an event happened.
+    pub(crate) event_time: At<String>,
+    /// The column that identifies an event, so that copies count once.
+    pub(crate) event_id: Option<At<String>>,
+    /// How late an event may be, behind the newest of its partition. Default: `7d`.
+    pub(crate) allowed_lateness: Option<At<String>>,
+    /// How far ahead of its arrival an event may be, or `none`. Default: `10m`.
+    pub(crate) max_ahead: Option<At<String>>,
+    /// Past this, answers are marked stale. Default: `5s`.
+    pub(crate) max_lag: Option<At<String>>,
+    /// How long identities are remembered at least. Default: `allowed_lateness`.
+    pub(crate) dedup_horizon: Option<At<String>>,
+    /// Since when the stream holds every event: `beginning`, or an instant (RFC 3339).
+    pub(crate) complete_since: Option<At<String>>,
+    /// What every event must satisfy.
+    #[serde(default)]
+    pub(crate) expect: Vec<At<Expect>>,
+    /// The largest record that is accepted. Default: `1MiB`.
+    pub(crate) max_record_bytes: Option<At<Size>>,
+    /// A sentence for the catalogue.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// A stream and its format.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stream {
+    /// A Kafka topic; without it, the embedded log.
+    pub(crate) kafka: Option<At<Topic>>,
+    /// How records are written. Default: `json`.
+    #[allow(dead_code, reason = "there is one format so far")]
+    pub(crate) format: Option<At<Format>>,
+}
+
+/// A Kafka topic.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Topic {
+    /// Its name.
+    pub(crate) topic: At<String>,
+    /// The topic for rejected records. Default: `{topic}.dead-letters`.
+    pub(crate) dead_letters: Option<At<String>>,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "format", rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// One JSON object per record.
+    Json,
+}
+
+/// Past events at rest.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Archive {
+    /// A folder or file of Parquet.
+    #[allow(dead_code, reason = "checked here, read by a later stage")]
+    pub(crate) parquet: At<String>,
+}
+
+/// A column in its long form.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Column {
+    /// bool, int32, int64, float32, float64, decimal(precision, scale), string, bytes or timestamp.
+    pub(crate) r#type: At<String>,
+    /// What an integer timestamp counts.
+    pub(crate) unit: Option<At<Unit>>,
+    /// Whether null or absence is allowed. Default: true.
+    pub(crate) nullable: Option<At<bool>>,
+    /// Where the record holds it, with dots for nested objects. Default: the column's name.
+    pub(crate) path: Option<At<String>>,
+}
+
+/// What an integer timestamp counts since 1970.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "unit", rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// One check of the source's contract.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    /// An SQL condition over the columns. Null does not satisfy it.
+    pub(crate) check: At<String>,
+    /// What happens to an event that fails. Default: `reject`.
+    pub(crate) otherwise: Option<At<Otherwise>>,
+}
+
+/// What happens to an event that fails a check. It is always counted.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "outcome", rename_all = "snake_case")]
+pub(crate) enum Otherwise {
+    /// To the dead letters.
+    Reject,
+    /// Away.
+    Drop,
+    /// In all the same.
+    Keep,
+}
+
+/// What features are about.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entity {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// Its join keys, with their types.
+    pub(crate) keys: At<Entries<String>>,
+    /// A sentence for the catalogue.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// The features of an entity from one source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeatureView {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// What its features are about.
+    pub(crate) entity: At<String>,
+    /// Where its events come from.
+    pub(crate) source: At<String>,
+    /// The column for each key of the entity, where the names differ.
+    pub(crate) keys: Option<At<Entries<String>>>,
+    /// Which events belong: an SQL condition over the source's columns.
+    pub(crate) r#where: Option<At<String>>,
+    /// How far back `as_of` stays exact: a duration, or `all`. Default: `0s`.
+    pub(crate) history: Option<At<String>>,
+    /// Answers whose newest event is older are marked. Default: no bound.
+    pub(crate) max_age: Option<At<String>>,
+    /// The bound of one entity's online row. Default: `64KiB`.
+    pub(crate) row_max: Option<At<Size>>,
+    /// Its features.
+    pub(crate) features: At<Vec<At<Feature>>>,
+    /// A sentence for the catalogue.
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// One aggregate over some windows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Feature {
+    /// Its name; each window gives an output `{name}_{window}`.
+    pub(crate) name: At<String>,
+    /// The aggregate.
+    pub(crate) aggregate: At<Aggregate>,
+    /// What is aggregated: an SQL expression over the source's columns.
+    pub(crate) of: Option<At<String>>,
+    /// What weighs the values of `top_n`: `count` (default) or `sum(<expression>)`.
+    pub(crate) by: Option<At<String>>,
+    /// How many values `top_n` gives.
+    pub(crate) n: Option<At<u32>>,
+    /// Which events count: an SQL condition over the source's columns.
+    pub(crate) r#where: Option<At<String>>,
+    /// How far back: durations such as `7d`, or `lifetime`.
+    pub(crate) windows: At<Vec<At<TextOr<Window>>>>,
+    /// Takes every window this much earlier.
+    pub(crate) delay: Option<At<String>>,
+    /// The output's name, for a feature with one window.
+    pub(crate) r#as: Option<At<String>>,
+    /// The answer over no events, where the aggregate's own is not wanted.
+    pub(crate) default: Option<At<Json>>,
+    /// A sentence for the catalogue.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) description: Option<At<String>>,
+}
+
+/// The aggregates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename = "aggregate", rename_all = "snake_case")]
+pub(crate) enum Aggregate {
+    /// Events, or non-null values.
+    Count,
+    /// The sum of numbers.
+    Sum,
+    /// The mean of numbers.
+    Avg,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// How many different values.
+    CountDistinct,
+    /// The heaviest values with their weights.
+    TopN,
+    /// The earliest value.
+    First,
+    /// The latest value.
+    Last,
+}
+
+/// A window in its long form.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Window {
+    /// How far back: a duration such as `7d`, or `lifetime`.
+    pub(crate) size: At<String>,
+    /// Takes the window this much earlier.
+    pub(crate) delay: Option<At<String>>,
+    /// The output's name.
+    pub(crate) r#as: Option<At<String>>,
+}
+
+/// The named set of features that one model version reads.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeatureService {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// References `view:feature` (all its windows), `view:output` or `view:*`, in the order of the answer.
+    pub(crate) features: At<Vec<At<String>>>,
+    /// Expressions over those features and request data.
+    #[serde(default)]
+    pub(crate) on_demand: Vec<At<OnDemand>>,
+    /// A sentence for the catalogue.
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// A feature computed when it is asked for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OnDemand {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// An SQL expression over the service's features and the request.
+    pub(crate) expr: At<String>,
+    /// What the caller sends, with types.
+    pub(crate) request: Option<At<Entries<String>>>,
+}
+
+/// Events and the answers expected of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Test {
+    /// What it shows.
+    pub(crate) name: At<String>,
+    /// The view it asks.
+    pub(crate) view: At<String>,
+    /// The events, as the source's records.
+    pub(crate) events: At<Vec<At<Entries<Json>>>>,
+    /// The questions.
+    pub(crate) asks: At<Vec<At<Ask>>>,
+}
+
+/// One question of a test.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    /// The instant (RFC 3339).
+    pub(crate) at: At<String>,
+    /// The entity's keys.
+    pub(crate) entity: At<Entries<Json>>,
+    /// The expected values, by output name.
+    pub(crate) expect: At<Entries<Json>>,
+}
+
+/// A number of bytes, or a text such as `64KiB`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a number of bytes or a size such as `64KiB`"
+)]
+pub(crate) enum Size {
+    /// Bytes.
+    Bytes(u64),
+    /// A number with a unit of B, KiB, MiB or GiB.
+    Text(String),
+}

@@ -1,0 +1,80 @@
+//! The texts that definitions come from, and places in them.
+
+use std::ops::Range;
+
+/// One definition file, already read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path, for messages.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// Some bytes of one of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Place {
+    /// Index into the files.
+    pub(crate) file: u32,
+    /// The first byte.
+    pub(crate) start: u32,
+    /// How many bytes.
+    pub(crate) length: u32,
+}
+
+impl Place {
+    /// The bytes of the file's text, held within it and on character borders.
+    pub(crate) fn range(self, text: &str) -> Range<usize> {
+        let border = |at: usize| {
+            let at = at.min(text.len());
+            (0..=at)
+                .rev()
+                .find(|&at| text.is_char_boundary(at))
+                .unwrap_or(0)
+        };
+        let start = border(self.start as usize);
+        let end = border((self.start as usize).saturating_add(self.length as usize));
+        start..end
+    }
+
+    /// The part of this place that some bytes of a string written there have.
+    ///
+    /// The whole place when the string is not written there as it is: quotes with
+    /// escapes, folded lines, a variable filled in.
+    pub(crate) fn within(self, file: &SourceFile, written: &str, part: Range<usize>) -> Place {
+        let raw = &file.text[self.range(&file.text)];
+        match raw.find(written) {
+            Some(at) if !written.is_empty() => Place {
+                start: self.start + (at + part.start) as u32,
+                length: part.len() as u32,
+                ..self
+            },
+            _ => self,
+        }
+    }
+}
+
+/// A place as people count: from 1, in characters, within one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) length: usize,
+    pub(crate) source_line: String,
+}
+
+/// Finds the line that a place begins on, and how much of it the place covers.
+pub(crate) fn shown(text: &str, place: Place) -> Shown {
+    let range = place.range(text);
+    let line_start = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = text[range.start..]
+        .find('\n')
+        .map_or(text.len(), |at| range.start + at);
+    let covered = &text[range.start..range.end.clamp(range.start, line_end)];
+    Shown {
+        line: text[..line_start].matches('\n').count() + 1,
+        column: text[line_start..range.start].chars().count() + 1,
+        length: covered.trim_end().chars().count().max(1),
+        source_line: text[line_start..line_end].trim_end().to_owned(),
+    }
+}
