@@ -1,0 +1,75 @@
+//! Rows that are not there cost no reads of data; prints what loading costs.
+
+mod support;
+
+use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+use std::time::Instant;
+use support::{append, key, rows};
+use tiderace_state::{Options, RocksStore};
+use tiderace_types::RowKey;
+
+const ROWS: u32 = 100_000;
+const BATCH: usize = 1000;
+
+fn entity(n: u32) -> RowKey {
+    // As an encoded integer key: a tag and eight bytes.
+    let mut bytes = vec![3];
+    bytes.extend((u64::from(n) ^ 1 << 63).to_be_bytes());
+    key(1, &bytes)
+}
+
+#[test]
+fn an_absent_row_reads_no_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options {
+        memory_bytes: 64 << 20,
+        ..Options::default()
+    };
+    let store = RocksStore::open(folder.path(), options).expect("open");
+    let present: Vec<RowKey> = (0..ROWS).map(|n| entity(n * 2)).collect();
+    let absent: Vec<RowKey> = (0..ROWS).map(|n| entity(n * 2 + 1)).collect();
+    let started = Instant::now();
+    for round in 0..3 {
+        for chunk in present.chunks(BATCH) {
+            let block = |key: &RowKey| {
+                let seed = u64::from(key.shard().0) + round;
+                let mut dice = support::Dice(seed);
+                (0..200).map(|_| dice.below(32) as u8).collect::<Vec<u8>>()
+            };
+            let writes = chunk.iter().map(|key| append(key, &block(key))).collect();
+            store.commit(rows(writes)).expect("commit");
+        }
+    }
+    let wrote = started.elapsed() / (3 * ROWS);
+    store.compact().expect("compact");
+    let size = store.size().expect("size");
+    drop(store);
+
+    let store = RocksStore::open(folder.path(), options).expect("open");
+    set_perf_stats(PerfStatsLevel::EnableCount);
+    let mut perf = PerfContext::default();
+    perf.reset();
+    let load = |keys: &[RowKey]| {
+        let started = Instant::now();
+        let mut blocks = 0;
+        for chunk in keys.chunks(BATCH) {
+            let found = store.load(chunk).expect("load");
+            blocks += found.iter().map(Vec::len).sum::<usize>();
+        }
+        (blocks, started.elapsed() / keys.len() as u32)
+    };
+    let (blocks, nothing) = load(&absent);
+    assert_eq!(blocks, 0);
+    let reads = perf.metric(PerfMetric::BlockReadCount);
+    let (blocks, something) = load(&present);
+    assert_eq!(blocks, 3 * ROWS as usize);
+    println!(
+        "{ROWS} rows of 3 blocks of 200 B: commit {wrote:?} a block, load {something:?} a row, \
+         absent {nothing:?} a row with {reads} block reads in all, {} B a block on disk",
+        size / u64::from(3 * ROWS)
+    );
+    assert!(
+        reads < u64::from(ROWS) / 20,
+        "{reads} block reads for {ROWS} absent rows"
+    );
+}
