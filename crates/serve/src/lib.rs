@@ -1,1 +1,63 @@
-//! tiderace-serve
+//! What models ask: features out of the online store by name, with how far to believe each.
+//!
+//! A request is resolved by a [`Prepared`] selection (names are looked at once, not per request),
+//! reads every row in one round trip, finishes only the outputs that were asked and judges
+//! every value ([`completeness`]). [`Server`] opens the doors: gRPC and HTTP with JSON. Both
+//! lead to the same [`Serving`].
+//!
+//! It promises that no answer is silently wrong: absence is told from zero, a store that
+//! cannot be read fails the call, and what is not known is null with its reason. It lacks
+//! any writing of rows, and what becomes of pushed events: that is a [`Push`] given to it.
+
+pub mod proto;
+
+mod metadata;
+pub use metadata::{Metadata, ResponseMetadata};
+
+mod error;
+pub use error::{Error, Kind};
+
+mod nearest;
+
+mod convert;
+
+mod cells;
+pub use cells::{Cells, Column};
+
+mod request;
+pub use request::{Request, Selection};
+
+mod prepared;
+pub use prepared::{Field, Prepared};
+
+pub mod completeness;
+
+mod arrays;
+mod on_demand;
+
+mod rows;
+
+mod markers;
+pub use markers::{Markers, Refresher, Snapshot};
+
+mod lookup;
+pub use lookup::{Clock, Limits, Lookup};
+
+mod push;
+pub use push::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
+
+mod catalogue;
+pub use catalogue::catalogue;
+
+mod serving;
+pub use serving::Serving;
+
+mod grpc;
+mod http;
+mod json;
+
+mod server;
+pub use server::{Options, Server};
+
+pub mod client;
+pub mod render;

@@ -1,0 +1,109 @@
+//! What there is to ask for, as the plan has it.
+
+use crate::prepared::{Prepared, hexadecimal};
+use crate::proto;
+use tiderace_aggregate::{Span, Window};
+use tiderace_plan::model::{Plan, Service, Source, View};
+use tiderace_types::{DataType, Duration};
+
+/// Lists everything in `plan`.
+#[must_use]
+pub fn catalogue(plan: &Plan) -> proto::GetCatalogueResponse {
+    proto::GetCatalogueResponse {
+        project: plan.project.name.clone(),
+        entities: plan
+            .entities
+            .iter()
+            .map(|entity| proto::CatalogueEntity {
+                name: entity.name.clone(),
+                keys: entity.keys.iter().map(|(name, ty)| field(name, ty)).collect(),
+            })
+            .collect(),
+        sources: plan.sources.iter().map(|each| source(each)).collect(),
+        views: plan.views.iter().map(|each| view(each)).collect(),
+        services: plan.services.iter().map(|each| service(plan, each)).collect(),
+    }
+}
+
+fn field(name: &str, data_type: &DataType) -> proto::CatalogueField {
+    proto::CatalogueField {
+        name: name.to_owned(),
+        r#type: data_type.to_string(),
+    }
+}
+
+fn source(source: &Source) -> proto::CatalogueSource {
+    let name_of = |column: usize| source.columns[column].name.clone();
+    proto::CatalogueSource {
+        name: source.name.clone(),
+        columns: source
+            .columns
+            .iter()
+            .map(|column| field(&column.name, &column.data_type))
+            .collect(),
+        event_time: name_of(source.event_time),
+        event_id: source.event_id.map(name_of).unwrap_or_default(),
+    }
+}
+
+fn view(view: &View) -> proto::CatalogueView {
+    let text = |span: Duration| span.to_string();
+    proto::CatalogueView {
+        name: view.name.clone(),
+        entity: view.entity.name.clone(),
+        source: view.source.name.clone(),
+        features: view
+            .spec
+            .outputs
+            .iter()
+            .map(|output| proto::CatalogueFeature {
+                name: output.name.clone(),
+                r#type: output.data_type.to_string(),
+                window: window(output.window),
+            })
+            .collect(),
+        fingerprint: hexadecimal(view.spec.fingerprint),
+        history: view.history.map_or("all".to_owned(), text),
+        max_age: view.max_age.map(text).unwrap_or_default(),
+        description: view.description.clone().unwrap_or_default(),
+        owner: view.owner.clone().unwrap_or_default(),
+    }
+}
+
+fn window(window: Window) -> String {
+    let span = match window.span {
+        Span::Sliding(size) => size.to_string(),
+        Span::Lifetime => "lifetime".to_owned(),
+    };
+    if window.delay == Duration::ZERO {
+        return span;
+    }
+    format!("{span} delay {}", window.delay)
+}
+
+fn service(plan: &Plan, service: &Service) -> proto::CatalogueService {
+    let name_of = |view: &View, output: usize| {
+        format!("{}:{}", view.name, view.spec.outputs[output].name)
+    };
+    let prepared = Prepared::service(plan, service);
+    proto::CatalogueService {
+        name: service.name.clone(),
+        features: service
+            .features
+            .iter()
+            .map(|feature| name_of(&plan.views[feature.view], feature.output))
+            .collect(),
+        on_demand: service
+            .on_demand
+            .iter()
+            .map(|feature| field(&feature.name, &feature.data_type))
+            .collect(),
+        keys: prepared
+            .iter()
+            .flat_map(|prepared| &prepared.keys)
+            .map(|key| field(&key.name, &key.data_type))
+            .collect(),
+        request_data: service.request.iter().map(|(name, ty)| field(name, ty)).collect(),
+        description: service.description.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,237 @@
+//! How far one value can be believed: a pure function of what the store said.
+//!
+//! The owner of a shard publishes rows, and after them a marker that says how far the rows go
+//! and since when they are whole. A reader at `now` answering for instant T combines the two:
+//!
+//! - without the marker of exactly this definition nothing is known: [`Standing::Unavailable`];
+//! - what has been let go, or may have expired, is never guessed at: [`Standing::OutsideHistory`];
+//! - a window that begins before the rows do is flagged [`WARMING`], one answered from rows
+//!   further behind than their source allows [`STALE`]. Flags never hide the value.
+//!
+//! A missing row and a row with nothing in reach stand alike, so that a store's own
+//! expiry changes no answer.
+
+use tiderace_aggregate::{Kept, Span, Window};
+use tiderace_plan::model::View;
+use tiderace_types::{Duration, Timestamp, ViewMarker};
+
+/// Every event there is up to T is in the value.
+pub const COMPLETE: u32 = 0;
+/// The window begins before the view's rows do.
+pub const WARMING: u32 = 1;
+/// The rows are further behind their source than it allows.
+pub const STALE: u32 = 2;
+/// The value is approximate within its declared bound.
+pub const APPROXIMATE: u32 = 4;
+
+/// What a view's definition says about believing its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The definition that rows must have been made by.
+    pub fingerprint: u64,
+    /// What is kept behind the shard clock.
+    pub kept: Kept,
+    /// How far back any window begins; `None` with a lifetime.
+    pub reach: Option<Duration>,
+    /// Past this age of the newest event, values are withheld.
+    pub max_age: Option<Duration>,
+    /// Past this lag, values are [`STALE`].
+    pub max_lag: Duration,
+}
+
+impl Terms {
+    /// Reads them off a view.
+    #[must_use]
+    pub fn of(view: &View) -> Terms {
+        let mut reach = Some(Duration::ZERO);
+        for output in &view.spec.outputs {
+            reach = match output.window.span {
+                Span::Sliding(_) => reach.map(|reach| reach.max(output.window.reach())),
+                Span::Lifetime => None,
+            };
+        }
+        Terms {
+            fingerprint: view.spec.fingerprint,
+            kept: view.spec.kept,
+            reach,
+            max_age: view.max_age,
+            max_lag: view.source.max_lag,
+        }
+    }
+}
+
+/// The two instants of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// The instant that the answer is for.
+    pub as_of: Timestamp,
+    /// The wall clock of the reader.
+    pub now: Timestamp,
+}
+
+/// What the store holds under the row's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// No row.
+    Absent,
+    /// A row.
+    Row {
+        /// Events at or before it may be missing; [`Timestamp::MIN`] when none is.
+        kept_from: Timestamp,
+        /// The newest event at T.
+        newest: Option<Timestamp>,
+    },
+}
+
+/// How a value stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The entity is known: the value is what it is.
+    Known,
+    /// No event within reach: the answer over nothing.
+    NotFound,
+    /// The newest event is older than the view's `max_age`.
+    OutsideMaxAge,
+    /// T is further back than can be answered exactly.
+    OutsideHistory,
+    /// Nothing is known of the view.
+    Unavailable,
+}
+
+/// How one row of one view stands, before looking at any window.
+#[derive(Clone, Copy, Debug)]
+pub struct RowStanding<'a> {
+    terms: &'a Terms,
+    said: Option<&'a ViewMarker>,
+    at: At,
+    held: Held,
+    entity: Standing,
+    exact: bool,
+}
+
+/// Judges one row of one view by what its shard's marker said of the view.
+#[must_use]
+pub fn judge<'a>(
+    terms: &'a Terms,
+    said: Option<&'a ViewMarker>,
+    at: At,
+    held: Held,
+) -> RowStanding<'a> {
+    let said = said.filter(|said| said.fingerprint == terms.fingerprint);
+    RowStanding {
+        terms,
+        said,
+        at,
+        held,
+        entity: entity_standing(terms, at.as_of, held),
+        exact: said.is_some_and(|said| row_is_exact(terms, said, at, held)),
+    }
+}
+
+impl RowStanding<'_> {
+    /// Tells how a value over `window` stands, and its completeness bits.
+    #[must_use]
+    pub fn value(&self, window: Window) -> (Standing, u32) {
+        let Some(said) = self.said else {
+            return (Standing::Unavailable, COMPLETE);
+        };
+        let flags = self.warming(said, window) | self.stale(said);
+        if !self.exact || !self.window_is_kept(window) {
+            return (Standing::OutsideHistory, flags);
+        }
+        (self.entity, flags)
+    }
+
+    /// How long ago the rows were last known to hold everything; `None` when unavailable.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        let said = self.said?;
+        Some(self.at.now.since(said.caught_up_at).max(Duration::ZERO))
+    }
+
+    /// The newest event at T.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        match self.held {
+            Held::Absent => None,
+            Held::Row { newest, .. } => newest,
+        }
+    }
+
+    fn stale(&self, said: &ViewMarker) -> u32 {
+        if self.at.now.since(said.caught_up_at) > self.terms.max_lag {
+            STALE
+        } else {
+            COMPLETE
+        }
+    }
+
+    fn warming(&self, said: &ViewMarker, window: Window) -> u32 {
+        if said.covered_from.covers(left_edge(window, self.at.as_of)) {
+            COMPLETE
+        } else {
+            WARMING
+        }
+    }
+
+    /// Tells whether what the row has let go is all outside the window. A lifetime's base
+    /// holds what was let go, so it needs only that nothing later than T is in the base.
+    fn window_is_kept(&self, window: Window) -> bool {
+        let Held::Row { kept_from, .. } = self.held else {
+            return true;
+        };
+        match (self.terms.kept, window.span) {
+            (Kept::All, _) => true,
+            (Kept::Span { .. }, Span::Sliding(_)) => {
+                left_edge(window, self.at.as_of) >= kept_from
+            }
+            (Kept::Span { .. }, Span::Lifetime) => {
+                self.at.as_of.minus(window.delay) >= kept_from
+            }
+        }
+    }
+}
+
+/// The instant after which the window's events lie; for a lifetime, before every event.
+fn left_edge(window: Window, as_of: Timestamp) -> Timestamp {
+    match window.span {
+        Span::Sliding(size) => as_of.minus(window.delay).minus(size),
+        Span::Lifetime => Timestamp::MIN,
+    }
+}
+
+/// Tells whether T is within what every row is kept for, by the clocks alone, so that the
+/// answer does not hang on whether trimming or expiry happened to run.
+fn row_is_exact(terms: &Terms, view: &ViewMarker, at: At, held: Held) -> bool {
+    let Kept::Span {
+        history, lateness, ..
+    } = terms.kept
+    else {
+        return true;
+    };
+    let by_clock = at.as_of >= view.clock.minus(lateness).minus(history);
+    let by_expiry = held != Held::Absent || at.as_of >= view.surely_kept(at.now).minus(history);
+    by_clock && by_expiry
+}
+
+fn entity_standing(terms: &Terms, as_of: Timestamp, held: Held) -> Standing {
+    let newest = match held {
+        Held::Absent => return Standing::NotFound,
+        Held::Row { newest, .. } => newest,
+    };
+    let within = |newest: Timestamp| match terms.reach {
+        Some(reach) => newest > as_of.minus(reach),
+        None => true,
+    };
+    match newest {
+        Some(newest) if within(newest) => match terms.max_age {
+            Some(max_age) if newest < as_of.minus(max_age) => Standing::OutsideMaxAge,
+            _ => Standing::Known,
+        },
+        _ => Standing::NotFound,
+    }
+}
+
+#[cfg(test)]
+#[path = "completeness_tests.rs"]
+mod tests;

@@ -1,0 +1,105 @@
+//! The HTTP door: JSON, for people and for clients without gRPC.
+//!
+//! | | |
+//! |---|---|
+//! | `POST /v1/features` | a lookup |
+//! | `POST /v1/push/{source}?durability=disk` | an event, JSON lines, or an array of events |
+//! | `GET /v1/catalogue` | what there is |
+//! | `GET /health` | the process lives |
+//! | `GET /ready` | lookups can be answered |
+//!
+//! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
+
+use crate::{Durability, Error, Kind, Serving, json};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use std::sync::Arc;
+
+/// The routes, for bodies of at most `max_body` bytes.
+pub(crate) fn router(serving: Arc<Serving>, max_body: usize) -> Router {
+    Router::new()
+        .route("/v1/features", post(features))
+        .route("/v1/push/{source}", post(push))
+        .route("/v1/catalogue", get(catalogue))
+        .route("/health", get(async || Json(json!({"status": "ok"}))))
+        .route("/ready", get(ready))
+        .fallback(async || Error::not_found("there is no such path; see GET /v1/catalogue"))
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(serving)
+}
+
+async fn features(
+    State(serving): State<Arc<Serving>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    let request = json::request(&readable(body)?)?;
+    let answer = serving.get(request).await?;
+    Ok(Json(json::response(&answer)).into_response())
+}
+
+async fn push(
+    State(serving): State<Arc<Serving>>,
+    Path(source): Path<String>,
+    Query(wanted): Query<Vec<(String, String)>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    let durability = durability(&wanted)?;
+    let payloads = json::events(&readable(body)?)?;
+    let receipt = serving.push(&source, payloads, durability).await?;
+    let accepted = json!({"first_offset": receipt.first_offset, "count": receipt.count});
+    Ok(Json(accepted).into_response())
+}
+
+async fn catalogue(State(serving): State<Arc<Serving>>) -> Response {
+    Json(serving.catalogue()).into_response()
+}
+
+async fn ready(State(serving): State<Arc<Serving>>) -> Result<Response, Error> {
+    serving.ready()?;
+    Ok(Json(json!({"status": "ready"})).into_response())
+}
+
+fn readable(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::invalid("the body is too large; send less at once"),
+        _ => Error::invalid(format!("the body cannot be read: {rejection}")),
+    })
+}
+
+fn durability(wanted: &[(String, String)]) -> Result<Durability, Error> {
+    let mut durability = Durability::default();
+    for (name, value) in wanted {
+        durability = match (name.as_str(), value.as_str()) {
+            ("durability", "disk") => Durability::Disk,
+            ("durability", "process") => Durability::Process,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "parameter {name:?} = {value:?}: expected durability=disk or durability=process"
+                )));
+            }
+        };
+    }
+    Ok(durability)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = match self.kind() {
+            Kind::Invalid => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+            Kind::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Kind::TooMuch => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Kind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+            Kind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
+            Kind::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        };
+        let body = json!({"error": {"code": code, "message": self.to_string()}});
+        (status, Json(body)).into_response()
+    }
+}

@@ -1,0 +1,462 @@
+//! One lookup: keys, one read of the store, outputs finished and judged.
+
+use crate::completeness::{At, Held, RowStanding, Standing, judge};
+use crate::markers::Snapshot;
+use crate::on_demand::{Column as Operand, Input};
+use crate::prepared::{Prepared, ViewRead};
+use crate::proto::{self, Status};
+use crate::request::{Request, Selection};
+use crate::{Error, Kind, Markers, convert, rows};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tiderace_aggregate::Row;
+use tiderace_online::Store;
+use tiderace_plan::model::Plan;
+use tiderace_types::{KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
+
+/// The wall clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How much one request may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows; 1,000.
+    pub rows: usize,
+    /// Rows times features; 100,000.
+    pub values: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            rows: 1_000,
+            values: 100_000,
+        }
+    }
+}
+
+/// Answers lookups out of one online store by one plan.
+pub struct Lookup {
+    plan: Arc<Plan>,
+    services: HashMap<String, Arc<Prepared>>,
+    /// Lists of features that have been asked for, prepared.
+    lists: RwLock<HashMap<Vec<String>, Arc<Prepared>>>,
+    store: Store,
+    markers: Markers,
+    clock: Clock,
+    limits: Limits,
+}
+
+/// How many lists of features are kept prepared.
+const LISTS: usize = 1_024;
+
+/// How many rows are decoded before others get their turn on the thread.
+const TURN: usize = 16;
+
+impl Lookup {
+    /// Prepares every service of `plan`.
+    ///
+    /// # Errors
+    /// For a service that can never be answered.
+    pub fn new(
+        plan: Arc<Plan>,
+        store: Store,
+        markers: Markers,
+        clock: Clock,
+        limits: Limits,
+    ) -> Result<Lookup, Error> {
+        let mut services = HashMap::new();
+        for service in &plan.services {
+            let prepared = Prepared::service(&plan, service)?;
+            services.insert(service.name.clone(), Arc::new(prepared));
+        }
+        Ok(Lookup {
+            plan,
+            services,
+            lists: RwLock::default(),
+            store,
+            markers,
+            clock,
+            limits,
+        })
+    }
+
+    /// Answers one request, in one round trip to the store.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
+    /// change; [`Kind::Unavailable`] when the store does not answer.
+    pub async fn get(
+        &self,
+        request: Request,
+    ) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        let prepared = self.prepared(&request.selection)?;
+        let columns = rows::Columns::match_up(&prepared, &request)?;
+        self.bound(&prepared, columns.rows)?;
+        let keys = columns.keys(&prepared)?;
+        let request_data = columns.request_data(&prepared)?;
+        let now = (self.clock)();
+        let at = At {
+            as_of: request.as_of.unwrap_or(now),
+            now,
+        };
+        let snapshot = self.markers.latest()?;
+        let reads = Reads::new(&prepared, &snapshot, &keys);
+        let found = self.fetch(&reads.keys).await?;
+        let mut answers = Vec::with_capacity(columns.rows);
+        for row in 0..columns.rows {
+            if row % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            answers.push(reads.answer(&prepared, row, at, &found, request.include_metadata));
+        }
+        add_on_demand(&prepared, &mut answers, &request_data, at.as_of)?;
+        Ok(proto::GetOnlineFeaturesResponse {
+            metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
+            rows: answers.into_iter().map(Answer::into_row).collect(),
+            as_of: Some(convert::to_timestamp(at.as_of)),
+        })
+    }
+
+    /// Finds or makes the prepared form of a selection.
+    ///
+    /// # Errors
+    /// As [`Prepared::select`].
+    pub fn prepared(&self, selection: &Selection) -> Result<Arc<Prepared>, Error> {
+        let names = match selection {
+            Selection::Service(name) => {
+                return match self.services.get(name) {
+                    Some(prepared) => Ok(Arc::clone(prepared)),
+                    None => Err(crate::prepared::unknown_service(&self.plan, name)),
+                };
+            }
+            Selection::Features(names) => names,
+        };
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = lists.get(names.as_slice()) {
+            return Ok(Arc::clone(prepared));
+        }
+        drop(lists);
+        let prepared = Arc::new(Prepared::features(&self.plan, names)?);
+        let mut lists = self.lists.write().unwrap_or_else(PoisonError::into_inner);
+        if lists.len() >= LISTS {
+            lists.clear();
+        }
+        lists.insert(names.clone(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Tells whether lookups can be answered.
+    ///
+    /// # Errors
+    /// As [`Markers::ready`].
+    pub fn ready(&self) -> Result<(), Error> {
+        self.markers.ready()
+    }
+
+    fn bound(&self, prepared: &Prepared, rows: usize) -> Result<(), Error> {
+        if rows > self.limits.rows {
+            return Err(Error::invalid(format!(
+                "{rows} rows are too many; send at most {} in one request",
+                self.limits.rows
+            )));
+        }
+        let values = rows * prepared.width();
+        if values > self.limits.values {
+            return Err(Error::invalid(format!(
+                "{rows} rows of {} features are too many; send at most {} values in one request",
+                prepared.width(),
+                self.limits.values
+            )));
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.store.get_rows(keys).await;
+        found.map_err(|error| Error::new(Kind::Unavailable, format!("online store: {error}")))
+    }
+}
+
+/// Which rows a request reads, and what the markers say of each.
+struct Reads<'a> {
+    keys: Vec<RowKey>,
+    /// One per row and view, row by row.
+    cells: Vec<Cell<'a>>,
+}
+
+struct Cell<'a> {
+    said: Option<&'a ViewMarker>,
+    /// Its place in [`Reads::keys`]; none without a marker, for then there is no telling
+    /// which generation to read.
+    key: Option<usize>,
+}
+
+impl<'a> Reads<'a> {
+    /// Lays out the reads of all rows; `entities` has one key per row and entity, row by row.
+    fn new(prepared: &Prepared, snapshot: &'a Snapshot, entities: &[KeyBytes]) -> Reads<'a> {
+        let width = prepared.entities.len().max(1);
+        let count = entities.len() / width * prepared.views.len();
+        let mut reads = Reads {
+            keys: Vec::with_capacity(count),
+            cells: Vec::with_capacity(count),
+        };
+        for row in entities.chunks(width) {
+            for read in &prepared.views {
+                let cell = reads.cell(read, snapshot, &row[read.entity]);
+                reads.cells.push(cell);
+            }
+        }
+        reads
+    }
+
+    fn cell(&mut self, read: &ViewRead, snapshot: &'a Snapshot, entity: &KeyBytes) -> Cell<'a> {
+        let marker = snapshot.of(Shard::of(entity));
+        let view = marker.and_then(|marker| {
+            let mut views = marker.views.iter();
+            views.find(|view| {
+                view.view == read.view.id && view.fingerprint == read.terms.fingerprint
+            })
+        });
+        let Some(view) = view else {
+            return Cell {
+                said: None,
+                key: None,
+            };
+        };
+        self.keys.push(RowKey {
+            view: view.view,
+            generation: view.generation,
+            entity: entity.clone(),
+        });
+        Cell {
+            said: Some(view),
+            key: Some(self.keys.len() - 1),
+        }
+    }
+
+    fn answer(
+        &self,
+        prepared: &Prepared,
+        row: usize,
+        at: At,
+        found: &[Option<Bytes>],
+        all_details: bool,
+    ) -> Answer {
+        let views = prepared.views.len();
+        let cells = &self.cells[row * views..(row + 1) * views];
+        let mut answer = Answer::default();
+        let mut values: Vec<Vec<Judged>> = Vec::with_capacity(views);
+        for (read, cell) in prepared.views.iter().zip(cells) {
+            let bytes = cell.key.and_then(|place| found[place].as_ref());
+            let (judged, details) = answer_view(read, cell.said, bytes, at);
+            if all_details || judged.iter().any(|value| value.flags != 0) {
+                answer.details.push(details);
+            }
+            values.push(judged);
+        }
+        let take = |place: &crate::prepared::Place| {
+            std::mem::take(&mut values[place.view][place.output])
+        };
+        answer.values = prepared.features.iter().map(take).collect();
+        answer
+    }
+}
+
+/// One value with all that is said of it.
+#[derive(Clone, Debug, Default)]
+struct Judged {
+    value: Value,
+    status: Status,
+    flags: u32,
+    message: Option<String>,
+}
+
+/// One row of the answer.
+#[derive(Debug, Default)]
+struct Answer {
+    values: Vec<Judged>,
+    details: Vec<proto::ViewDetails>,
+}
+
+impl Answer {
+    fn into_row(self) -> proto::Row {
+        let count = self.values.len();
+        let mut row = proto::Row {
+            values: Vec::with_capacity(count),
+            statuses: Vec::with_capacity(count),
+            completeness: Vec::with_capacity(count),
+            views: self.details,
+            messages: Vec::new(),
+        };
+        for (index, judged) in self.values.into_iter().enumerate() {
+            row.values.push(convert::to_proto(judged.value));
+            row.statuses.push(judged.status.into());
+            row.completeness.push(judged.flags);
+            if let Some(message) = judged.message {
+                let index = index as u32;
+                row.messages.push(proto::ValueMessage { index, message });
+            }
+        }
+        row
+    }
+}
+
+/// Finishes and judges the asked outputs of one row of one view.
+fn answer_view(
+    read: &ViewRead,
+    said: Option<&ViewMarker>,
+    bytes: Option<&Bytes>,
+    at: At,
+) -> (Vec<Judged>, proto::ViewDetails) {
+    let spec = &read.view.spec;
+    let row = match bytes.map(|bytes| Row::decode(bytes, spec)).transpose() {
+        Ok(row) => row,
+        Err(error) => {
+            let message = format!("the row of view {:?} cannot be read: {error}", read.view.name);
+            let standing = judge(&read.terms, said, at, Held::Absent);
+            let failed = Judged {
+                status: Status::Error,
+                message: Some(message),
+                ..Judged::default()
+            };
+            let judged = vec![failed; read.outputs.len()];
+            return (judged, details(read, said, &standing));
+        }
+    };
+    let held = match &row {
+        None => Held::Absent,
+        Some(row) => Held::Row {
+            kept_from: row.kept_from,
+            newest: row.newest(at.as_of),
+        },
+    };
+    let standing = judge(&read.terms, said, at, held);
+    let mut finished = row
+        .iter()
+        .flat_map(|row| row.finish(spec, &read.outputs, at.as_of));
+    let mut judged = Vec::with_capacity(read.outputs.len());
+    for (place, output) in read.outputs.iter().enumerate() {
+        let (how, flags) = standing.value(spec.outputs[*output].window);
+        let finished = finished.next();
+        let (value, status, message) = match how {
+            Standing::Known => match finished {
+                Some(Ok(Value::Null)) | None => (Value::Null, Status::Null, None),
+                Some(Ok(value)) => (value, Status::Present, None),
+                Some(Err(error)) => (Value::Null, Status::Error, Some(error.to_string())),
+            },
+            Standing::NotFound => (read.nothing[place].clone(), Status::NotFound, None),
+            Standing::OutsideMaxAge => (Value::Null, Status::OutsideMaxAge, None),
+            Standing::OutsideHistory => (
+                Value::Null,
+                Status::OutsideHistory,
+                Some(format!("as_of is further back than view {:?} is kept exactly", read.view.name)),
+            ),
+            Standing::Unavailable => (
+                Value::Null,
+                Status::Unavailable,
+                Some(format!(
+                    "the online store holds no rows of view {:?} by this definition (yet)",
+                    read.view.name
+                )),
+            ),
+        };
+        judged.push(Judged {
+            value,
+            status,
+            flags,
+            message,
+        });
+    }
+    (judged, details(read, said, &standing))
+}
+
+fn details(
+    read: &ViewRead,
+    said: Option<&ViewMarker>,
+    standing: &RowStanding<'_>,
+) -> proto::ViewDetails {
+    use tiderace_types::CoveredFrom;
+    let warming_since = said.and_then(|said| match said.covered_from {
+        CoveredFrom::Instant(from) => Some(convert::to_timestamp(from)),
+        CoveredFrom::Beginning | CoveredFrom::Nothing => None,
+    });
+    proto::ViewDetails {
+        view: read.view.name.clone(),
+        warming_since,
+        lag: standing.lag().map(|lag| convert::to_duration(lag.0)),
+        newest_event_time: standing.newest().map(convert::to_timestamp),
+        fingerprint: read.fingerprint.clone(),
+    }
+}
+
+/// Evaluates the on-demand features of all rows and appends them. What rests on a value that
+/// is not known is not known either: an expression never sees a null in its place.
+fn add_on_demand(
+    prepared: &Prepared,
+    answers: &mut [Answer],
+    request_data: &[Vec<Value>],
+    as_of: Timestamp,
+) -> Result<(), Error> {
+    let on_demand = &prepared.on_demand;
+    if on_demand.expressions.is_empty() {
+        return Ok(());
+    }
+    let operand = |input: &Input| match *input {
+        Input::Feature(place) => {
+            let feature = prepared.features[place];
+            let read = &prepared.views[feature.view];
+            let output = &read.view.spec.outputs[read.outputs[feature.output]];
+            Operand {
+                data_type: output.data_type.clone(),
+                values: answers.iter().map(|row| &row.values[place].value).collect(),
+            }
+        }
+        Input::RequestData(field) => Operand {
+            data_type: prepared.request_data[field].data_type.clone(),
+            values: request_data[field].iter().collect(),
+        },
+    };
+    let operands = on_demand.columns.iter().map(operand).collect();
+    let columns = on_demand
+        .evaluate(operands, answers.len(), as_of)
+        .map_err(|error| Error::new(Kind::Bug, format!("on-demand features: {error}")))?;
+    for (expression, column) in on_demand.expressions.iter().zip(columns) {
+        for (answer, result) in answers.iter_mut().zip(column) {
+            let judged = derive(&answer.values, &expression.features, result);
+            answer.values.push(judged);
+        }
+    }
+    Ok(())
+}
+
+/// Judges an on-demand value by the features it was computed from.
+fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) -> Judged {
+    let inputs = inputs.iter().map(|place| &values[*place]);
+    let flags = inputs.clone().fold(0, |flags, input| flags | input.flags);
+    for status in [Status::Unavailable, Status::OutsideHistory, Status::Error] {
+        if let Some(input) = inputs.clone().find(|input| input.status == status) {
+            return Judged {
+                value: Value::Null,
+                status,
+                flags,
+                message: input.message.clone(),
+            };
+        }
+    }
+    let (value, status, message) = match result {
+        Ok(Value::Null) => (Value::Null, Status::Null, None),
+        Ok(value) => (value, Status::Present, None),
+        Err(reason) => (Value::Null, Status::Error, Some(reason)),
+    };
+    Judged {
+        value,
+        status,
+        flags,
+        message,
+    }
+}

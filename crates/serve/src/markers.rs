@@ -1,0 +1,208 @@
+//! What every shard's owner last said of its rows, read again and again by one task.
+//!
+//! Readers take a snapshot and never wait. A snapshot is as old as the last refresh, which
+//! only makes answers humbler: a row read later can be fresher than its marker, never older.
+//! A refresh that fails leaves the snapshot and says so; the store is then as unreachable
+//! for rows, so lookups fail by themselves.
+
+use crate::{Clock, Error, Kind};
+use std::sync::Arc;
+use std::time::Duration;
+use tiderace_online::Store;
+use tiderace_types::{Marker, Shard, Timestamp};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+/// The markers as of one reading, by shard.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When they were read, by this process's clock.
+    pub read_at: Timestamp,
+    markers: Vec<Marker>,
+    /// Which marker speaks for a shard.
+    by_shard: Vec<Option<usize>>,
+}
+
+impl Snapshot {
+    /// Files markers by shard: where ranges overlap, the greatest version speaks.
+    #[must_use]
+    pub fn new(markers: Vec<Marker>, read_at: Timestamp) -> Snapshot {
+        let greatest = |shard: u8| {
+            let holders = markers.iter().enumerate();
+            holders
+                .filter(|(_, marker)| marker.shards.contains(Shard(shard)))
+                .max_by_key(|(_, marker)| marker.version)
+                .map(|(place, _)| place)
+        };
+        let by_shard = (0..=u8::MAX).map(greatest).collect();
+        Snapshot {
+            read_at,
+            markers,
+            by_shard,
+        }
+    }
+
+    /// The marker that speaks for `shard`.
+    #[must_use]
+    pub fn of(&self, shard: Shard) -> Option<&Marker> {
+        self.by_shard[usize::from(shard.0)].map(|place| &self.markers[place])
+    }
+}
+
+/// What the last refreshes brought.
+#[derive(Clone, Debug)]
+enum Reading {
+    /// None has ended yet.
+    Waiting,
+    /// The last one succeeded.
+    Fresh(Arc<Snapshot>),
+    /// The last one failed; this is from before, if there was one.
+    Failing(Option<Arc<Snapshot>>, String),
+}
+
+/// The newest snapshot, shared by everyone who looks things up.
+#[derive(Clone, Debug)]
+pub struct Markers {
+    reading: watch::Receiver<Reading>,
+}
+
+impl Markers {
+    /// Starts reading the markers of `store` every `interval`.
+    #[must_use]
+    pub fn start(store: Store, interval: Duration, clock: Clock) -> (Markers, Refresher) {
+        let (sender, reading) = watch::channel(Reading::Waiting);
+        let (stop, stopped) = watch::channel(());
+        let task = tokio::spawn(refresh(store, interval, clock, sender, stopped));
+        (Markers { reading }, Refresher { stop, task })
+    }
+
+    /// Holds `snapshot` for ever: for answers out of a fixed store.
+    #[must_use]
+    pub fn fixed(snapshot: Snapshot) -> Markers {
+        let (_, reading) = watch::channel(Reading::Fresh(Arc::new(snapshot)));
+        Markers { reading }
+    }
+
+    /// The newest snapshot.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] as long as none was ever read.
+    pub fn latest(&self) -> Result<Arc<Snapshot>, Error> {
+        match &*self.reading.borrow() {
+            Reading::Fresh(snapshot) | Reading::Failing(Some(snapshot), _) => {
+                Ok(Arc::clone(snapshot))
+            }
+            Reading::Waiting => Err(Error::new(
+                Kind::Unavailable,
+                "the online store's markers have not been read yet",
+            )),
+            Reading::Failing(None, reason) => Err(unreachable_store(reason)),
+        }
+    }
+
+    /// Tells whether lookups can be answered: the last refresh succeeded.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] with the reason why not.
+    pub fn ready(&self) -> Result<(), Error> {
+        match &*self.reading.borrow() {
+            Reading::Failing(_, reason) => Err(unreachable_store(reason)),
+            _ => self.latest().map(|_| ()),
+        }
+    }
+
+    /// Waits for the next refresh; `false` when there will be none.
+    pub async fn changed(&mut self) -> bool {
+        self.reading.changed().await.is_ok()
+    }
+}
+
+fn unreachable_store(reason: &str) -> Error {
+    Error::new(Kind::Unavailable, format!("online store: {reason}"))
+}
+
+/// The task that refreshes the markers. Dropping it stops it too.
+#[derive(Debug)]
+pub struct Refresher {
+    stop: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Refresher {
+    /// Stops the task and waits for its end.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // It never panics and nobody else aborts it.
+        let _ = self.task.await;
+    }
+}
+
+async fn refresh(
+    store: Store,
+    interval: Duration,
+    clock: Clock,
+    reading: watch::Sender<Reading>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last: Option<Arc<Snapshot>> = None;
+    loop {
+        let read = async {
+            ticks.tick().await;
+            tokio::time::timeout(LONGEST, store.markers()).await
+        };
+        // The channel never carries a message: it only ends.
+        let read = tokio::select! {
+            _ = stopped.changed() => return,
+            read = read => read,
+        };
+        let next = match read {
+            Ok(Ok(markers)) => {
+                let snapshot = Arc::new(Snapshot::new(markers, clock()));
+                last = Some(Arc::clone(&snapshot));
+                Reading::Fresh(snapshot)
+            }
+            Ok(Err(error)) => Reading::Failing(last.clone(), error.to_string()),
+            Err(_) => Reading::Failing(last.clone(), "no answer within a second".to_owned()),
+        };
+        if reading.send(next).is_err() {
+            return;
+        }
+    }
+}
+
+/// How long one refresh may take.
+const LONGEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiderace_types::{Positions, ShardRange, Version};
+
+    #[test]
+    fn the_greatest_version_speaks() {
+        let marker = |first, last, seq| Marker {
+            version: Version { epoch: 1, seq },
+            incarnation: 0,
+            shards: ShardRange { first, last },
+            written_at: Timestamp(0),
+            positions: Positions::default(),
+            views: vec![],
+        };
+        let markers = vec![marker(0, 127, 5), marker(64, 200, 6), marker(100, 110, 1)];
+        let snapshot = Snapshot::new(markers, Timestamp(0));
+        for (shard, seq) in [
+            (0, Some(5)),
+            (63, Some(5)),
+            (64, Some(6)),
+            (105, Some(6)),
+            (200, Some(6)),
+            (201, None),
+        ] {
+            let found = snapshot.of(Shard(shard)).map(|marker| marker.version.seq);
+            assert_eq!(found, seq, "shard {shard}");
+        }
+    }
+}

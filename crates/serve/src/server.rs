@@ -1,0 +1,276 @@
+//! The doors, opened and closed: listeners, limits, health, reflection, draining.
+
+use crate::lookup::{Clock, Limits, Lookup};
+use crate::markers::{Markers, Refresher};
+use crate::proto::feature_store_server::FeatureStoreServer;
+use crate::push::Push;
+use crate::serving::Serving;
+use crate::{Error, Kind, grpc, http, proto};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tiderace_online::Store;
+use tiderace_plan::model::Plan;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How a server listens, and what it bears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where gRPC listens: `127.0.0.1:6565`; port 0 takes any free one.
+    pub grpc: String,
+    /// Where HTTP listens; `None` for no HTTP.
+    pub http: Option<String>,
+    /// How much one request may ask.
+    pub limits: Limits,
+    /// The largest message or body taken, in bytes; 4 MiB.
+    pub max_message_bytes: usize,
+    /// Calls answered at once; more are refused, not queued. 1,024.
+    pub concurrency: usize,
+    /// How long a call may take; 5 s. A client's own shorter deadline counts too.
+    pub timeout: Duration,
+    /// How often markers are read; 100 ms.
+    pub marker_interval: Duration,
+    /// Silence after which a client is asked whether it lives; 30 s, and 10 s to answer.
+    pub keepalive: Duration,
+    /// How long calls in flight may take to end at shutdown; 10 s.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// The defaults, at these addresses.
+    #[must_use]
+    pub fn at(grpc: &str, http: Option<&str>) -> Options {
+        Options {
+            grpc: grpc.to_owned(),
+            http: http.map(str::to_owned),
+            limits: Limits::default(),
+            max_message_bytes: 4 << 20,
+            concurrency: 1_024,
+            timeout: Duration::from_secs(5),
+            marker_interval: Duration::from_millis(100),
+            keepalive: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A server that listens until it is stopped. Dropping it closes the doors without draining.
+#[derive(Debug)]
+pub struct Server {
+    grpc: SocketAddr,
+    http: Option<SocketAddr>,
+    markers: Markers,
+    stop: watch::Sender<()>,
+    doors: Vec<JoinHandle<Result<(), String>>>,
+    health: JoinHandle<()>,
+    refresher: Refresher,
+    drain: Duration,
+}
+
+impl Server {
+    /// Opens the doors of `plan` over `store`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for an address that cannot be listened at, or a service that can
+    /// never be answered.
+    pub async fn start(
+        options: Options,
+        plan: Arc<Plan>,
+        store: Store,
+        push: Option<Arc<dyn Push>>,
+        clock: Clock,
+    ) -> Result<Server, Error> {
+        let grpc = listen("grpc", &options.grpc).await?;
+        let http = match &options.http {
+            Some(address) => Some(listen("http", address).await?),
+            None => None,
+        };
+        let (markers, refresher) =
+            Markers::start(store.clone(), options.marker_interval, Arc::clone(&clock));
+        let lookup = Lookup::new(
+            Arc::clone(&plan),
+            store,
+            markers.clone(),
+            clock,
+            options.limits,
+        )?;
+        let serving = Arc::new(Serving::new(
+            plan,
+            lookup,
+            push,
+            options.concurrency,
+            options.timeout,
+        ));
+        let (stop, stopped) = watch::channel(());
+        let reporter = HealthReporter::new();
+        let health = tokio::spawn(report(reporter.clone(), markers.clone(), stopped.clone()));
+        let grpc_address = address_of(&grpc)?;
+        let http_address = http.as_ref().map(address_of).transpose()?;
+        let mut doors = vec![open_grpc(
+            grpc,
+            &options,
+            Arc::clone(&serving),
+            reporter,
+            stopped.clone(),
+        )?];
+        if let Some(http) = http {
+            let router = http::router(serving, options.max_message_bytes);
+            doors.push(open_http(http, router, stopped));
+        }
+        Ok(Server {
+            grpc: grpc_address,
+            http: http_address,
+            markers,
+            stop,
+            doors,
+            health,
+            refresher,
+            drain: options.drain,
+        })
+    }
+
+    /// Where gRPC listens.
+    #[must_use]
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where HTTP listens.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The markers that the server reads.
+    #[must_use]
+    pub fn markers(&self) -> Markers {
+        self.markers.clone()
+    }
+
+    /// Takes no more calls, lets those in flight end, and returns when everything has stopped.
+    ///
+    /// # Errors
+    /// [`Kind::Deadline`] when calls were cut off after [`Options::drain`]; [`Kind::Bug`] when
+    /// a door had failed.
+    pub async fn stop(self) -> Result<(), Error> {
+        drop(self.stop);
+        let mut ended = Ok(());
+        let deadline = tokio::time::Instant::now() + self.drain;
+        for mut door in self.doors {
+            match tokio::time::timeout_at(deadline, &mut door).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(reason))) => ended = Err(Error::new(Kind::Bug, reason)),
+                Ok(Err(panic)) => ended = Err(Error::new(Kind::Bug, panic.to_string())),
+                Err(_) => {
+                    door.abort();
+                    let message = format!("calls were cut off after {} s", self.drain.as_secs());
+                    ended = Err(Error::new(Kind::Deadline, message));
+                }
+            }
+        }
+        // It ends by itself once the stop channel is closed.
+        let _ = self.health.await;
+        self.refresher.stop().await;
+        ended
+    }
+}
+
+async fn listen(door: &str, address: &str) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::invalid(format!("{door} cannot listen at {address:?}: {error}")))
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    let address = listener.local_addr();
+    address.map_err(|error| Error::new(Kind::Bug, format!("listener: {error}")))
+}
+
+/// Ends when the server is stopped: the channel never carries a message, it only closes.
+async fn stopping(mut stopped: watch::Receiver<()>) {
+    let _ = stopped.changed().await;
+}
+
+fn open_grpc(
+    listener: TcpListener,
+    options: &Options,
+    serving: Arc<Serving>,
+    reporter: HealthReporter,
+    stopped: watch::Receiver<()>,
+) -> Result<JoinHandle<Result<(), String>>, Error> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| Error::new(Kind::Bug, format!("reflection: {error}")))?;
+    let service = FeatureStoreServer::new(grpc::Grpc(serving))
+        .max_decoding_message_size(options.max_message_bytes);
+    let health = tonic_health::pb::health_server::HealthServer::new(
+        tonic_health::server::HealthService::from_health_reporter(reporter),
+    );
+    let streams = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
+    let router = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(options.keepalive))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .max_concurrent_streams(streams)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .add_service(service)
+        .add_service(health)
+        .add_service(reflection);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(tokio::spawn(async move {
+        let served = router.serve_with_incoming_shutdown(incoming, stopping(stopped));
+        served.await.map_err(|error| format!("grpc: {error}"))
+    }))
+}
+
+/// How long a client has to answer a keepalive.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
+
+/// The largest list of headers taken, in bytes.
+const MAX_HEADERS: u32 = 16 << 10;
+
+fn open_http(
+    listener: TcpListener,
+    router: axum::Router,
+    stopped: watch::Receiver<()>,
+) -> JoinHandle<Result<(), String>> {
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stopping(stopped));
+        served.await.map_err(|error| format!("http: {error}"))
+    })
+}
+
+/// Keeps `grpc.health.v1` in step with the markers: SERVING once, and while, they can be read.
+async fn report(
+    reporter: HealthReporter,
+    mut markers: Markers,
+    mut stopped: watch::Receiver<()>,
+) {
+    loop {
+        let status = match markers.ready() {
+            Ok(()) => ServingStatus::Serving,
+            Err(_) => ServingStatus::NotServing,
+        };
+        for service in ["", tonic_name()] {
+            reporter.set_service_status(service, status).await;
+        }
+        tokio::select! {
+            _ = stopped.changed() => break,
+            more = markers.changed() => if !more { break },
+        }
+    }
+    for service in ["", tonic_name()] {
+        let status = ServingStatus::NotServing;
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+fn tonic_name() -> &'static str {
+    <FeatureStoreServer<grpc::Grpc> as tonic::server::NamedService>::NAME
+}

@@ -1,0 +1,136 @@
+//! What every door leads to: lookups, pushes and the catalogue, within bounds.
+
+use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
+use crate::{Error, Kind, Lookup, Request, nearest, proto};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tiderace_plan::model::Plan;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Everything that a server can be asked, whatever the protocol.
+pub struct Serving {
+    plan: Arc<Plan>,
+    lookup: Lookup,
+    push: Option<Arc<dyn Push>>,
+    catalogue: proto::GetCatalogueResponse,
+    in_flight: Semaphore,
+    timeout: Duration,
+}
+
+impl Serving {
+    /// Puts the parts together: at most `concurrency` calls at once, each within `timeout`.
+    #[must_use]
+    pub fn new(
+        plan: Arc<Plan>,
+        lookup: Lookup,
+        push: Option<Arc<dyn Push>>,
+        concurrency: usize,
+        timeout: Duration,
+    ) -> Serving {
+        Serving {
+            catalogue: crate::catalogue(&plan),
+            plan,
+            lookup,
+            push,
+            in_flight: Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)),
+            timeout,
+        }
+    }
+
+    /// Looks features up.
+    ///
+    /// # Errors
+    /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds.
+    pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        let _permit = self.admit()?;
+        self.within(self.lookup.get(request)).await
+    }
+
+    /// Gives events to a source.
+    ///
+    /// # Errors
+    /// For an unknown source, an empty or oversized push, and whatever the [`Push`] says.
+    pub async fn push(
+        &self,
+        source: &str,
+        payloads: Vec<Bytes>,
+        durability: Durability,
+    ) -> Result<PushReceipt, Error> {
+        let _permit = self.admit()?;
+        self.check(source, &payloads)?;
+        let Some(push) = &self.push else {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("source {source:?}: this server takes no events; push to a worker"),
+            ));
+        };
+        let pushed = async { Ok(push.push(source, payloads, durability).await) };
+        self.within(pushed).await?.map_err(|error| {
+            let kind = match error.kind {
+                PushErrorKind::Invalid => Kind::Invalid,
+                PushErrorKind::Unsupported => Kind::Unsupported,
+                PushErrorKind::Unavailable => Kind::Unavailable,
+                PushErrorKind::TooMuch => Kind::TooMuch,
+                PushErrorKind::Bug => Kind::Bug,
+            };
+            Error::new(kind, error.message)
+        })
+    }
+
+    /// Lists what there is.
+    #[must_use]
+    pub fn catalogue(&self) -> &proto::GetCatalogueResponse {
+        &self.catalogue
+    }
+
+    /// Tells whether lookups can be answered.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] with the reason why not.
+    pub fn ready(&self) -> Result<(), Error> {
+        self.lookup.ready()
+    }
+
+    /// Takes a place among the calls in flight. Past the bound calls are shed, not queued:
+    /// a queue would only make every answer late.
+    fn admit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.in_flight.try_acquire().map_err(|_| {
+            Error::new(Kind::TooMuch, "too many calls at once; try again a little later")
+        })
+    }
+
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                Kind::Deadline,
+                format!("no answer within {} ms", self.timeout.as_millis()),
+            )),
+        }
+    }
+
+    fn check(&self, name: &str, payloads: &[Bytes]) -> Result<(), Error> {
+        let Some(source) = self.plan.sources.iter().find(|source| source.name == name) else {
+            let known = self.plan.sources.iter().map(|source| source.name.as_str());
+            let hint = nearest::hint(name, known);
+            return Err(Error::not_found(format!("unknown source {name:?}{hint}")));
+        };
+        if payloads.is_empty() {
+            return Err(Error::invalid(format!(
+                "source {name:?}: nothing is pushed; send at least one event"
+            )));
+        }
+        let most = source.max_record_bytes;
+        match payloads.iter().position(|payload| payload.len() > most) {
+            Some(place) => Err(Error::invalid(format!(
+                "source {name:?} event {place}: {} bytes are too many; at most {most}",
+                payloads[place].len()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
