@@ -79,6 +79,18 @@ impl Intake {
         }
     }
 
+    /// The views it feeds.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        self.views.iter().map(|(_, view)| view)
+    }
+
+    /// The views' places among the lanes' views, with their names.
+    pub fn places(&self) -> impl Iterator<Item = (usize, String)> {
+        self.views
+            .iter()
+            .map(|(place, view)| (*place, view.name.clone()))
+    }
+
     /// Takes in the next batch: `decoded` is what a decoder made of `records`.
     pub fn take(&mut self, records: RecordBatch, decoded: Decoded) -> Taken {
         let mut counts = IntakeCounts {

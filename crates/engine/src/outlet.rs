@@ -119,6 +119,12 @@ impl Lane {
         }
     }
 
+    /// Tells whether a drain is under way.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.outlet.drain.is_some()
+    }
+
     /// How many rows are owed to the online store.
     #[must_use]
     pub fn owing(&self) -> usize {
@@ -130,6 +136,11 @@ impl Lane {
     /// Owes rows that were owed when the process ended.
     pub fn owe(&mut self, keys: impl IntoIterator<Item = RowKey>) {
         keys.into_iter().for_each(|key| self.outlet.owe(key));
+    }
+
+    /// Forgets which rows that are not held are owed, for a shell that will owe every stored one.
+    pub fn forget_owed(&mut self) {
+        self.outlet.owed = Vec::new();
     }
 
     /// Owes every held row, for a store that has lost them; the shell owes the stored rest.

@@ -12,6 +12,7 @@
 //! - *In place.* Every [`Diagnostic`] names file, line and column and shows the line.
 
 pub mod model;
+pub use model::{Entity, FeatureRef, Plan, Service, Source, View};
 
 mod text;
 pub use text::SourceFile;

@@ -1,2 +1,22 @@
-//! tiderace
-fn main() {}
+//! Entry point: arguments in, exit code out.
+
+use clap::Parser;
+use std::process::ExitCode;
+use tiderace::cli::Cli;
+use tiderace::commands;
+
+/// One allocator for Rust and C++, which gives memory back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    commands::log_to_stderr(cli.log_format);
+    match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A real-time feature store: exact windowed features from event streams, served with how far to believe them.
+#[derive(Debug, Parser)]
+#[command(name = "tiderace", version, propagate_version = true)]
+pub struct Cli {
+    /// How log lines look. Their level comes from TIDERACE_LOG (default: info).
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How answers look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check every definition of a project; exit code 1 when something is wrong.
+    #[command(
+        after_help = "Examples:\n  tiderace check features/\n  tiderace check features/ --format json"
+    )]
+    Check {
+        /// The project's folder.
+        #[arg(default_value = "features")]
+        project: PathBuf,
+        /// How findings look.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Print the JSON Schema of definition files, for editors.
+    #[command(after_help = "Example:\n  tiderace schema > .tiderace.schema.json")]
+    Schema,
+    /// Consume, compute and serve, in one process.
+    #[command(after_help = "Example:\n  tiderace run --project features/")]
+    Run(Project),
+    /// Consume and compute only; other processes serve from the same Redis.
+    #[command(after_help = "Example:\n  tiderace worker --project features/")]
+    Worker(Project),
+    /// Serve only, from the Redis that a worker fills.
+    #[command(after_help = "Example:\n  tiderace serve --project features/")]
+    Serve(Project),
+    /// Look a feature service up and print the answer.
+    #[command(
+        after_help = "Examples:\n  tiderace get fraud_v1 customer_id=596 terminal_id=3156 amount=57.16\n  tiderace get fraud_v1 customer_id=596 terminal_id=3156 amount=57.16 --as-of 2018-04-01T00:00:31Z --format json"
+    )]
+    Get(Get),
+    /// Push events into a source of a running server: JSON objects, one a line.
+    #[command(
+        after_help = "Examples:\n  tiderace push card_payments '{\"tx_id\": 1, \"tx_time\": \"2018-04-01T00:00:31Z\", \"customer_id\": 596, \"terminal_id\": 3156, \"amount\": 57.16, \"is_fraud\": 0}'\n  tiderace push card_payments < events.jsonl"
+    )]
+    Push(Push),
+    /// Bring a Parquet or JSON-lines file into a source: into its topic, or its embedded log.
+    #[command(
+        after_help = "Examples:\n  tiderace replay --source card_payments payments.parquet\n  tiderace replay --project features/ --source card_payments events.jsonl --key customer_id"
+    )]
+    Replay(Replay),
+    /// Watch it work: made-up card payments through the example project, no servers needed.
+    #[command(after_help = "Example:\n  tiderace demo --rate 2000")]
+    Demo(Demo),
+}
+
+/// Which project.
+#[derive(Clone, Debug, Args)]
+pub struct Project {
+    /// The project's folder.
+    #[arg(long, default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+}
+
+/// Where the server is.
+#[derive(Clone, Debug, Args)]
+pub struct Server {
+    /// The project's folder, whose gRPC address is asked.
+    #[arg(long, default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// The gRPC address, instead of the project's.
+    #[arg(long, env = "TIDERACE_SERVER")]
+    pub server: Option<String>,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// Where to ask.
+    #[command(flatten)]
+    pub server: Server,
+    /// The feature service.
+    pub service: String,
+    /// Entity keys and request data, as `name=value`; several rows as `name=1,2,3`.
+    #[arg(required = true, value_parser = pair)]
+    pub columns: Vec<(String, String)>,
+    /// The instant to answer for, as RFC 3339; now when absent.
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// Where to push.
+    #[command(flatten)]
+    pub server: Server,
+    /// The source.
+    pub source: String,
+    /// One event; events are read from standard input when absent.
+    pub event: Option<String>,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The project's folder.
+    #[arg(long, default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// The source.
+    #[arg(long)]
+    pub source: String,
+    /// The file: .parquet, .jsonl, .ndjson or .json.
+    pub file: PathBuf,
+    /// The column whose value decides the Kafka partition; the first entity key when absent.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Create the Kafka topic with so many partitions when it is absent.
+    #[arg(long)]
+    pub partitions: Option<u32>,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// The project's folder.
+    #[arg(long, default_value = "features")]
+    pub project: PathBuf,
+    /// Payments per second.
+    #[arg(long, default_value_t = 1000)]
+    pub rate: u32,
+    /// Stop by itself after so many seconds.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+    /// Keep data here instead of in a folder that goes when the demo ends.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not of the form name=value")),
+    }
+}

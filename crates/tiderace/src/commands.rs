@@ -1,0 +1,44 @@
+//! What each command does.
+
+mod ask;
+mod check;
+mod demo;
+mod replay;
+mod serve;
+
+use crate::cli::{Command, LogFormat};
+use anyhow::Result;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Runs a command to its exit code.
+///
+/// # Errors
+/// Whatever ends the command early, with its context.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Check { project, format } => check::check(&project, format),
+        Command::Schema => check::schema(),
+        Command::Run(project) => serve::serve(&project.project, serve::Role::Both),
+        Command::Worker(project) => serve::serve(&project.project, serve::Role::Worker),
+        Command::Serve(project) => serve::serve(&project.project, serve::Role::Server),
+        Command::Get(get) => ask::get(get),
+        Command::Push(push) => ask::push(push),
+        Command::Replay(replay) => replay::replay(&replay),
+        Command::Demo(demo) => demo::demo(&demo),
+    }
+}
+
+/// Sends structured log lines to standard error, at the level that TIDERACE_LOG says.
+pub fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("TIDERACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}

@@ -1,0 +1,173 @@
+//! `replay`: a file into a source.
+
+use crate::cli::Replay;
+use crate::layout::Layout;
+use crate::live::{kafka, now};
+use crate::project;
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::process::ExitCode;
+use tiderace_plan::Plan;
+use tiderace_plan::model::{Source, Stream};
+use tiderace_serve::Durability;
+use tiderace_serve::client::Client;
+use tiderace_source::{KafkaProducer, Kind, Log, Producer, ensure_topic, read_file};
+
+/// Events in one push to a running server.
+const GROUP: usize = 1000;
+
+pub fn replay(args: &Replay) -> Result<ExitCode> {
+    let plan = project::load(&args.project)?;
+    let Some(source) = plan
+        .sources
+        .iter()
+        .find(|source| source.name == args.source)
+    else {
+        let names: Vec<_> = plan
+            .sources
+            .iter()
+            .map(|source| source.name.as_str())
+            .collect();
+        bail!(
+            "unknown source `{}`; the project has: {}",
+            args.source,
+            names.join(", ")
+        );
+    };
+    let mut to = open(args, &plan, source)?;
+    let key = match &args.key {
+        Some(key) => Some(key.clone()),
+        None => first_key(&plan, source),
+    };
+    let mut rows = read_file(&args.file, None)?;
+    let total = rows.progress().total;
+    let bar = ProgressBar::new(total).with_style(ProgressStyle::with_template(
+        "{bar:30} {percent:>3}%  {msg}  {elapsed} elapsed, {eta} left",
+    )?);
+    let mut payload = Vec::new();
+    let mut sent = 0u64;
+    while rows
+        .next_into(&mut payload)
+        .with_context(|| format!("after {sent} events"))?
+    {
+        let partition_key = key.as_deref().map(|key| field(&payload, key)).transpose()?;
+        to.send(&partition_key.unwrap_or_default(), &payload)?;
+        sent += 1;
+        if sent.is_multiple_of(1024) {
+            bar.set_position(rows.progress().done);
+            let rate = sent as f64 / bar.elapsed().as_secs_f64().max(1e-3);
+            bar.set_message(format!("{sent} events, {rate:.0}/s"));
+        }
+        payload.clear();
+    }
+    to.finish()?;
+    bar.finish_and_clear();
+    println!(
+        "{sent} events from {} into {}",
+        args.file.display(),
+        source.name
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the events go.
+enum Destination {
+    Producer(Producer),
+    Server {
+        runtime: tokio::runtime::Runtime,
+        client: Client,
+        source: String,
+        group: Vec<Bytes>,
+    },
+}
+
+impl Destination {
+    fn send(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
+        match self {
+            Destination::Producer(producer) => Ok(producer.send(key, payload, now())?),
+            Destination::Server { group, .. } => {
+                group.push(Bytes::copy_from_slice(payload));
+                if group.len() >= GROUP {
+                    self.push()
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    fn push(&mut self) -> Result<()> {
+        if let Destination::Server {
+            runtime,
+            client,
+            source,
+            group,
+        } = self
+            && !group.is_empty()
+        {
+            let events = std::mem::take(group);
+            runtime.block_on(client.push(source, events, Durability::Disk))?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.push()?;
+        match self {
+            Destination::Producer(producer) => Ok(producer.flush()?),
+            Destination::Server { .. } => Ok(()),
+        }
+    }
+}
+
+fn open(args: &Replay, plan: &Plan, source: &Source) -> Result<Destination> {
+    if let Stream::Kafka { topic, .. } = &source.stream {
+        let config = kafka(plan)?;
+        if let Some(partitions) = args.partitions {
+            ensure_topic(&config, topic, partitions, 0, &[])?;
+        }
+        return Ok(Destination::Producer(Producer::Kafka(KafkaProducer::open(
+            &config, topic,
+        )?)));
+    }
+    let layout = Layout::new(&args.project, plan);
+    match Log::open(layout.log(&source.name)) {
+        Ok(log) => Ok(Destination::Producer(Producer::log(log))),
+        // A running server has the log: it takes the events.
+        Err(error) if error.kind() == Kind::Invalid => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let client = runtime
+                .block_on(Client::connect(&plan.project.grpc))
+                .with_context(|| {
+                    format!("{error}; and no server answers at {}", plan.project.grpc)
+                })?;
+            Ok(Destination::Server {
+                runtime,
+                client,
+                source: source.name.clone(),
+                group: Vec::new(),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The first key of the first view on the source: events of one entity keep their order.
+fn first_key(plan: &Plan, source: &Source) -> Option<String> {
+    let view = plan.views.iter().find(|view| view.source.id == source.id)?;
+    let column = source.used.get(*view.keys.first()?)?;
+    Some(source.columns[*column].name.clone())
+}
+
+/// The bytes of a payload's field, as JSON text.
+fn field(payload: &[u8], name: &str) -> Result<Vec<u8>> {
+    let event: serde_json::Value = serde_json::from_slice(payload).context("read an event")?;
+    Ok(event
+        .get(name)
+        .map(ToString::to_string)
+        .unwrap_or_default()
+        .into_bytes())
+}

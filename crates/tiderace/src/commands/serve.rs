@@ -1,0 +1,157 @@
+//! `run`, `worker` and `serve`: the live loop, the doors, or both.
+
+use crate::layout::Layout;
+use crate::live::{self, Live};
+use crate::project;
+use crate::push::Pusher;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
+use tiderace_plan::Plan;
+use tiderace_plan::model::Stream;
+use tiderace_serve::{Options, Push, Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Which parts this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Both,
+    Worker,
+    Server,
+}
+
+pub fn serve(folder: &Path, role: Role) -> Result<ExitCode> {
+    let plan = project::load(folder)?;
+    if role != Role::Both && plan.project.redis_url.is_none() {
+        bail!(
+            "`worker` and `serve` meet in Redis: set `online.redis.url` in tiderace.yaml, or use `run`"
+        );
+    }
+    let layout = Layout::new(folder, &plan);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let running = Running::start(&plan, &layout, role).await?;
+        running.announce(&plan);
+        running.until_told().await;
+        running.stop().await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What runs.
+pub struct Running {
+    pub live: Option<Live>,
+    pub server: Option<Server>,
+}
+
+impl Running {
+    pub async fn start(plan: &Arc<Plan>, layout: &Layout, role: Role) -> Result<Running> {
+        let online = open_online(plan, layout).await?;
+        let live = match role {
+            Role::Server => None,
+            Role::Both | Role::Worker => {
+                ensure_topics(plan)?;
+                Some(Live::start(plan, layout, online.clone()).await?)
+            }
+        };
+        let server = match role {
+            Role::Worker => None,
+            Role::Both | Role::Server => {
+                let none = std::collections::BTreeMap::new();
+                let logs = live.as_ref().map_or(&none, Live::logs);
+                let push: Arc<dyn Push> = Arc::new(Pusher::new(plan, logs)?);
+                let options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                let clock = Arc::new(live::now);
+                let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
+                Some(server.await?)
+            }
+        };
+        Ok(Running { live, server })
+    }
+
+    fn announce(&self, plan: &Plan) {
+        let grpc = self.server.as_ref().map(|server| server.grpc().to_string());
+        let http = self
+            .server
+            .as_ref()
+            .and_then(Server::http)
+            .map(|at| at.to_string());
+        tracing::info!(
+            project = plan.project.name,
+            grpc,
+            http,
+            views = plan.views.len(),
+            lanes = self.live.as_ref().map(|_| plan.project.lanes),
+            "running"
+        );
+    }
+
+    /// Waits for SIGTERM, SIGINT, or a lane's death.
+    async fn until_told(&self) {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            return;
+        };
+        let mut look = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = look.tick() => {
+                    if self.live.as_ref().is_some_and(Live::failed) {
+                        break;
+                    }
+                }
+            }
+        }
+        tracing::info!("stopping: finishing what is under way");
+    }
+
+    /// Closes the doors, then drains the loop.
+    pub async fn stop(self) -> Result<()> {
+        if let Some(server) = self.server {
+            server.stop().await?;
+        }
+        match self.live {
+            Some(live) => live.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
+    let Some(url) = &plan.project.redis_url else {
+        let path = layout.online();
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("make folder {}", path.display()))?;
+        return Store::embedded(&path, EmbeddedOptions::default())
+            .context("open the embedded online store");
+    };
+    let store = Store::redis_unchecked(url, &plan.project.name, RedisOptions::default())
+        .context("open the online store")?;
+    match store.check().await {
+        Ok(()) => {}
+        Err(error) if error.kind() == Kind::Retry => {
+            tracing::warn!(%error, "the online store is away; starting all the same");
+        }
+        Err(error) => return Err(error).context("open the online store"),
+    }
+    Ok(store)
+}
+
+/// Makes the dead-letter topics; the sources' own topics are not ours to make.
+fn ensure_topics(plan: &Plan) -> Result<()> {
+    for source in &plan.sources {
+        if let Stream::Kafka { dead_letters, .. } = &source.stream {
+            tiderace_source::ensure_topic(&live::kafka(plan)?, dead_letters, 1, 0, &[])?;
+        }
+    }
+    Ok(())
+}

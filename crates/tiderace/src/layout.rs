@@ -1,0 +1,46 @@
+//! Where a project keeps its files.
+
+use std::path::{Path, PathBuf};
+use tiderace_plan::Plan;
+
+/// The folders of a project's data.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of `plan`, whose relative paths are relative to the project's folder.
+    #[must_use]
+    pub fn new(project: &Path, plan: &Plan) -> Layout {
+        Layout {
+            root: project.join(&plan.project.state_path),
+        }
+    }
+
+    /// Rows, positions and outbox.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root.join("rows")
+    }
+
+    /// The embedded log of a source.
+    #[must_use]
+    pub fn log(&self, source: &str) -> PathBuf {
+        self.root.join("log").join(source)
+    }
+
+    /// The embedded online store.
+    #[must_use]
+    pub fn online(&self) -> PathBuf {
+        self.root.join("online")
+    }
+
+    /// The dead letters of an embedded source.
+    #[must_use]
+    pub fn dead_letters(&self, source: &str) -> PathBuf {
+        self.root
+            .join("dead-letters")
+            .join(format!("{source}.jsonl"))
+    }
+}

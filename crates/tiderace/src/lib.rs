@@ -1,0 +1,8 @@
+//! The `tiderace` binary: wiring, the live loop, commands.
+
+pub mod cli;
+pub mod commands;
+pub mod layout;
+pub mod live;
+pub mod project;
+pub mod push;

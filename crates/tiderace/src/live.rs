@@ -1,0 +1,342 @@
+//! The live loop: threads and tasks around the pure step.
+//!
+//! ```text
+//! intake thread (one per source) ──packets, samples──► lane threads ──► state
+//!        │                                                 │  ▲
+//!        └─► dead letters                         rows, markers │ acknowledgements
+//!                                                          ▼  │
+//!                                              publisher task (one per lane) ──► online store
+//! ```
+//! CPU work runs on the threads, I/O to the online store on the runtime,
+//! bounded queues between them. A slow store or disk slows consuming; nothing
+//! is dropped and nothing grows.
+
+mod clock;
+pub use clock::now;
+
+mod coverage;
+mod intake;
+mod lane;
+mod ledger;
+mod publisher;
+
+pub use ledger::{Ledger, SourceLedger, ViewLedger};
+
+use crate::layout::Layout;
+use anyhow::{Context, Result, anyhow};
+use coverage::Coverage;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use tiderace_engine::LaneView;
+use tiderace_plan::Plan;
+use tiderace_plan::model::{Source, Stream};
+use tiderace_source::{DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, Reader};
+use tiderace_state::{Options, RocksStore};
+use tiderace_types::{Generation, Marker, Positions, ShardRange, SourceId};
+
+/// The queue of packets before a lane.
+const QUEUE: usize = 8;
+
+/// A running live loop.
+pub struct Live {
+    stop: Arc<AtomicBool>,
+    intakes: Vec<JoinHandle<()>>,
+    lanes: Vec<JoinHandle<Result<()>>>,
+    publishers: Vec<tokio::task::JoinHandle<()>>,
+    state: tiderace_state::Store,
+    logs: BTreeMap<SourceId, Log>,
+    ledger: Arc<Ledger>,
+}
+
+impl Live {
+    /// Opens state and sources and starts consuming.
+    ///
+    /// # Errors
+    /// When state, a log or a topic cannot be opened, naming it.
+    pub async fn start(
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        online: tiderace_online::Store,
+    ) -> Result<Live> {
+        let options = Options {
+            memory_bytes: usize::try_from(plan.project.state_memory)?,
+            sync_every_commit: false,
+        };
+        let path = layout.state();
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("make folder {}", path.display()))?;
+        let state = RocksStore::open(&path, options).context("open state")?;
+        let recovered = state.positions()?;
+        let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
+        let views: Vec<LaneView> = plan
+            .views
+            .iter()
+            .map(|view| LaneView {
+                view: Arc::clone(view),
+                generation: coverage.generation(view.id),
+            })
+            .collect();
+        let mut live = Live {
+            stop: Arc::new(AtomicBool::new(false)),
+            intakes: Vec::new(),
+            lanes: Vec::new(),
+            publishers: Vec::new(),
+            state: state.clone(),
+            logs: open_logs(plan, layout)?,
+            ledger: Arc::new(Ledger::default()),
+        };
+        let markers = online.markers().await.unwrap_or_default();
+        // State that was lost starts counting again; what it published before must not fence it out.
+        let served = markers.iter().map(|marker| marker.version.epoch + 1).max();
+        let epoch = state.epoch().max(served.unwrap_or_default());
+        let ranges = ShardRange::split(plan.project.lanes);
+        let lanes: Vec<_> = ranges
+            .iter()
+            .map(|range| tiderace_engine::Lane::new(*range, views.clone(), &recovered, epoch))
+            .collect();
+        let positions: Vec<_> = lanes
+            .iter()
+            .map(|lane| (lane.shards, lane.positions().clone()))
+            .collect();
+        state.set_positions(&positions).context("write positions")?;
+        let start = positions
+            .into_iter()
+            .map(|(_, positions)| positions)
+            .reduce(|a, b| a.behind(&b))
+            .unwrap_or_default();
+        let readers = live.open_readers(plan, &start)?;
+        let mut senders = Vec::new();
+        for lane in lanes {
+            senders.push(live.start_lane(lane, plan, layout, &online, &markers, &coverage)?);
+        }
+        for (source, reader) in readers {
+            live.start_intake(
+                source,
+                reader,
+                &views,
+                plan,
+                layout,
+                &start,
+                &coverage,
+                senders.clone(),
+            )?;
+        }
+        Ok(live)
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// The embedded logs, by source.
+    #[must_use]
+    pub fn logs(&self) -> &BTreeMap<SourceId, Log> {
+        &self.logs
+    }
+
+    /// Stops consuming, commits and publishes what has been read, and waits for all of it.
+    ///
+    /// # Errors
+    /// What a lane died of.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Release);
+        let (intakes, lanes) = (self.intakes, self.lanes);
+        let joined = tokio::task::spawn_blocking(move || {
+            intakes.into_iter().for_each(|thread| drop(thread.join()));
+            let results = lanes.into_iter().map(|thread| match thread.join() {
+                Ok(result) => result,
+                Err(_) => Err(anyhow!("a lane panicked")),
+            });
+            results.collect::<Result<Vec<()>>>()
+        });
+        let result = joined.await?;
+        for publisher in self.publishers {
+            publisher.await?;
+        }
+        self.state.sync().context("sync state")?;
+        result.map(drop)
+    }
+
+    /// Tells whether a lane has died; its error comes with [`Live::stop`].
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.lanes.iter().any(JoinHandle::is_finished)
+    }
+
+    fn open_readers(&self, plan: &Plan, start: &Positions) -> Result<Vec<(Arc<Source>, Reader)>> {
+        let used = plan
+            .sources
+            .iter()
+            .filter(|source| plan.views.iter().any(|v| v.source.id == source.id));
+        used.map(|source| {
+            let own = start
+                .0
+                .iter()
+                .filter(|(partition, _)| partition.source == source.id);
+            let from: Vec<_> = own
+                .map(|(partition, at)| (partition.number, at.next))
+                .collect();
+            let reader = match &source.stream {
+                Stream::Embedded => {
+                    let from = from.first().map_or(0, |(_, next)| *next);
+                    self.logs[&source.id].reader(from, source.id)
+                }
+                Stream::Kafka { topic, .. } => {
+                    let config = kafka(plan)?;
+                    Reader::kafka(&config, topic, source.id, &from)
+                }
+            };
+            let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
+            Ok((Arc::clone(source), reader))
+        })
+        .collect()
+    }
+
+    fn start_lane(
+        &mut self,
+        lane: tiderace_engine::Lane,
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        online: &tiderace_online::Store,
+        markers: &[Marker],
+        coverage: &Arc<Coverage>,
+    ) -> Result<crossbeam_channel::Sender<lane::Message>> {
+        let (sender, packets) = crossbeam_channel::bounded(QUEUE);
+        let (to_publisher, orders) = tokio::sync::mpsc::channel(2);
+        let (replies, from_publisher) = crossbeam_channel::bounded(4);
+        let publisher = publisher::Publisher {
+            online: online.clone(),
+            shards: lane.shards,
+            orders,
+            replies,
+            stop: Arc::clone(&self.stop),
+            ledger: Arc::clone(&self.ledger),
+        };
+        self.publishers.push(tokio::spawn(publisher.run()));
+        let name = format!("lane-{}", lane.shards);
+        let worker = lane::Worker::new(
+            lane,
+            Arc::clone(plan),
+            self.state.clone(),
+            markers.to_vec(),
+            Arc::clone(coverage),
+            Arc::clone(&self.ledger),
+            lane::Wires {
+                packets,
+                to_publisher,
+                from_publisher,
+                stop: Arc::clone(&self.stop),
+            },
+            plan.views
+                .iter()
+                .map(|view| {
+                    dead_letters(plan, layout, &view.source)
+                        .map(|letters| (view.source.id, letters))
+                })
+                .collect::<Result<_>>()?,
+        )?;
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || worker.run())?;
+        self.lanes.push(thread);
+        Ok(sender)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where an intake's parts meet"
+    )]
+    fn start_intake(
+        &mut self,
+        source: Arc<Source>,
+        reader: Reader,
+        views: &[LaneView],
+        plan: &Plan,
+        layout: &Layout,
+        start: &Positions,
+        coverage: &Arc<Coverage>,
+        lanes: Vec<crossbeam_channel::Sender<lane::Message>>,
+    ) -> Result<()> {
+        let own = views
+            .iter()
+            .enumerate()
+            .filter(|(_, view)| view.view.source.id == source.id);
+        let own = own
+            .map(|(place, view)| (place, Arc::clone(&view.view)))
+            .collect();
+        let columns = source
+            .used
+            .iter()
+            .map(|column| source.columns[*column].clone())
+            .collect();
+        let place = |column: usize| source.used.binary_search(&column).ok();
+        let decoder = tiderace_decode::Decoder::json(
+            columns,
+            place(source.event_time).context("event time is used")?,
+            source.event_id.and_then(place),
+            source.max_record_bytes,
+        );
+        let intake = intake::Worker {
+            intake: tiderace_engine::Intake::new(Arc::clone(&source), own, start),
+            reader,
+            decoder,
+            dead_letters: dead_letters(plan, layout, &source)?,
+            lanes,
+            coverage: Arc::clone(coverage),
+            ledger: Arc::clone(&self.ledger),
+            stop: Arc::clone(&self.stop),
+            source,
+        };
+        let name = format!("intake-{}", intake.source.name);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || intake.run())?;
+        self.intakes.push(thread);
+        Ok(())
+    }
+}
+
+/// The generation of a view that has none yet.
+const FIRST: Generation = Generation(1);
+
+/// How to reach the project's Kafka.
+pub fn kafka(plan: &Plan) -> Result<KafkaConfig> {
+    let brokers = plan.project.kafka_brokers.clone();
+    Ok(KafkaConfig::new(
+        brokers.context("the project names no kafka brokers")?,
+    ))
+}
+
+/// Opens the embedded logs of the sources that have one.
+pub fn open_logs(plan: &Plan, layout: &Layout) -> Result<BTreeMap<SourceId, Log>> {
+    let embedded = plan
+        .sources
+        .iter()
+        .filter(|source| source.stream == Stream::Embedded);
+    embedded
+        .map(|source| {
+            let log = Log::open(layout.log(&source.name));
+            let log = log.with_context(|| format!("open the log of source `{}`", source.name))?;
+            if let Some(repair) = log.repair() {
+                tracing::info!(source = source.name, ?repair, "cut a torn end from the log");
+            }
+            Ok((source.id, log))
+        })
+        .collect()
+}
+
+fn dead_letters(plan: &Plan, layout: &Layout, source: &Source) -> Result<DeadLetters> {
+    let opened = match &source.stream {
+        Stream::Embedded => {
+            FileDeadLetters::open(layout.dead_letters(&source.name)).map(DeadLetters::File)
+        }
+        Stream::Kafka { dead_letters, .. } => {
+            KafkaDeadLetters::open(&kafka(plan)?, dead_letters).map(DeadLetters::Kafka)
+        }
+    };
+    opened.with_context(|| format!("open the dead letters of source `{}`", source.name))
+}

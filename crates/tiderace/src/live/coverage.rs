@@ -1,0 +1,104 @@
+//! Since when each view's rows are whole: kept in state, shared by lanes.
+
+use super::FIRST;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use tiderace_plan::Plan;
+use tiderace_plan::model::{Source, View};
+use tiderace_state::{Store, ViewState};
+use tiderace_types::{CoveredFrom, Duration, Generation, Positions, ShardRange, Timestamp, ViewId};
+
+/// Every view's generation and coverage.
+pub struct Coverage {
+    state: Store,
+    views: Mutex<BTreeMap<ViewId, ViewState>>,
+}
+
+impl Coverage {
+    /// Reads what state remembers, and begins a generation for every view that is new or means
+    /// something else now.
+    pub fn open(
+        state: &Store,
+        plan: &Plan,
+        recovered: &[(ShardRange, Positions)],
+    ) -> Result<Coverage> {
+        let mut views = BTreeMap::new();
+        for view in &plan.views {
+            let held = state.view(view.id).context("read the view's state")?;
+            let current = held.filter(|held| held.fingerprint == view.spec.fingerprint);
+            let view_state = match current {
+                Some(current) => current,
+                None => {
+                    let begun = begin(view, held, recovered);
+                    state
+                        .set_view(view.id, begun)
+                        .context("write the view's state")?;
+                    begun
+                }
+            };
+            views.insert(view.id, view_state);
+        }
+        Ok(Coverage {
+            state: state.clone(),
+            views: Mutex::new(views),
+        })
+    }
+
+    /// The generation being built.
+    pub fn generation(&self, view: ViewId) -> Generation {
+        self.locked()
+            .get(&view)
+            .map_or(FIRST, |held| held.generation)
+    }
+
+    /// Since when the view's rows are whole.
+    pub fn of(&self, view: ViewId) -> CoveredFrom {
+        self.locked()
+            .get(&view)
+            .map_or(CoveredFrom::Nothing, |held| held.covered_from)
+    }
+
+    /// Notes the first record that a source gave in this process: views that knew nothing
+    /// are covered from here.
+    pub fn first_record(
+        &self,
+        source: &Source,
+        views: &[ViewId],
+        broker_time: Timestamp,
+    ) -> Result<()> {
+        let from = broker_time.plus(source.max_ahead.unwrap_or(Duration::ZERO));
+        let mut held = self.locked();
+        for view in views {
+            if let Some(held) = held.get_mut(view)
+                && held.covered_from == CoveredFrom::Nothing
+            {
+                held.covered_from = CoveredFrom::Instant(from);
+                self.state
+                    .set_view(*view, *held)
+                    .context("write the view's state")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<ViewId, ViewState>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state of a view that begins now. What its source declares holds only for a view that
+/// reads the source from its start.
+fn begin(view: &View, held: Option<ViewState>, recovered: &[(ShardRange, Positions)]) -> ViewState {
+    let source = &view.source;
+    let from_start = recovered.iter().all(|(_, positions)| {
+        let mut own = positions.0.iter().filter(|(p, _)| p.source == source.id);
+        own.all(|(_, at)| at.next == 0)
+    });
+    let declared = source.complete_since.filter(|_| from_start);
+    ViewState {
+        generation: held.map_or(FIRST, |held| Generation(held.generation.0 + 1)),
+        fingerprint: view.spec.fingerprint,
+        covered_from: declared.unwrap_or(CoveredFrom::Nothing),
+    }
+}

@@ -1,0 +1,163 @@
+//! One source's thread: reads, decodes, judges, and hands accepted events to the lanes.
+
+use super::clock::now;
+use super::coverage::Coverage;
+use super::lane::Message;
+use super::ledger::Ledger;
+use crossbeam_channel::{SendTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tiderace_decode::Decoder;
+use tiderace_engine::{Intake, Sample};
+use tiderace_plan::model::Source;
+use tiderace_source::{DeadLetters, Kind, Limit, Reader};
+use tiderace_types::{DeadLetter, Partition, RecordBatch, Timestamp};
+
+/// One batch: enough to amortise, little enough to be fresh.
+const LIMIT: Limit = Limit {
+    records: 4096,
+    bytes: 2 << 20,
+};
+
+/// How long a poll waits for the first record.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How often the high watermarks are sampled.
+const SAMPLING: Duration = Duration::from_millis(100);
+
+pub struct Worker {
+    pub source: Arc<Source>,
+    pub intake: Intake,
+    pub reader: Reader,
+    pub decoder: Decoder,
+    pub dead_letters: DeadLetters,
+    pub lanes: Vec<Sender<Message>>,
+    pub coverage: Arc<Coverage>,
+    pub ledger: Arc<Ledger>,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Reads until the loop stops or the source ends in an error that waiting cannot mend.
+    pub fn run(mut self) {
+        let name = self.source.name.clone();
+        let mut sampled: Option<Instant> = None;
+        let mut first = true;
+        let mut pause = Duration::from_millis(50);
+        while !self.stopping() {
+            if sampled.is_none_or(|at| at.elapsed() >= SAMPLING) {
+                sampled = Some(Instant::now());
+                self.sample();
+            }
+            let mut records = RecordBatch::default();
+            match self.reader.poll(&mut records, LIMIT, POLL) {
+                Ok(()) => pause = Duration::from_millis(50),
+                Err(error) if error.kind() == Kind::Retry => {
+                    tracing::warn!(source = name, %error, "the source is away; trying again");
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+                Err(error) => {
+                    tracing::error!(source = name, %error, "the source stops here; its views go stale");
+                    if records.is_empty() {
+                        return;
+                    }
+                }
+            }
+            if records.is_empty() {
+                continue;
+            }
+            if std::mem::take(&mut first) && !self.cover(&records) {
+                return;
+            }
+            self.take(records);
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Notes where coverage begins; tells whether that is stored.
+    fn cover(&self, records: &RecordBatch) -> bool {
+        let earliest = records.metas.iter().map(|meta| meta.broker_time).min();
+        let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
+        let noted = self
+            .coverage
+            .first_record(&self.source, &views, earliest.unwrap_or_else(now));
+        if let Err(error) = &noted {
+            tracing::error!(source = self.source.name, %error, "coverage cannot be stored");
+        }
+        noted.is_ok()
+    }
+
+    fn take(&mut self, records: RecordBatch) {
+        let decoded = self.decoder.decode(&records);
+        let taken = self.intake.take(records, decoded);
+        if !self.bury(&taken.dead) {
+            return;
+        }
+        let names: Vec<_> = self.intake.places().collect();
+        let clocks = taken.packet.reached.iter().map(|(_, _, at)| at.clock);
+        let clock = clocks.max().unwrap_or(Timestamp::MIN);
+        self.ledger
+            .took(&self.source.name, &names, &taken.counts, clock);
+        let packet = Arc::new(taken.packet);
+        for lane in 0..self.lanes.len() {
+            self.send(lane, Message::Packet(Arc::clone(&packet)));
+        }
+    }
+
+    /// Writes dead letters before anything moves past them; tells whether they are there.
+    fn bury(&mut self, letters: &[DeadLetter]) -> bool {
+        let mut pause = Duration::from_millis(50);
+        let mut said = false;
+        while !letters.is_empty() {
+            match self.dead_letters.write(&self.source.name, letters) {
+                Ok(()) => return true,
+                Err(error) if !said => {
+                    said = true;
+                    tracing::warn!(source = self.source.name, %error, "dead letters wait; so does the source");
+                }
+                Err(_) => {}
+            }
+            if self.stopping() {
+                return false;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+        true
+    }
+
+    fn sample(&mut self) {
+        let at = now();
+        match self.reader.ends() {
+            Ok(ends) => {
+                let source = self.source.id;
+                let partition = |(number, end)| (Partition { source, number }, end);
+                let sample = Sample {
+                    at,
+                    ends: ends.into_iter().map(partition).collect(),
+                };
+                for lane in 0..self.lanes.len() {
+                    self.send(lane, Message::Sample(source, sample.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(source = self.source.name, %error, "high watermarks are unknown for now");
+            }
+        }
+    }
+
+    /// Hands a message to a lane, waiting while its queue is full.
+    fn send(&self, lane: usize, mut message: Message) {
+        loop {
+            match self.lanes[lane].send_timeout(message, Duration::from_millis(100)) {
+                Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
+                Err(SendTimeoutError::Timeout(back)) => message = back,
+            }
+        }
+    }
+}
