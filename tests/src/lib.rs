@@ -1,1 +1,14 @@
-//! tiderace-tests
+//! The end-to-end tests: the built binary with real servers around it, from the outside.
+//!
+//! The tests themselves are in `tests/`; here is what they share. Nothing here knows
+//! the inside of Tiderace: projects are YAML files, events are records in a topic or a file,
+//! answers come by gRPC, and what they should be is computed by the loops of
+//! [`tiderace_testkit::naive`] or published by others.
+
+pub mod answer;
+pub mod ask;
+pub mod dead_letter;
+pub mod input;
+pub mod oracle;
+pub mod project;
+pub mod topic;

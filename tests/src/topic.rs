@@ -1,0 +1,133 @@
+//! Producing into a topic and reading it back, apart from the code under test.
+
+use anyhow::{Context, Result, bail};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Sends records to a topic, in order within each partition.
+pub struct Sender {
+    producer: BaseProducer,
+    topic: String,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Sender({})", self.topic)
+    }
+}
+
+impl Sender {
+    /// Makes a sender.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn new(bootstrap: &str, topic: &str) -> Result<Sender> {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "8000000")
+            .set("compression.type", "lz4")
+            .create()
+            .context("make a producer")?;
+        Ok(Sender {
+            producer,
+            topic: topic.to_owned(),
+        })
+    }
+
+    /// Sends one record, to the partition of its key or to the one named.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn send(&self, key: &[u8], payload: &[u8], partition: Option<i32>) -> Result<()> {
+        let mut record = BaseRecord::to(&self.topic).key(key).payload(payload);
+        record.partition = partition;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, refused)) => {
+                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                        return Err(error).context("send a record");
+                    }
+                    record = refused;
+                    self.producer.poll(Duration::from_millis(50));
+                }
+            }
+        }
+    }
+
+    /// Waits until Kafka has everything.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub fn flush(&self) -> Result<()> {
+        self.producer.flush(WITHIN).context("flush the producer")
+    }
+}
+
+/// A record that was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The headers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// The bytes.
+    pub payload: Vec<u8>,
+}
+
+/// Reads `count` records of a topic, from its beginning.
+///
+/// # Errors
+/// When they do not come in time; says how many did.
+pub fn read(bootstrap: &str, topic: &str, count: usize) -> Result<Vec<Received>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .set("fetch.message.max.bytes", "8000000")
+        .create()
+        .context("make a consumer")?;
+    let metadata = consumer.fetch_metadata(Some(topic), WITHIN)?;
+    let mut from = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+    {
+        from.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+    }
+    consumer.assign(&from)?;
+    let deadline = Instant::now() + WITHIN;
+    let mut received = Vec::new();
+    while received.len() < count {
+        if Instant::now() > deadline {
+            bail!("{} of {count} records in topic {topic:?}", received.len());
+        }
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
+            continue;
+        };
+        let message = message.context("read the topic")?;
+        let headers = message.headers().map(|headers| {
+            let text = |bytes: Option<&[u8]>| {
+                String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+            };
+            headers
+                .iter()
+                .map(|header| (header.key.to_owned(), text(header.value)))
+                .collect()
+        });
+        received.push(Received {
+            headers: headers.unwrap_or_default(),
+            payload: message.payload().unwrap_or_default().to_vec(),
+        });
+    }
+    Ok(received)
+}
