@@ -110,9 +110,8 @@ fn read_exponent(text: &[u8]) -> Option<i64> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        exponent = exponent
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'));
+        // Beyond this every number but zero is out of reach, however many digits follow.
+        exponent = (exponent * 10 + i64::from(digit - b'0')).min(1 << 40);
     }
     Some(if negative { -exponent } else { exponent })
 }
