@@ -57,7 +57,10 @@ fn syntax_error(sql: &str, error: &DataFusionError) -> Error {
         ParserError::RecursionLimitExceeded => return Error::whole("the expression is too deep"),
     };
     let (message, place) = split_place(text);
-    let start = place.and_then(|place| byte_of(sql, place));
+    let start = match place {
+        Some(place) => byte_of(sql, place),
+        None => message.ends_with("found: EOF").then_some(sql.len()),
+    };
     Error::at(start.map(|start| token_at(sql, start)), readable(message))
 }
 

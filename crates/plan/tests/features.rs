@@ -1,0 +1,333 @@
+//! The example project loads, and means what it says.
+
+use std::fs;
+use std::path::Path;
+use tiderace_aggregate::{Function, IdKind, Kept, Span};
+use tiderace_plan::model::{Plan, View};
+use tiderace_plan::{Loaded, SourceFile, load, render_text};
+use tiderace_types::{DataType, Duration};
+
+const DAY: i64 = 24 * 60 * 60;
+
+fn example() -> Loaded {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../features");
+    let mut files: Vec<SourceFile> = fs::read_dir(folder)
+        .expect("the example project")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+        .map(|path| SourceFile {
+            path: path.display().to_string(),
+            text: fs::read_to_string(&path).expect("readable"),
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    load_good(&files)
+}
+
+fn load_good(files: &[SourceFile]) -> Loaded {
+    let (loaded, found) = load(files, &|_| None);
+    assert_eq!(render_text(&found, false), "");
+    loaded.expect("no errors, so a plan")
+}
+
+fn view<'a>(plan: &'a Plan, name: &str) -> &'a View {
+    plan.views
+        .iter()
+        .find(|view| view.name == name)
+        .expect(name)
+}
+
+fn outputs(view: &View) -> Vec<String> {
+    view.spec
+        .outputs
+        .iter()
+        .map(|output| format!("{} {}", output.name, output.data_type))
+        .collect()
+}
+
+#[test]
+fn the_example_loads_and_is_typed() {
+    let Loaded { plan, tests } = example();
+    assert_eq!(plan.project.name, "card_risk");
+    assert_eq!(
+        (plan.sources.len(), plan.entities.len(), plan.services.len()),
+        (1, 2, 1)
+    );
+    assert_eq!(tests.len(), 2);
+    let spend = view(&plan, "customer_spend");
+    assert_eq!(
+        outputs(spend),
+        [
+            "tx_count_1d int64",
+            "tx_count_7d int64",
+            "tx_count_30d int64",
+            "amount_avg_1d float64",
+            "amount_avg_7d float64",
+            "amount_avg_30d float64",
+            "amount_sum_1d float64",
+            "amount_sum_7d float64",
+            "amount_sum_30d float64",
+            "amount_min_30d float64",
+            "amount_max_30d float64",
+            "terminals_7d int64",
+            "top_terminals_30d map<int64, float64>",
+            "first_amount_30d float64",
+            "last_amount_30d float64",
+            "night_count_7d int64",
+        ]
+    );
+    let risk = view(&plan, "terminal_risk");
+    assert_eq!(
+        outputs(risk),
+        [
+            "tx_count_1d_delay_7d int64",
+            "tx_count_7d_delay_7d int64",
+            "tx_count_30d_delay_7d int64",
+            "risk_1d_delay_7d float64",
+            "risk_7d_delay_7d float64",
+            "risk_30d_delay_7d float64",
+            "velocity_1h int64",
+        ]
+    );
+    let service = &plan.services[0];
+    assert_eq!(service.features.len(), 3 + 3 + 1 + 1 + 1 + 7);
+    assert_eq!(service.on_demand[0].data_type, DataType::Float64);
+    // The request comes after the features; the ratio needs it and one feature.
+    assert_eq!(service.on_demand[0].expr.columns(), [5, 16]);
+}
+
+#[test]
+fn inputs_are_shared_and_only_what_is_used_is_decoded() {
+    let Loaded { plan, .. } = example();
+    let source = &plan.sources[0];
+    assert_eq!(source.used, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(source.allowed_lateness, Duration::from_secs(DAY));
+    assert_eq!(source.max_ahead, Some(Duration::from_secs(600)));
+    let spend = view(&plan, "customer_spend");
+    assert_eq!(spend.spec.inputs, [DataType::Float64, DataType::Int64]);
+    assert_eq!(spend.inputs[0].canonical(), "amount");
+    assert_eq!(spend.inputs[1].canonical(), "terminal_id");
+    assert_eq!((spend.spec.filters, spend.filters.len()), (1, 1));
+    assert_eq!(spend.spec.id, IdKind::Int64);
+    assert_eq!(spend.keys, [2]);
+    let top = &spend.spec.outputs[12];
+    assert_eq!(top.function, Function::TopN { n: 3 });
+    assert_eq!((top.input, top.by, top.filter), (Some(1), Some(0), None));
+    assert_eq!(spend.spec.outputs[15].filter, Some(0));
+    assert_eq!(
+        view(&plan, "terminal_risk").spec.kept,
+        Kept::Span {
+            reach: Duration::from_secs(37 * DAY),
+            history: Duration::ZERO,
+            lateness: Duration::from_secs(DAY),
+        }
+    );
+}
+
+fn one_view(features: &str, view: &str) -> Plan {
+    let base = include_str!("base.yaml")
+        .split("---\nkind: feature_view")
+        .next();
+    let text = format!(
+        "{}---\nkind: feature_view\nname: v\nentity: customer\nsource: payments\n{view}\nfeatures:\n{features}",
+        base.expect("a base")
+    );
+    let file = SourceFile {
+        path: "v.yaml".to_owned(),
+        text,
+    };
+    load_good(&[file]).plan
+}
+
+#[test]
+fn result_types_and_windows_follow_the_rules() {
+    let plan = one_view(
+        "
+  - { name: a, aggregate: sum, of: price, windows: [lifetime, { size: 7d, delay: 2d }] }
+  - { name: b, aggregate: avg, of: price, windows: [1h 30m], delay: 1d }
+  - { name: c, aggregate: avg, of: id, windows: [{ size: 2w, as: fortnight }] }
+  - { name: d, aggregate: top_n, of: place, n: 2, by: sum(price), windows: [1d] }
+  - { name: e, aggregate: first, of: place, windows: [1d], as: first_place, default: nowhere }
+  - { name: f, aggregate: count, of: raw, windows: [1d], default: 1 }
+  - { name: g, aggregate: max, of: 'upper(place)', windows: [1d], where: online }
+  - { name: h, aggregate: min, of: at, windows: [1d], where: (online) }
+",
+        "history: 3d",
+    );
+    let view = &plan.views[0];
+    assert_eq!(
+        outputs(view),
+        [
+            "a_lifetime decimal(38, 2)",
+            "a_7d_delay_2d decimal(38, 2)",
+            "b_1h30m_delay_1d decimal(38, 6)",
+            "fortnight float64",
+            "d_1d map<string, decimal(38, 2)>",
+            "first_place string",
+            "f_1d int64",
+            "g_1d string",
+            "h_1d timestamp",
+        ]
+    );
+    assert_eq!(view.spec.outputs[0].window.span, Span::Lifetime);
+    assert_eq!(view.spec.filters, 1);
+    assert_eq!(
+        view.spec.kept,
+        Kept::Span {
+            reach: Duration::from_secs(14 * DAY),
+            history: Duration::from_secs(3 * DAY),
+            lateness: Duration::from_secs(7 * DAY),
+        }
+    );
+}
+
+fn fingerprint(features: &str, view: &str) -> u64 {
+    one_view(features, view).views[0].spec.fingerprint
+}
+
+#[test]
+fn the_fingerprint_is_the_meaning_of_rows_and_nothing_else() {
+    let count = "  - { name: a, aggregate: count, windows: [7d] }\n";
+    let sum = "  - { name: s, aggregate: sum, of: amount, windows: [7d] }\n";
+    let both = fingerprint(&format!("{count}{sum}"), "");
+    for (same, features) in [
+        ("order", format!("{sum}{count}")),
+        (
+            "a name",
+            format!("{count}{}", sum.replace("name: s", "name: t")),
+        ),
+        (
+            "a shorter window",
+            format!("{count}{}", sum.replace("[7d]", "[7d, 1d]")),
+        ),
+        (
+            "a second aggregate",
+            format!(
+                "{count}{sum}{}",
+                sum.replace("sum", "avg").replace("name: s", "name: t")
+            ),
+        ),
+        (
+            "spelling",
+            format!("{count}{}", sum.replace("of: amount", "of: ' (AMOUNT) '")),
+        ),
+    ] {
+        assert_eq!(fingerprint(&features, ""), both, "{same}");
+    }
+    for (different, features, view) in [
+        (
+            "an input",
+            format!("{count}{}", sum.replace("amount", "price")),
+            "",
+        ),
+        (
+            "a longer window",
+            format!("{count}{}", sum.replace("[7d]", "[8d]")),
+            "",
+        ),
+        ("a condition", format!("{count}{sum}"), "where: online"),
+        ("history", format!("{count}{sum}"), "history: all"),
+        (
+            "a filter",
+            format!("{count}{}", sum.replace("of:", "where: online, of:")),
+            "",
+        ),
+        (
+            "a lifetime",
+            format!("{count}{}", sum.replace("[7d]", "[7d, lifetime]")),
+            "",
+        ),
+    ] {
+        assert_ne!(fingerprint(&features, view), both, "{different}");
+    }
+}
+
+#[test]
+fn fingerprints_are_part_of_the_format() {
+    let Loaded { plan, .. } = example();
+    let found: Vec<(u32, u64)> = plan
+        .views
+        .iter()
+        .map(|view| (view.id.0, view.spec.fingerprint))
+        .collect();
+    assert_eq!(found, [(0, 0), (0, 0)]);
+}
+
+#[test]
+fn variables_are_filled_in() {
+    let text = include_str!("base.yaml").replace(
+        "project: shop",
+        "project: ${NAME}\nstate: { lanes: \"${LANES:-4}\", path: \"$${kept}/${DIR:-x}\" }",
+    );
+    let file = SourceFile {
+        path: "base.yaml".to_owned(),
+        text,
+    };
+    let env = |name: &str| (name == "NAME").then(|| "filled".to_owned());
+    let (loaded, found) = load(&[file], &env);
+    assert_eq!(render_text(&found, false), "");
+    let project = loaded.expect("good").plan.project;
+    assert_eq!((project.name.as_str(), project.lanes), ("filled", 4));
+    assert_eq!(project.state_path, "${kept}/x");
+}
+
+#[test]
+fn a_view_has_at_most_64_filters() {
+    let features = |n: usize| -> String {
+        (0..n)
+            .map(|i| format!("  - {{ name: f{i}, aggregate: count, where: \"amount > {i}\", windows: [1d] }}\n"))
+            .collect()
+    };
+    assert_eq!(one_view(&features(64), "").views[0].spec.filters, 64);
+    let base = include_str!("base.yaml").replace(
+        "  - { name: tx_count",
+        &format!("{}  - {{ name: tx_count", features(65)),
+    );
+    let (loaded, found) = load(
+        &[SourceFile {
+            path: "base.yaml".to_owned(),
+            text: base,
+        }],
+        &|_| None,
+    );
+    assert!(loaded.is_none());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].message,
+        "more than 64 different `where` in one view"
+    );
+    assert!(
+        found[0].source_line.contains("f64"),
+        "{}",
+        found[0].source_line
+    );
+}
+
+#[test]
+fn kafka_and_network_settings_are_taken() {
+    let text = include_str!("base.yaml")
+        .replace(
+            "project: shop",
+            "project: shop\nkafka: { brokers: 'a:9092' }\nonline: { redis: { url: 'redis://r:6379' } }\nserving: { grpc: '0.0.0.0:6565', allow_unprotected_network: true }",
+        )
+        .replace(
+            "name: payments",
+            "name: payments\nstream: { kafka: { topic: payments }, format: json }\nmax_ahead: none\ncomplete_since: beginning",
+        );
+    let file = SourceFile {
+        path: "base.yaml".to_owned(),
+        text,
+    };
+    let plan = load_good(&[file]).plan;
+    assert_eq!(plan.project.kafka_brokers.as_deref(), Some("a:9092"));
+    assert_eq!(plan.project.redis_url.as_deref(), Some("redis://r:6379"));
+    assert_eq!(plan.project.grpc, "0.0.0.0:6565");
+    assert_eq!(
+        plan.sources[0].stream,
+        tiderace_plan::model::Stream::Kafka {
+            topic: "payments".to_owned(),
+            dead_letters: "payments.dead-letters".to_owned(),
+        }
+    );
+    assert_eq!(plan.sources[0].max_ahead, None);
+}
