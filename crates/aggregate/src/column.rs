@@ -95,9 +95,9 @@ impl<T: Clone + Default> Slots<T> {
 
     fn insert(&mut self, index: usize, value: Option<T>) {
         if value.is_none() && self.nulls.is_empty() {
-            self.nulls = vec![false; self.values.len()];
-        }
-        if !self.nulls.is_empty() {
+            self.nulls = vec![false; self.values.len() + 1];
+            self.nulls[index] = true;
+        } else if !self.nulls.is_empty() {
             self.nulls.insert(index, value.is_none());
         }
         self.values.insert(index, value.unwrap_or_default());

@@ -2,7 +2,7 @@
 //!
 //! # Laws
 //! - The set is what counts: any order of insertion gives equal `Events`.
-//! - Order is (event time, event id, inputs); positions never decide it.
+//! - Order is (event time, event id, inputs); positions order only what is equal in all of these.
 //! - An identity is held once. The first copy stands.
 
 use crate::column::{Cell, Column};
@@ -24,6 +24,16 @@ pub enum Id<'a> {
         /// The offset in it.
         offset: i64,
     },
+}
+
+impl Id<'_> {
+    /// Where an event without an id was read.
+    const fn place(&self) -> (u32, i64) {
+        match *self {
+            Id::Position { partition, offset } => (partition, offset),
+            Id::Int(_) | Id::Bytes(_) => (0, 0),
+        }
+    }
 }
 
 /// One event as a row takes it in.
@@ -196,13 +206,14 @@ impl Events {
         match (self.ids.get(index), event.id) {
             (Id::Int(a), Id::Int(b)) => a.cmp(&b),
             (Id::Bytes(a), Id::Bytes(b)) => a.cmp(b),
-            _ => self
+            (a, b) => self
                 .inputs
                 .iter()
                 .zip(event.inputs)
                 .map(|(column, cell)| column.cell(index).key_order(cell))
                 .find(|order| order.is_ne())
-                .unwrap_or(Ordering::Equal),
+                // What is left is equal in every input, so this decides no value.
+                .unwrap_or_else(|| a.place().cmp(&b.place())),
         }
     }
 

@@ -151,41 +151,58 @@ fn finish_sum(
     }
     match (output.function, sum) {
         (Function::Avg, Sum::Float(sum)) => Ok(Value::Float(sum.total() / count as f64)),
-        (Function::Avg, Sum::Exact(sum)) => match (data_type, &output.data_type) {
-            (DataType::Decimal { scale, .. }, DataType::Decimal { scale: to, .. }) => {
-                let power = u32::try_from(to - scale).unwrap_or_default();
-                10i128
-                    .checked_pow(power)
-                    .and_then(|factor| sum.checked_mul(factor))
-                    .map(|scaled| Value::Decimal(divide_rounded(scaled, i128::from(count)), *to))
-                    .ok_or_else(|| FinishError::Overflow(output.data_type.clone()))
-            }
-            _ => Ok(Value::Float(sum as f64 / count as f64)),
-        },
+        (Function::Avg, Sum::Exact(sum)) => {
+            let average = sum
+                .total()
+                .and_then(|sum| average(sum, count, data_type, &output.data_type));
+            average.ok_or_else(|| FinishError::Overflow(output.data_type.clone()))
+        }
         (_, sum) => sum_value(sum, &output.data_type),
+    }
+}
+
+/// The average of `count` numbers that come to `sum`; `None` where it does not fit.
+fn average(sum: i128, count: u64, from: &DataType, to: &DataType) -> Option<Value> {
+    let DataType::Decimal { scale: wider, .. } = to else {
+        return Some(Value::Float(sum as f64 / count as f64));
+    };
+    let scale = match from {
+        DataType::Decimal { scale, .. } => *scale,
+        _ => 0,
+    };
+    let factor = 10i128.checked_pow(u32::try_from(wider - scale).ok()?)?;
+    let count = i128::from(count);
+    // Whole and rest apart, so that nothing overflows on the way but what does in the end.
+    let whole = (sum / count).checked_mul(factor)?;
+    let rest = divide_rounded((sum % count).checked_mul(factor)?, count);
+    let unscaled = whole.checked_add(rest)?;
+    fits(unscaled, to).then_some(Value::Decimal(unscaled, *wider))
+}
+
+/// Tells whether a decimal has no more digits than its type.
+fn fits(unscaled: i128, data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal { precision, .. } => 10u128
+            .checked_pow(u32::from(*precision))
+            .is_none_or(|bound| unscaled.unsigned_abs() < bound),
+        _ => true,
     }
 }
 
 /// Writes a sum in its result type: the one place where integer ranges are checked.
 fn sum_value(sum: Sum, data_type: &DataType) -> Result<Value, FinishError> {
-    let overflow = || FinishError::Overflow(data_type.clone());
-    match (sum, data_type) {
-        (Sum::Float(sum), _) => Ok(Value::Float(sum.total())),
-        (Sum::Exact(sum), DataType::Decimal { precision, scale }) => {
-            let bound = 10u128
-                .checked_pow(u32::from(*precision))
-                .unwrap_or(u128::MAX);
-            if sum.unsigned_abs() >= bound {
-                return Err(overflow());
-            }
-            Ok(Value::Decimal(sum, *scale))
+    let sum = match sum {
+        Sum::Float(sum) => return Ok(Value::Float(sum.total())),
+        Sum::Exact(sum) => sum.total(),
+    };
+    let value = sum.and_then(|sum| match data_type {
+        DataType::Decimal { scale, .. } => {
+            fits(sum, data_type).then_some(Value::Decimal(sum, *scale))
         }
-        (Sum::Exact(sum), DataType::Duration) => i64::try_from(sum)
-            .map(Value::Duration)
-            .map_err(|_| overflow()),
-        (Sum::Exact(sum), _) => i64::try_from(sum).map(Value::Int).map_err(|_| overflow()),
-        (Sum::Overflow, _) => Err(overflow()),
-    }
+        DataType::Duration => i64::try_from(sum).ok().map(Value::Duration),
+        _ => i64::try_from(sum).ok().map(Value::Int),
+    });
+    value.ok_or_else(|| FinishError::Overflow(data_type.clone()))
 }
 
 /// Divides, rounding half away from zero.
@@ -210,9 +227,6 @@ fn top(
     };
     if weights.is_empty() {
         return Ok(Value::Null);
-    }
-    if weights.iter().any(|(_, sum)| *sum == Sum::Overflow) {
-        return Err(FinishError::Overflow((**weight_type).clone()));
     }
     weights.sort_by(|a, b| sum_order(&b.1, &a.1).then_with(|| a.0.key_order(&b.0)));
     weights.truncate(n as usize);

@@ -15,6 +15,9 @@ pub use column::{Cell, Column, Slots};
 mod events;
 pub use events::{Event, Events, Id, Ids, Insert};
 
+mod exact;
+pub use exact::ExactSum;
+
 mod float;
 pub use float::FloatSum;
 

@@ -8,6 +8,7 @@
 
 use crate::column::{Cell, Column};
 use crate::events::Events;
+use crate::exact::ExactSum;
 use crate::float::FloatSum;
 use crate::spec::{Function, Output};
 use std::cmp::Ordering;
@@ -56,11 +57,9 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sum {
     /// Of integers and decimals (unscaled).
-    Exact(i128),
+    Exact(ExactSum),
     /// Of doubles.
     Float(FloatSum),
-    /// Of integers or decimals, past 128 bits.
-    Overflow,
 }
 
 impl Sum {
@@ -69,8 +68,8 @@ impl Sum {
     pub fn add(&mut self, cell: Cell<'_>) -> bool {
         match (&mut *self, cell) {
             (_, Cell::Null | Cell::Bytes(_)) => return false,
-            (Sum::Exact(sum), Cell::Int(n)) => *self = Sum::exact(sum.checked_add(n.into())),
-            (Sum::Exact(sum), Cell::Decimal(n)) => *self = Sum::exact(sum.checked_add(n)),
+            (Sum::Exact(sum), Cell::Int(n)) => sum.add(n.into()),
+            (Sum::Exact(sum), Cell::Decimal(n)) => sum.add(n),
             (Sum::Float(sum), Cell::Float(x)) => sum.add(x),
             _ => {}
         }
@@ -79,20 +78,10 @@ impl Sum {
 
     /// Adds another sum of the same column.
     pub fn merge(&mut self, other: Sum) {
-        *self = match (*self, other) {
-            (Sum::Exact(a), Sum::Exact(b)) => Sum::exact(a.checked_add(b)),
-            (Sum::Float(mut a), Sum::Float(b)) => {
-                a.merge(b);
-                Sum::Float(a)
-            }
-            _ => Sum::Overflow,
-        };
-    }
-
-    const fn exact(sum: Option<i128>) -> Sum {
-        match sum {
-            Some(sum) => Sum::Exact(sum),
-            None => Sum::Overflow,
+        match (self, other) {
+            (Sum::Exact(a), Sum::Exact(b)) => a.merge(b),
+            (Sum::Float(a), Sum::Float(b)) => a.merge(b),
+            (a, b) => debug_assert!(false, "sums of one column differ: {a:?} and {b:?}"),
         }
     }
 
@@ -101,7 +90,7 @@ impl Sum {
     pub fn zero(data_type: &DataType) -> Sum {
         match data_type {
             DataType::Float64 => Sum::Float(FloatSum::default()),
-            _ => Sum::Exact(0),
+            _ => Sum::Exact(ExactSum::default()),
         }
     }
 }
@@ -160,12 +149,12 @@ impl Partial {
         };
         let column = output.input.map(|input| &events.inputs[input]);
         match (self, column) {
-            (Partial::Count(count), None) => *count += members.count(),
+            (Partial::Count(count), None) => *count = count.saturating_add(members.count()),
             (Partial::Count(count), Some(column)) => {
-                *count += members.cells(column).count() as u64;
+                *count = count.saturating_add(members.cells(column).count() as u64);
             }
             (Partial::Sum { sum, count }, Some(column)) => {
-                *count += add_all(sum, &members, column);
+                *count = count.saturating_add(add_all(sum, &members, column));
             }
             (Partial::One(held), Some(column)) => {
                 let best = members
@@ -199,7 +188,7 @@ impl Partial {
     /// Adds the partial of events that come after every event already in.
     pub fn merge(&mut self, output: &Output, later: Partial) {
         match (self, later) {
-            (Partial::Count(a), Partial::Count(b)) => *a += b,
+            (Partial::Count(a), Partial::Count(b)) => *a = a.saturating_add(b),
             (
                 Partial::Sum { sum, count },
                 Partial::Sum {
@@ -208,7 +197,7 @@ impl Partial {
                 },
             ) => {
                 sum.merge(more);
-                *count += n;
+                *count = count.saturating_add(n);
             }
             (Partial::One(held), Partial::One(Some(key))) => {
                 let keep = match (&*held, output.function) {

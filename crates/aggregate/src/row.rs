@@ -60,7 +60,7 @@ impl Row {
         Offer::Known(self.events.insert(spec, event))
     }
 
-    /// Takes in another part of the same row: the union of the events, the later `kept_from`.
+    /// Takes in another part of the same row: the union of the events after the later `kept_from`.
     ///
     /// At most one part has a base: a fold replaces all parts in one write.
     pub fn merge(&mut self, spec: &RowSpec, part: Row) {
@@ -69,8 +69,11 @@ impl Row {
         } else {
             self.events.merge(spec, &part.events);
         }
-        self.kept_from = self.kept_from.max(part.kept_from);
         self.base = self.base.take().or(part.base);
+        // An earlier part may still have what had been let go when the later one was written.
+        let upto = self.kept_from.max(part.kept_from);
+        self.kept_from = self.kept_from.min(part.kept_from);
+        self.trim(spec, upto);
     }
 
     /// Lets go of events at or before `upto`, folding what unbounded windows need.

@@ -2,6 +2,7 @@
 //!
 //! Each partial is a form byte and a body, in the order of the spec's lifetime outputs.
 
+use crate::exact::ExactSum;
 use crate::float::FloatSum;
 use crate::partial::{Key, Partial, Sum};
 use crate::row::Base;
@@ -89,27 +90,37 @@ fn read_partial(reader: &mut Reader<'_>) -> Result<Partial, WireError> {
 
 fn write_sum(sum: Sum, out: &mut Vec<u8>) {
     match sum {
-        Sum::Exact(n) => {
+        Sum::Exact(ExactSum { carry: 0, low }) => {
             out.push(0);
-            put_i128(n, out);
+            put_i128(low, out);
         }
         Sum::Float(FloatSum { sum, lost }) => {
             out.push(1);
             out.extend(sum.to_le_bytes());
             out.extend(lost.to_le_bytes());
         }
-        Sum::Overflow => out.push(2),
+        Sum::Exact(ExactSum { carry, low }) => {
+            out.push(2);
+            put_i64(carry, out);
+            put_i128(low, out);
+        }
     }
 }
 
 fn read_sum(reader: &mut Reader<'_>) -> Result<Sum, WireError> {
     Ok(match reader.u8()? {
-        0 => Sum::Exact(reader.i128()?),
+        0 => Sum::Exact(ExactSum {
+            carry: 0,
+            low: reader.i128()?,
+        }),
         1 => Sum::Float(FloatSum {
             sum: f64::from_le_bytes(reader.array()?),
             lost: f64::from_le_bytes(reader.array()?),
         }),
-        2 => Sum::Overflow,
+        2 => Sum::Exact(ExactSum {
+            carry: reader.i64()?,
+            low: reader.i128()?,
+        }),
         _ => return Err(reader.error()),
     })
 }

@@ -49,6 +49,8 @@ impl Sum {
         match *self {
             Sum::Int(sum) => Ok(Value::Float(sum as f64 / count as f64)),
             Sum::Float(sum) => Ok(Value::Float(sum / count as f64)),
+            // Held at the limit: what it would have been is not known.
+            Sum::Decimal(i128::MIN | i128::MAX, _) => Err(Overflow),
             Sum::Decimal(sum, scale) => {
                 let wider = (scale + 4).min(38);
                 let shift = 10i128.pow(u32::from((wider - scale).unsigned_abs()));
@@ -112,7 +114,8 @@ fn rounded_once(values: Vec<f64>) -> f64 {
         kept.push(carried);
         parts = kept;
     }
-    let sum: f64 = parts.iter().sum();
+    // Adding zero makes −0 into 0: a sum is never −0.
+    let sum: f64 = parts.iter().sum::<f64>() + 0.0;
     // Infinities and what overflows to them have no exact parts.
     if sum.is_nan() {
         values.iter().sum()

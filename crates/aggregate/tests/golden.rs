@@ -1,0 +1,168 @@
+//! The bytes of rows, pinned: a change here is a new codec, not an edit.
+//!
+//! `golden/row_v1.hex` has a name and the bytes of one row per line. Where the lines differ the
+//! test prints what it would write; a line that is there is never changed, only added to.
+
+mod support;
+
+use support::{Fact, OwnId};
+use tiderace_aggregate::{Function, IdKind, Output, Row, RowSpec, Span, Window};
+use tiderace_types::{DataType, Duration, Timestamp, Value, Version, encode_key};
+
+const GOLDEN: &str = include_str!("golden/row_v1.hex");
+
+const VERSION: Version = Version { epoch: 2, seq: 258 };
+
+/// Named rows: every id kind, bases, filters, nulls, scaled and raw floats, every time unit.
+fn rows() -> Vec<(&'static str, RowSpec, Row)> {
+    let second = 1_522_540_831_000_000;
+    let plain = support::spec(IdKind::Int64, Vec::new());
+    let bytes = support::spec(IdKind::Bytes, Vec::new());
+    let position = support::spec(IdKind::Position, Vec::new());
+    let lifetimes = support::spec(IdKind::Int64, lifetimes());
+    let mut unfiltered = plain.clone();
+    unfiltered.filters = 0;
+    unfiltered.inputs = vec![DataType::Float64];
+    let text = |id: &str| {
+        let key = encode_key(&[Value::string(id)]).expect("a string is a key");
+        OwnId::Bytes(key.into_vec())
+    };
+    let ints = [
+        full(second, OwnId::Int(7), 3),
+        full(second + 60_000_000, OwnId::Int(-9), 1),
+        nulls(second + 120_000_000, OwnId::Int(i64::MAX)),
+    ];
+    let texts = [
+        full(1_000, text("tx-1"), 2),
+        full(3_000, text(""), 2),
+        nulls(3_000, text("tx\0z")),
+    ];
+    let places = [
+        full(-1, OwnId::Position(3, 41), 0),
+        full(5, OwnId::Position(0, 1_000_000), 0),
+    ];
+    let floats = |numbers: &[f64]| -> Vec<Fact> {
+        let fact = |(at, number): (usize, &f64)| Fact {
+            time: Timestamp(second + at as i64),
+            id: OwnId::Int(at as i64),
+            bits: 0,
+            inputs: vec![Value::Float(*number)],
+        };
+        numbers.iter().enumerate().map(fact).collect()
+    };
+    let row = |spec: &RowSpec, facts: &[Fact]| support::row(spec, facts);
+    let trimmed = |spec: &RowSpec, facts: &[Fact], upto: i64| {
+        let mut row = support::row(spec, facts);
+        row.trim(spec, Timestamp(upto));
+        row
+    };
+    let cents = row(&unfiltered, &floats(&[57.16, -0.01, 1200.0]));
+    let raw = row(&unfiltered, &floats(&[0.1 + 0.2, -0.0, 1e300]));
+    vec![
+        ("empty", plain.clone(), Row::new(&plain)),
+        ("int_ids", plain.clone(), row(&plain, &ints)),
+        ("trimmed", plain.clone(), trimmed(&plain, &ints, second)),
+        ("byte_ids", bytes.clone(), row(&bytes, &texts)),
+        ("positions", position.clone(), row(&position, &places)),
+        ("scaled_floats", unfiltered.clone(), cents),
+        ("raw_floats", unfiltered, raw),
+        (
+            "base",
+            lifetimes.clone(),
+            trimmed(&lifetimes, &ints, second + 60_000_000),
+        ),
+        (
+            "base_only",
+            lifetimes.clone(),
+            trimmed(&lifetimes, &ints, second + 120_000_000),
+        ),
+        (
+            "base_of_nulls",
+            lifetimes.clone(),
+            trimmed(&lifetimes, &ints[2..], i64::MAX),
+        ),
+    ]
+}
+
+/// One output of each partial's form.
+fn lifetimes() -> Vec<Output> {
+    let window = Window {
+        span: Span::Lifetime,
+        delay: Duration::ZERO,
+    };
+    let mut outputs = support::every_output(window);
+    outputs.retain(|output| {
+        let kind = (output.function, output.input, output.by);
+        matches!(
+            kind,
+            (Function::Count, None, _)
+                | (Function::Sum, Some(0 | 1 | 3), _)
+                | (Function::Min, Some(4), _)
+                | (Function::Last, Some(1), _)
+                | (Function::CountDistinct, Some(2), _)
+                | (Function::TopN { n: 2 }, Some(7), None)
+                | (Function::TopN { n: 3 }, Some(0), Some(1))
+        )
+    });
+    outputs[1].filter = Some(1);
+    outputs
+}
+
+fn full(time: i64, id: OwnId, bits: u64) -> Fact {
+    let inputs = vec![
+        Value::Int(596),
+        Value::Float(57.16),
+        Value::Decimal(-5716, 2),
+        Value::Decimal(10i128.pow(38) - 1, 36),
+        Value::string("Zürich"),
+        Value::Bool(true),
+        Value::Timestamp(Timestamp(time)),
+        Value::Bytes([0, 255].into()),
+        Value::Duration(-1),
+    ];
+    fact(time, id, bits, inputs)
+}
+
+fn nulls(time: i64, id: OwnId) -> Fact {
+    fact(time, id, 0, vec![Value::Null; support::TYPES.len()])
+}
+
+fn fact(time: i64, id: OwnId, bits: u64, inputs: Vec<Value>) -> Fact {
+    Fact {
+        time: Timestamp(time),
+        id,
+        bits,
+        inputs,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn rows_are_written_as_ever() {
+    let lines: Vec<String> = rows()
+        .iter()
+        .map(|(name, spec, row)| format!("{name} {}", hex(&row.encode(spec, VERSION))))
+        .collect();
+    let written: Vec<&str> = GOLDEN.lines().collect();
+    assert!(lines == written, "it would write:\n{}", lines.join("\n"));
+}
+
+#[test]
+fn what_was_ever_written_reads() {
+    for (line, (name, spec, row)) in GOLDEN.lines().zip(rows()) {
+        let (_, hex) = line.split_once(' ').expect("a name and bytes");
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex digits"))
+            .collect();
+        let version = VERSION;
+        assert_eq!(
+            Row::decode(&bytes, &spec),
+            Ok(Row { version, ..row }),
+            "{name}"
+        );
+    }
+}

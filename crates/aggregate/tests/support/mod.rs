@@ -1,0 +1,441 @@
+//! Random histories over every type, function and window, in a form that shrinks well.
+//!
+//! An event is a handful of small numbers that pick from palettes of awkward values.
+
+#![allow(dead_code)] // every test file takes what it needs
+
+use proptest::prelude::*;
+use tiderace_aggregate::{
+    Cell, Event, Function, Id, IdKind, Insert, Kept, Offer, Output, Row, RowSpec, Span, Window,
+};
+use tiderace_testkit::naive;
+use tiderace_types::{DataType, Duration, Timestamp, Value, encode_key, encode_key_value};
+
+/// An event as it is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    pub time: u16,
+    pub id: u8,
+    pub bits: u8,
+    pub picks: [u8; 9],
+}
+
+/// A history, what is asked of it, and in which order it arrives.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub kind: IdKind,
+    pub frame: usize,
+    pub windows: Vec<(usize, usize)>,
+    pub drawn: Vec<Drawn>,
+    pub asks: Vec<(u8, u8, u8, i8)>,
+    pub shuffle: u64,
+}
+
+pub fn cases() -> impl Strategy<Value = Case> {
+    let kind = prop_oneof![
+        Just(IdKind::Int64),
+        Just(IdKind::Bytes),
+        Just(IdKind::Position)
+    ];
+    let drawn =
+        (any::<u16>(), 0u8..24, 0u8..4, any::<[u8; 9]>()).prop_map(|(time, id, bits, picks)| {
+            Drawn {
+                time,
+                id,
+                bits,
+                picks,
+            }
+        });
+    let windows = prop::collection::vec((0..SIZES.len() + 1, 0..DELAYS.len()), 1..4);
+    let ask = (any::<u8>(), any::<u8>(), 0u8..6, -1i8..=1);
+    (
+        kind,
+        0..FRAMES.len(),
+        windows,
+        prop::collection::vec(drawn, 0..40),
+        prop::collection::vec(ask, 1..6),
+        any::<u64>(),
+    )
+        .prop_map(|(kind, frame, windows, drawn, asks, shuffle)| Case {
+            kind,
+            frame,
+            windows,
+            drawn,
+            asks,
+            shuffle,
+        })
+}
+
+const SIZES: [i64; 8] = [
+    1,
+    2,
+    7,
+    1000,
+    60_000_000,
+    3_600_000_000,
+    30 * 86_400_000_000,
+    i64::MAX,
+];
+const DELAYS: [i64; 6] = [0, 0, 1, 5, 60_000_000, 1 << 60];
+
+/// (first instant, instants, step): how times lie.
+const FRAMES: [(i64, i64, i64); 8] = [
+    (0, 4, 1),
+    (-9, 20, 1),
+    (1_600_000_000_000_000, 50, 1000),
+    (1_600_000_000_000_000, 1000, 1_000_000),
+    (1_600_000_000_000_001, 60_000, 977_777_777),
+    (i64::MAX - 20, 21, 1),
+    (i64::MIN + 1, 20, 1),
+    (i64::MIN + 1, 65_000, 1 << 48),
+];
+
+/// The types of the inputs, in their order.
+pub const TYPES: [DataType; 9] = [
+    DataType::Int64,
+    DataType::Float64,
+    DataType::Decimal {
+        precision: 12,
+        scale: 2,
+    },
+    DataType::Decimal {
+        precision: 38,
+        scale: 36,
+    },
+    DataType::String,
+    DataType::Bool,
+    DataType::Timestamp,
+    DataType::Bytes,
+    DataType::Duration,
+];
+
+const NUMBERS: std::ops::Range<usize> = 0..4;
+
+fn value(column: usize, pick: u8) -> Value {
+    let pick = usize::from(pick);
+    if pick.is_multiple_of(5) {
+        return Value::Null;
+    }
+    let ints = [0, 1, -1, 7, 1000, i64::MAX, i64::MIN, i64::MAX - 1, -77];
+    let int = ints[pick % ints.len()];
+    match column {
+        0 => Value::Int(int),
+        1 => {
+            let floats = [
+                0.0, -0.0, 1.0, 0.1, 0.2, 57.16, -12.5, 1e300, -1e300, 1e-300, 5e-324, 1e15, 3.25,
+            ];
+            Value::Float(floats[pick % floats.len()])
+        }
+        2 => {
+            let cents = [0, 5716, -5716, 1, 999_999_999_999, -999_999_999_999];
+            Value::Decimal(cents[pick % cents.len()], 2)
+        }
+        3 => {
+            let most = 10i128.pow(38) - 1;
+            let numbers = [most, -most, most / 2, 1, 0, -most / 3];
+            Value::Decimal(numbers[pick % numbers.len()], 36)
+        }
+        4 => {
+            let texts = ["", "a", "b", "a\0", "a\0b", "Zürich", "zz"];
+            Value::string(texts[pick % texts.len()])
+        }
+        5 => Value::Bool(pick % 2 == 1),
+        6 => Value::Timestamp(Timestamp(int)),
+        7 => Value::Bytes(
+            [vec![], vec![0], vec![0, 1], vec![255]][pick % 4]
+                .as_slice()
+                .into(),
+        ),
+        _ => Value::Duration(int),
+    }
+}
+
+/// An event of a case, in its own right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fact {
+    pub time: Timestamp,
+    pub id: OwnId,
+    pub bits: u64,
+    pub inputs: Vec<Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OwnId {
+    Int(i64),
+    Bytes(Vec<u8>),
+    Position(u32, i64),
+}
+
+impl Fact {
+    fn new(case: &Case, drawn: &Drawn) -> Fact {
+        let (first, instants, step) = FRAMES[case.frame];
+        let id = i64::from(drawn.id);
+        let ids = [0, 1, -1, 5, i64::MAX, i64::MIN, 12];
+        Fact {
+            time: Timestamp(
+                first.wrapping_add((i64::from(drawn.time) % instants).wrapping_mul(step)),
+            ),
+            id: match case.kind {
+                IdKind::Int64 => OwnId::Int(ids[drawn.id as usize % ids.len()]),
+                IdKind::Bytes => {
+                    let text = Value::string(["x", "y", "", "x\0"][drawn.id as usize % 4]);
+                    OwnId::Bytes(encode_key(&[text]).expect("a string is a key").into_vec())
+                }
+                IdKind::Position => OwnId::Position(u32::from(drawn.id % 3), id / 3),
+            },
+            bits: u64::from(drawn.bits),
+            inputs: (0..TYPES.len())
+                .map(|column| value(column, drawn.picks[column]))
+                .collect(),
+        }
+    }
+
+    /// Gives it to `row` and tells what became of it.
+    pub fn offer(&self, spec: &RowSpec, row: &mut Row) -> Offer {
+        let cells: Vec<Cell<'_>> = self.inputs.iter().map(cell).collect();
+        let id = match &self.id {
+            OwnId::Int(id) => Id::Int(*id),
+            OwnId::Bytes(id) => Id::Bytes(id),
+            OwnId::Position(partition, offset) => Id::Position {
+                partition: *partition,
+                offset: *offset,
+            },
+        };
+        let event = Event {
+            time: self.time,
+            id,
+            bits: self.bits,
+            inputs: &cells,
+        };
+        row.offer(spec, &event)
+    }
+
+    /// As the oracle takes it. Where events have no id, ties break by inputs, so these are its id there.
+    fn naive(&self) -> naive::Event {
+        let id = match &self.id {
+            OwnId::Int(id) => Value::Int(*id),
+            OwnId::Bytes(id) => Value::Bytes(id.as_slice().into()),
+            OwnId::Position(partition, offset) => {
+                let mut bytes = Vec::new();
+                let place = [Value::Int(i64::from(*partition)), Value::Int(*offset)];
+                for value in self.inputs.iter().chain(&place) {
+                    encode_key_value(value, &mut bytes).expect("scalars are keys");
+                }
+                Value::Bytes(bytes.into_boxed_slice())
+            }
+        };
+        naive::Event {
+            time: self.time,
+            id,
+            inputs: self.inputs.clone(),
+            bits: self.bits,
+        }
+    }
+}
+
+fn cell(value: &Value) -> Cell<'_> {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Bool(b) => Cell::Int(i64::from(*b)),
+        Value::Int(n) | Value::Duration(n) => Cell::Int(*n),
+        Value::Timestamp(at) => Cell::Int(at.0),
+        Value::Float(x) => Cell::Float(*x),
+        Value::Decimal(n, _) => Cell::Decimal(*n),
+        Value::String(text) => Cell::Bytes(text.as_bytes()),
+        Value::Bytes(bytes) => Cell::Bytes(bytes),
+        Value::List(_) | Value::Map(_) => panic!("no input is a list or a map"),
+    }
+}
+
+impl Case {
+    /// The events, each identity once, as drawn.
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts: Vec<Fact> = Vec::new();
+        for drawn in &self.drawn {
+            let fact = Fact::new(self, drawn);
+            let known = |held: &Fact| held.time == fact.time && held.id == fact.id;
+            if !facts.iter().any(known) {
+                facts.push(fact);
+            }
+        }
+        facts
+    }
+
+    /// The same events in another order.
+    pub fn shuffled(&self) -> Vec<Fact> {
+        let mut facts = self.facts();
+        let mut state = self.shuffle;
+        for index in (1..facts.len()).rev() {
+            facts.swap(index, next(&mut state) as usize % (index + 1));
+        }
+        facts
+    }
+
+    /// A view that asks about forty outputs of everything there is.
+    pub fn spec(&self) -> RowSpec {
+        let mut outputs: Vec<Output> = Vec::new();
+        for (size, delay) in &self.windows {
+            let span = match SIZES.get(*size) {
+                Some(size) => Span::Sliding(Duration(*size)),
+                None => Span::Lifetime,
+            };
+            let delay = Duration(DELAYS[*delay]);
+            outputs.extend(every_output(Window { span, delay }));
+        }
+        let mut state = self.shuffle ^ 0x5eed;
+        outputs.retain(|_| next(&mut state).is_multiple_of(2));
+        for (index, output) in outputs.iter_mut().enumerate() {
+            output.filter = [None, Some(0), Some(1)][index % 3];
+            if index % 7 == 0 && output.data_type == DataType::Int64 {
+                output.default = Some(Value::Int(-1));
+            }
+        }
+        spec(self.kind, outputs)
+    }
+
+    /// Instants at and beside events and the edges of windows.
+    pub fn instants(&self, spec: &RowSpec, facts: &[Fact]) -> Vec<Timestamp> {
+        let ask = |(event, output, edge, delta): &(u8, u8, u8, i8)| {
+            let time = match facts.len() {
+                0 => Timestamp(0),
+                n => facts[*event as usize % n].time,
+            };
+            let window = match spec.outputs.len() {
+                0 => return time,
+                n => spec.outputs[*output as usize % n].window,
+            };
+            let at = match edge {
+                0 => time,
+                1 | 2 => time.plus(window.delay),
+                3 | 4 => time.plus(window.reach()),
+                _ => return [Timestamp::MIN, Timestamp::MAX][*output as usize % 2],
+            };
+            Timestamp(at.0.saturating_add(i64::from(*delta)))
+        };
+        self.asks.iter().map(ask).collect()
+    }
+}
+
+pub fn spec(id: IdKind, outputs: Vec<Output>) -> RowSpec {
+    RowSpec {
+        fingerprint: 0x0123_4567_89ab_cdef,
+        id,
+        inputs: TYPES.to_vec(),
+        filters: 2,
+        outputs,
+        kept: Kept::All,
+    }
+}
+
+/// Every function over every type that it is for.
+pub fn every_output(window: Window) -> Vec<Output> {
+    let output = |function, input: Option<usize>, by, data_type| Output {
+        name: format!("{function:?}_{input:?}_{by:?}"),
+        function,
+        input,
+        by,
+        filter: None,
+        window,
+        data_type,
+        default: None,
+    };
+    let wide = |data_type: &DataType, more: i8| match data_type {
+        DataType::Decimal { scale, .. } => DataType::Decimal {
+            precision: 38,
+            scale: (scale + more).min(38),
+        },
+        other => other.clone(),
+    };
+    let mut out = vec![output(Function::Count, None, None, DataType::Int64)];
+    for (input, data_type) in TYPES.iter().enumerate() {
+        let of = Some(input);
+        out.push(output(Function::Count, of, None, DataType::Int64));
+        out.push(output(Function::CountDistinct, of, None, DataType::Int64));
+        for function in [
+            Function::Min,
+            Function::Max,
+            Function::First,
+            Function::Last,
+        ] {
+            out.push(output(function, of, None, data_type.clone()));
+        }
+        let top = |weight: DataType| DataType::Map(Box::new(data_type.clone()), Box::new(weight));
+        let counted = top(DataType::Int64);
+        out.push(output(Function::TopN { n: 2 }, of, None, counted));
+        for by in NUMBERS {
+            let weighed = top(wide(&TYPES[by], 0));
+            out.push(output(Function::TopN { n: 3 }, of, Some(by), weighed));
+        }
+    }
+    for input in NUMBERS {
+        let average = match &TYPES[input] {
+            DataType::Decimal { .. } => wide(&TYPES[input], 4),
+            _ => DataType::Float64,
+        };
+        out.push(output(
+            Function::Sum,
+            Some(input),
+            None,
+            wide(&TYPES[input], 0),
+        ));
+        out.push(output(Function::Avg, Some(input), None, average));
+    }
+    out
+}
+
+/// A row of `facts`, all of which are new to it.
+pub fn row(spec: &RowSpec, facts: &[Fact]) -> Row {
+    let mut row = Row::new(spec);
+    for fact in facts {
+        let offer = fact.offer(spec, &mut row);
+        assert!(
+            matches!(offer, Offer::Known(Insert::Applied { .. })),
+            "{fact:?}: {offer:?}"
+        );
+    }
+    row
+}
+
+/// Holds every answer of `row` that `asked` lets through against the oracle's.
+pub fn check(
+    spec: &RowSpec,
+    row: &Row,
+    facts: &[Fact],
+    as_of: Timestamp,
+    asked: impl Fn(&Output) -> bool,
+) {
+    let events: Vec<naive::Event> = facts.iter().map(Fact::naive).collect();
+    let all: Vec<usize> = (0..spec.outputs.len()).collect();
+    for (output, found) in spec.outputs.iter().zip(row.finish(spec, &all, as_of)) {
+        if !asked(output) {
+            continue;
+        }
+        let expected = naive::answer(output, &events, as_of);
+        let magnitude: f64 = facts
+            .iter()
+            .filter_map(|fact| match fact.inputs[output.by.or(output.input)?] {
+                Value::Float(x) => Some(x.abs()),
+                _ => None,
+            })
+            .sum();
+        let same = match (&found, &expected) {
+            (Ok(found), Ok(expected)) => naive::agree_within(found, expected, magnitude),
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        assert!(
+            same,
+            "{} over {:?} at {as_of:?}: {found:?}; expected {expected:?}",
+            output.name, output.window
+        );
+    }
+}
+
+/// The next number of a fixed sequence (splitmix64).
+pub fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
