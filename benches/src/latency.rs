@@ -1,0 +1,67 @@
+//! Latencies and how they are told.
+
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// Latencies up to a minute, to three digits.
+#[derive(Clone, Debug)]
+pub struct Latencies(Histogram<u64>);
+
+impl Default for Latencies {
+    fn default() -> Latencies {
+        Latencies(
+            Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("fixed bounds are sane"),
+        )
+    }
+}
+
+impl Latencies {
+    /// Adds one.
+    pub fn record(&mut self, latency: Duration) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.0.saturating_record(nanos);
+    }
+
+    /// Adds all of another.
+    pub fn add(&mut self, other: &Latencies) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The cells of a table: p50, p99, p99.9.
+    #[must_use]
+    pub fn cells(&self) -> String {
+        [0.5, 0.99, 0.999]
+            .map(|quantile| show(Duration::from_nanos(self.0.value_at_quantile(quantile))))
+            .join(" | ")
+    }
+}
+
+/// A duration to three digits.
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    match duration.as_secs_f64() {
+        seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
+        seconds if seconds >= 0.001 => format!("{:.2} ms", seconds * 1e3),
+        seconds => format!("{:.0} µs", seconds * 1e6),
+    }
+}
+
+/// A number with separators: `1,754,155`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
