@@ -97,7 +97,7 @@ fn value(value: proto::Value) -> Result<Value> {
         Kind::Int64Value(n) => Value::Int(n),
         Kind::DoubleValue(x) => Value::Float(x),
         Kind::StringValue(text) => Value::string(&text),
-        Kind::BytesValue(bytes) => Value::Bytes(bytes.as_ref().into()),
+        Kind::BytesValue(bytes) => Value::Bytes(bytes.into()),
         Kind::DecimalValue(text) => bail!("decimal {text} in a test that has none"),
         Kind::TimestampValue(at) => Value::Timestamp(Timestamp(
             at.seconds * 1_000_000 + i64::from(at.nanos) / 1000,

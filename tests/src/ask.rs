@@ -53,7 +53,9 @@ impl Question {
         }
     }
 
-    fn request(&self) -> proto::GetOnlineFeaturesRequest {
+    /// The request that asks it.
+    #[must_use]
+    pub fn request(&self) -> proto::GetOnlineFeaturesRequest {
         let ints = |name: &str, value| {
             column(
                 name,
@@ -184,9 +186,17 @@ impl Asker {
     /// # Errors
     /// When that takes longer than is reasonable; with the last answer.
     pub fn wait_caught_up(&self) -> Result<()> {
+        self.wait_caught_up_in(&["spend", "risk", "habits"])
+    }
+
+    /// As [`Asker::wait_caught_up`], in some of the services.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_caught_up_in(&self, services: &[&'static str]) -> Result<()> {
         let since = Instant::now();
         let mut last = String::new();
-        let questions: Vec<Question> = ["spend", "risk", "habits"]
+        let questions: Vec<Question> = services
             .iter()
             .flat_map(|service| (0..16).map(|i| Question::at(service, i, Timestamp(0))))
             .collect();

@@ -43,6 +43,14 @@ impl Project {
     /// # Errors
     /// When it cannot be written.
     pub fn new(settings: &Settings) -> Result<Project> {
+        Project::with(settings, &settings.definitions())
+    }
+
+    /// Writes the folder with definitions of one's own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn with(settings: &Settings, definitions: &str) -> Result<Project> {
         let folder = tempfile::tempdir().context("make a project folder")?;
         let ports = Ports::free()?;
         let write = |name: &str, text: String| {
@@ -50,7 +58,7 @@ impl Project {
             std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
         };
         write("tiderace.yaml", settings.project(ports))?;
-        write("card_payments.yaml", settings.definitions())?;
+        write("definitions.yaml", definitions.to_owned())?;
         Ok(Project { folder, ports })
     }
 

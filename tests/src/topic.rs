@@ -30,10 +30,22 @@ impl Sender {
     /// # Errors
     /// When the client refuses.
     pub fn new(bootstrap: &str, topic: &str) -> Result<Sender> {
+        Sender::with(bootstrap, topic, "5")
+    }
+
+    /// Makes a sender that gathers nothing: each record leaves at once.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn prompt(bootstrap: &str, topic: &str) -> Result<Sender> {
+        Sender::with(bootstrap, topic, "0")
+    }
+
+    fn with(bootstrap: &str, topic: &str, linger: &str) -> Result<Sender> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
-            .set("linger.ms", "5")
+            .set("linger.ms", linger)
             .set("message.max.bytes", "8000000")
             .set("compression.type", "lz4")
             .create()
