@@ -168,11 +168,7 @@ impl Live {
     }
 
     fn open_readers(&self, plan: &Plan, start: &Positions) -> Result<Vec<(Arc<Source>, Reader)>> {
-        let used = plan
-            .sources
-            .iter()
-            .filter(|source| plan.views.iter().any(|v| v.source.id == source.id));
-        used.map(|source| {
+        let open = |source: &Arc<Source>| {
             let own = start
                 .0
                 .iter()
@@ -192,8 +188,8 @@ impl Live {
             };
             let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
             Ok((Arc::clone(source), reader))
-        })
-        .collect()
+        };
+        consumed(plan).map(open).collect()
     }
 
     fn start_lane(
@@ -214,7 +210,6 @@ impl Live {
             orders,
             replies,
             stop: Arc::clone(&self.stop),
-            ledger: Arc::clone(&self.ledger),
         };
         self.publishers.push(tokio::spawn(publisher.run()));
         let name = format!("lane-{}", lane.shards);
@@ -231,12 +226,8 @@ impl Live {
                 from_publisher,
                 stop: Arc::clone(&self.stop),
             },
-            plan.views
-                .iter()
-                .map(|view| {
-                    dead_letters(plan, layout, &view.source)
-                        .map(|letters| (view.source.id, letters))
-                })
+            consumed(plan)
+                .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
                 .collect::<Result<_>>()?,
         )?;
         let thread = std::thread::Builder::new()
@@ -302,6 +293,12 @@ impl Live {
 
 /// The generation of a view that has none yet.
 const FIRST: Generation = Generation(1);
+
+/// The sources that some view reads.
+fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
+    let read = |source: &&Arc<Source>| plan.views.iter().any(|view| view.source.id == source.id);
+    plan.sources.iter().filter(read)
+}
 
 /// How to reach the project's Kafka.
 pub fn kafka(plan: &Plan) -> Result<KafkaConfig> {

@@ -73,7 +73,7 @@ pub fn replay(args: &Replay) -> Result<ExitCode> {
 
 /// Where the events go.
 enum Destination {
-    Producer(Producer),
+    Producer(Box<Producer>),
     Server {
         runtime: tokio::runtime::Runtime,
         client: Client,
@@ -127,13 +127,12 @@ fn open(args: &Replay, plan: &Plan, source: &Source) -> Result<Destination> {
         if let Some(partitions) = args.partitions {
             ensure_topic(&config, topic, partitions, 0, &[])?;
         }
-        return Ok(Destination::Producer(Producer::Kafka(KafkaProducer::open(
-            &config, topic,
-        )?)));
+        let producer = KafkaProducer::open(&config, topic)?;
+        return Ok(Destination::Producer(Box::new(Producer::Kafka(producer))));
     }
     let layout = Layout::new(&args.project, plan);
     match Log::open(layout.log(&source.name)) {
-        Ok(log) => Ok(Destination::Producer(Producer::log(log))),
+        Ok(log) => Ok(Destination::Producer(Box::new(Producer::log(log)))),
         // A running server has the log: it takes the events.
         Err(error) if error.kind() == Kind::Invalid => {
             let runtime = tokio::runtime::Builder::new_current_thread()

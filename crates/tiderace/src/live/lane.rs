@@ -40,6 +40,9 @@ const CHUNK: usize = 1024;
 /// How often a marker is written when nothing else happens.
 const MARKING: Duration = Duration::from_millis(100);
 
+/// A row's stored blocks with their numbers.
+type Blocks = Vec<(u64, Vec<u8>)>;
+
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
 
@@ -57,6 +60,8 @@ pub struct Worker {
     incarnation: u64,
     /// The marker that this lane wrote last.
     marked: Option<Version>,
+    /// The marker whose writing failed without saying whether it is there.
+    in_doubt: Option<Version>,
     marked_at: Instant,
     /// Whether the publisher has an order.
     busy: bool,
@@ -131,6 +136,7 @@ impl Worker {
             hold,
             incarnation,
             marked: None,
+            in_doubt: None,
             marked_at: Instant::now(),
             busy: false,
             last: false,
@@ -142,7 +148,7 @@ impl Worker {
             commits: 0,
         };
         if trusted.is_none() {
-            worker.republish("the store has no marker of this state");
+            worker.republish("the store has no marker of this state")?;
         }
         Ok(worker)
     }
@@ -204,7 +210,7 @@ impl Worker {
         Ok(())
     }
 
-    fn load(&self, keys: &[RowKey]) -> Result<Vec<Vec<(u64, Vec<u8>)>>> {
+    fn load(&self, keys: &[RowKey]) -> Result<Vec<Blocks>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -249,7 +255,7 @@ impl Worker {
             self.commit()?;
             if self.lane.owing() > OWED {
                 self.lane.forget_owed();
-                self.republish("more rows are owed than are worth listing");
+                self.republish("more rows are owed than are worth listing")?;
             }
         }
         if !self.busy {
@@ -408,9 +414,15 @@ impl Worker {
                 self.state
                     .put_meta(&meta(&self.lane), &version.to_bytes())?;
             }
+            // An attempt that timed out may have been written after all.
+            Reply::Marker(MarkerWrite::Lost { found }, _)
+                if found.is_some() && found == self.in_doubt =>
+            {
+                self.marked = found;
+            }
             Reply::Marker(MarkerWrite::Lost { found }, _) => {
                 tracing::warn!(shards = %self.lane.shards, ?found, "the online store has lost rows");
-                self.republish("the store is not as this lane left it");
+                self.republish("the store is not as this lane left it")?;
             }
             Reply::Marker(MarkerWrite::Fenced { found }, version) => {
                 return Err(anyhow!(
@@ -418,7 +430,7 @@ impl Worker {
                     self.lane.shards
                 ));
             }
-            Reply::MarkerFailed => {}
+            Reply::MarkerFailed(version) => self.in_doubt = Some(version),
             Reply::GaveUp => {
                 tracing::warn!(shards = %self.lane.shards, "the online store is away; what it is owed waits in state");
             }
@@ -427,7 +439,10 @@ impl Worker {
     }
 
     /// Begins to publish every row again; markers wait until that is done.
-    fn republish(&mut self, why: &str) {
+    ///
+    /// State forgets the last marker first, so that a restart midway begins again.
+    fn republish(&mut self, why: &str) -> Result<()> {
+        self.state.put_meta(&meta(&self.lane), &[])?;
         tracing::info!(shards = %self.lane.shards, why, "publishing every row");
         self.ledger.republication();
         self.incarnation = rand::random();
@@ -440,6 +455,7 @@ impl Worker {
             out: None,
             turn: true,
         });
+        Ok(())
     }
 
     /// The last commit and publications.

@@ -1,6 +1,5 @@
 //! One lane's hand to the online store: puts rows until they are there, then markers.
 
-use super::ledger::Ledger;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +22,8 @@ pub enum Reply {
     RowsThere,
     /// The marker was tried.
     Marker(MarkerWrite, Version),
-    /// The marker could not be tried; the store is away.
-    MarkerFailed,
+    /// It is not known whether the marker was written; the store is away.
+    MarkerFailed(Version),
     /// The loop is stopping and the store is away: the rows stay owed.
     GaveUp,
 }
@@ -41,7 +40,6 @@ pub struct Publisher {
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
     pub stop: Arc<AtomicBool>,
-    pub ledger: Arc<Ledger>,
 }
 
 impl Publisher {
@@ -102,7 +100,7 @@ impl Publisher {
             }
             Err(error) => {
                 tracing::debug!(%error, "the marker was not written");
-                Reply::MarkerFailed
+                Reply::MarkerFailed(marker.version)
             }
         }
     }
