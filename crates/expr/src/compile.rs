@@ -169,5 +169,22 @@ pub(crate) fn plain_message(error: &DataFusionError) -> String {
     let first = text.split("\n\nbacktrace:").next().unwrap_or(&text);
     let first = first.split(". No function matches").next().unwrap_or(first);
     let first = first.lines().next().unwrap_or(first);
-    syntax::lower_first(first.trim().trim_end_matches('.'))
+    own_types(&syntax::lower_first(first.trim().trim_end_matches('.')))
+}
+
+/// A message with types named as they are in definition files.
+fn own_types(message: &str) -> String {
+    const NAMES: [(&str, &str); 8] = [
+        ("Timestamp(µs)", "timestamp"),
+        ("Duration(µs)", "duration"),
+        ("Decimal128", "decimal"),
+        ("Boolean", "bool"),
+        ("Float64", "float64"),
+        ("Int64", "int64"),
+        ("Binary", "bytes"),
+        ("Utf8", "string"),
+    ];
+    NAMES.iter().fold(message.to_owned(), |text, (arrow, own)| {
+        text.replace(arrow, own)
+    })
 }

@@ -4,7 +4,9 @@ use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::{
+    AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF,
+};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
@@ -55,6 +57,16 @@ impl Functions {
     /// Every name, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+
+    /// The names of functions of one volatility, in order.
+    pub(crate) fn names_of(&self, volatility: Volatility) -> impl Iterator<Item = &str> {
+        let of = move |function: &ScalarUDF| function.signature().volatility == volatility;
+        let matching = self
+            .by_name
+            .iter()
+            .filter(move |(_, function)| of(function));
+        matching.map(|(name, _)| name.as_str())
     }
 
     /// DataFusion's options as used here: UTC, plain strings.

@@ -168,7 +168,7 @@ impl Names<'_> {
 
 fn unknown_function(span: Option<std::ops::Range<usize>>, name: &str) -> Error {
     let error = Error::at(span, format!("unknown function `{name}`"));
-    match nearest(name, functions().names()) {
+    match nearest(name, functions().names_of(Volatility::Immutable)) {
         Some(meant) => error.help(format!("did you mean `{meant}`?")),
         None => error.help("the scalar functions of DataFusion are available"),
     }

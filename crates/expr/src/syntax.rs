@@ -84,8 +84,18 @@ fn readable(message: &str) -> String {
         .strip_prefix("Expected: ")
         .and_then(|rest| rest.rsplit_once(", found: "))
     {
-        Some((expected, "EOF")) => format!("expected {expected}, found the end"),
-        Some((expected, found)) => format!("expected {expected}, found `{found}`"),
+        Some((expected, found)) => {
+            let sign = expected.chars().all(|c| c.is_ascii_punctuation());
+            let expected = if sign {
+                format!("`{expected}`")
+            } else {
+                expected.to_owned()
+            };
+            match found {
+                "EOF" => format!("expected {expected}, found the end"),
+                found => format!("expected {expected}, found `{found}`"),
+            }
+        }
         None => lower_first(message),
     }
 }

@@ -14,11 +14,13 @@ pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) fn fill(report: &Report, node: &mut Node, environment: Environment) {
     match &mut node.value {
         Content::Text { text, filled } if text.contains("${") => {
-            let whole = text.clone();
-            if let Some(result) = fill_text(report, node.place, &whole, environment) {
-                *text = result;
+            match fill_text(report, node.place, text, environment) {
+                Some(result) => {
+                    *text = result;
+                    *filled = true;
+                }
+                None => node.value = Content::Broken,
             }
-            *filled = true;
         }
         Content::List(items) => {
             for item in items {

@@ -92,7 +92,7 @@ fn n(report: &Report, raw: &raw::Feature, kind: Aggregate) -> Option<u32> {
         report.error_help(
             raw.aggregate.place,
             Code::Shape,
-            "top_n needs `n`",
+            "`top_n` needs `n`",
             "`n: 3` gives the three heaviest values",
         );
         return None;
@@ -122,7 +122,7 @@ fn of(
             report.error_help(
                 raw.aggregate.place,
                 Code::Shape,
-                "this aggregate needs `of`",
+                format!("`{}` needs `of`", kind.name()),
                 "`of` is a column, or an SQL expression over the columns",
             );
         }
@@ -136,9 +136,10 @@ fn of(
         sql.place,
         Code::Type,
         format!(
-            "`{}` is {}, which this aggregate does not take",
+            "`{}` is {}, which `{}` does not take",
             sql.value.as_deref().unwrap_or_default(),
-            compiled.data_type()
+            compiled.data_type(),
+            kind.name()
         ),
         format!("expected {}", takes.expected()),
     );

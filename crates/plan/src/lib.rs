@@ -1,6 +1,6 @@
 //! YAML in, checked definitions out: every name, type and expression is settled before anything runs.
 //!
-//! The way of a definition: text → [`yaml`](self) nodes with places → `${NAME}`
+//! The way of a definition: text → YAML nodes with places → `${NAME}`
 //! filled in → raw documents as they are written → checked, typed and compiled
 //! into a [`model::Plan`]. Nothing here reads files or the environment; both are
 //! arguments.
@@ -47,6 +47,10 @@ mod scalar;
 mod project;
 
 mod source;
+
+mod columns;
+
+mod timing;
 
 mod entity;
 

@@ -120,7 +120,7 @@ impl Documents {
     fn defined<T>(&self, what: &'static str) -> Defined<T> {
         let mut defined = Defined::new(what);
         for name in &self.hidden {
-            defined.broken(name);
+            defined.broken(Some(name));
         }
         defined
     }
@@ -263,10 +263,8 @@ impl Documents {
         defined: &mut Defined<D>,
     ) -> Option<T> {
         let raw = shape::read(report, node);
-        if raw.is_none()
-            && let Some(name) = node.get("name").and_then(Node::text)
-        {
-            defined.broken(name);
+        if raw.is_none() {
+            defined.broken(node.get("name").and_then(Node::text));
         }
         raw
     }

@@ -60,6 +60,8 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 pub(crate) struct Defined<T> {
     what: &'static str,
     by_name: BTreeMap<String, Option<T>>,
+    /// Some definition's name could not be read, so that an unknown name may be its.
+    nameless: bool,
 }
 
 impl<T> Defined<T> {
@@ -67,12 +69,14 @@ impl<T> Defined<T> {
         Defined {
             what,
             by_name: BTreeMap::new(),
+            nameless: false,
         }
     }
 
     /// Takes a name before its definition is checked; false, with a finding, when it is taken.
     pub(crate) fn claim(&mut self, report: &Report, name: &At<String>) -> bool {
         let Some((text, place)) = name.text() else {
+            self.nameless = true;
             return false;
         };
         if self.by_name.contains_key(text) {
@@ -87,9 +91,14 @@ impl<T> Defined<T> {
         true
     }
 
-    /// Takes a name whose definition is broken.
-    pub(crate) fn broken(&mut self, name: &str) {
-        self.by_name.entry(name.to_owned()).or_insert(None);
+    /// Takes the name of a broken definition, where it has one.
+    pub(crate) fn broken(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => {
+                self.by_name.entry(name.to_owned()).or_insert(None);
+            }
+            None => self.nameless = true,
+        }
     }
 
     /// Gives a claimed name its value.
@@ -102,6 +111,7 @@ impl<T> Defined<T> {
     pub(crate) fn find(&self, report: &Report, name: &str, place: Place) -> Option<&T> {
         match self.by_name.get(name) {
             Some(value) => value.as_ref(),
+            None if self.nameless => None,
             None => {
                 let names = || self.by_name.keys().map(String::as_str);
                 let message = unknown(self.what, name, names());
@@ -126,6 +136,7 @@ impl<T> Defined<T> {
         let by_name = self.by_name.iter();
         Defined {
             what: self.what,
+            nameless: self.nameless,
             by_name: by_name
                 .map(|(name, value)| (name.clone(), value.as_ref().and_then(&other)))
                 .collect(),

@@ -12,6 +12,8 @@ pub(crate) struct Node {
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
+    /// It could not be filled in, which has been reported.
+    Broken,
     Null,
     Bool(bool),
     Int(i64),
@@ -62,7 +64,7 @@ impl Node {
     /// What it is, for messages.
     pub(crate) fn describe(&self) -> String {
         match &self.value {
-            Content::Null => "nothing".to_owned(),
+            Content::Null | Content::Broken => "nothing".to_owned(),
             Content::Bool(b) => format!("`{b}`"),
             Content::Int(n) => format!("the number `{n}`"),
             Content::Float(x) => format!("the number `{x}`"),

@@ -106,7 +106,8 @@ fn listen(
     let (text, place) = at.text()?;
     let permission = serving.allow_unprotected_network.as_ref();
     let permitted = permission.and_then(|at| at.value) == Some(true);
-    match is_loopback(text) {
+    let address = text.replace("localhost:", "127.0.0.1:");
+    match is_loopback(&address) {
         None => report.error_help(
             place,
             Code::Value,
@@ -121,15 +122,12 @@ fn listen(
             ),
             "listen on 127.0.0.1, or say `allow_unprotected_network: true` beside it",
         ),
-        Some(_) => return Some(text.to_owned()),
+        Some(_) => return Some(address),
     }
     None
 }
 
 fn is_loopback(address: &str) -> Option<bool> {
-    if let Some(port) = address.strip_prefix("localhost:") {
-        return port.parse::<u16>().ok().map(|_| true);
-    }
     let address: SocketAddr = address.parse().ok()?;
     Some(address.ip().is_loopback())
 }

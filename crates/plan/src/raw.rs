@@ -311,6 +311,23 @@ pub(crate) enum Aggregate {
     Last,
 }
 
+impl Aggregate {
+    /// Its name in definition files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Aggregate::Count => "count",
+            Aggregate::Sum => "sum",
+            Aggregate::Avg => "avg",
+            Aggregate::Min => "min",
+            Aggregate::Max => "max",
+            Aggregate::CountDistinct => "count_distinct",
+            Aggregate::TopN => "top_n",
+            Aggregate::First => "first",
+            Aggregate::Last => "last",
+        }
+    }
+}
+
 /// A window in its long form.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

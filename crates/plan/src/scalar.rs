@@ -8,6 +8,7 @@ use crate::{Code, names};
 use arrow::array::timezone::Tz;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use serde_json::Value as Json;
+use tiderace_expr::nearest;
 use tiderace_types::{DataType, Duration, TimeUnit, Timestamp, Value};
 
 /// Reads a duration that may be left out.
@@ -25,7 +26,12 @@ pub(crate) fn duration_or(
 /// Reads a duration.
 pub(crate) fn duration(report: &Report, text: &At<String>) -> Option<Duration> {
     let (text, place) = text.text()?;
-    parse_duration(report, text, place, "")
+    let parsed = text.parse::<Duration>();
+    if parsed.is_err() {
+        let message = format!("`{text}` is not a duration");
+        report.error_help(place, Code::Value, message, A_DURATION);
+    }
+    parsed.ok()
 }
 
 /// Reads a duration longer than none.
@@ -46,24 +52,26 @@ pub(crate) fn positive_duration(
     None
 }
 
-/// Reads a duration from a text in a place; `or` names what else is allowed there.
-pub(crate) fn parse_duration(
+/// Reads a duration from a text in a place where `word` is allowed too.
+pub(crate) fn duration_or_word(
     report: &Report,
     text: &str,
     place: Place,
-    or: &str,
+    word: &str,
 ) -> Option<Duration> {
     let parsed = text.parse::<Duration>();
     if parsed.is_err() {
-        report.error_help(
-            place,
-            Code::Value,
-            format!("`{text}` is not a duration{or}"),
-            "a duration is a number with a unit of w, d, h, m, s, ms or us, such as `7d` or `1h30m`",
-        );
+        let message = match nearest(text, [word]) {
+            Some(_) => format!("`{text}` is not a duration; did you mean `{word}`?"),
+            None => format!("`{text}` is neither a duration nor `{word}`"),
+        };
+        report.error_help(place, Code::Value, message, A_DURATION);
     }
     parsed.ok()
 }
+
+const A_DURATION: &str =
+    "a duration is a number with a unit of w, d, h, m, s, ms or us, such as `7d` or `1h30m`";
 
 /// Reads a number of bytes that may be left out.
 pub(crate) fn size_or(report: &Report, size: Option<&At<raw::Size>>, default: u64) -> Option<u64> {
@@ -150,7 +158,7 @@ pub(crate) fn data_type(report: &Report, text: &str, place: Place) -> Option<Dat
             place,
             Code::Type,
             format!("`{text}` is not a decimal type"),
-            "expected `decimal(precision, scale)` with 1 to 38 digits, of which up to all after the point",
+            "expected `decimal(precision, scale)`: a precision of 1 to 38, a scale of 0 to the precision",
         ),
         None => report.error_help(
             place,

@@ -18,6 +18,14 @@ pub(crate) struct Sealed {
     pub(crate) features: Vec<(String, Vec<usize>)>,
 }
 
+impl Sealed {
+    /// Tells whether a feature or an output has that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut outputs = self.view.spec.outputs.iter();
+        self.features.iter().any(|(held, _)| held == name) || outputs.any(|o| o.name == name)
+    }
+}
+
 /// Fixes which columns a source uses, and moves its expressions onto them.
 pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
     let source = &draft.source;

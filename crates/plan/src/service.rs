@@ -77,10 +77,18 @@ fn features(report: &Report, raw: &raw::FeatureService, views: &Views) -> Option
 /// `view:*`, `view:feature` or `view:output`.
 fn resolve(report: &Report, text: &str, place: Place, views: &Views) -> Option<Vec<FeatureRef>> {
     let Some((view_name, feature)) = text.split_once(':') else {
+        let mut owners = views.sealed.iter().filter(|sealed| sealed.has(text));
+        let message = match owners.next() {
+            Some(owner) => format!(
+                "`{text}` is not a reference; did you mean `{}:{text}`?",
+                owner.view.name
+            ),
+            None => format!("`{text}` is not a reference"),
+        };
         report.error_help(
             place,
             Code::Value,
-            format!("`{text}` is not a reference"),
+            message,
             "expected `view:feature`, `view:output` or `view:*`",
         );
         return None;

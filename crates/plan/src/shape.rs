@@ -8,13 +8,12 @@ use crate::node::{Content, Node};
 use crate::report::Report;
 use crate::text::Place;
 use crate::{Code, names};
-use serde::de::value::{StringDeserializer, U32Deserializer};
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
-};
+use serde::de::{self, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
+
+mod access;
+use access::{Entries, Items, Placed, Variant};
 
 /// Reads a document; `None`, with findings, when it is not of the right shape.
 pub(crate) fn read<'a, T: de::Deserialize<'a>>(
@@ -177,7 +176,7 @@ impl<'a> Deserializer<'a> for Reader<'a> {
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.filled().as_ref().unwrap_or(&self.node.value) {
-            Content::Null => visitor.visit_unit(),
+            Content::Null | Content::Broken => visitor.visit_unit(),
             Content::Bool(b) => visitor.visit_bool(*b),
             Content::Int(n) => visitor.visit_i64(*n),
             Content::Float(x) => visitor.visit_f64(*x),
@@ -216,7 +215,12 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     }
 
     fn deserialize_u32<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.scalar("a whole number", visitor)
+        match self.filled().as_ref().unwrap_or(&self.node.value) {
+            Content::Int(n) if u32::try_from(*n).is_err() => {
+                Err(Wrong::expected("a whole number from 0 up", self.node))
+            }
+            _ => self.scalar("a whole number", visitor),
+        }
     }
 
     fn deserialize_u64<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -286,126 +290,5 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         <V: Visitor<'a>>
         i8 i16 i32 i64 i128 u8 u16 u128 f32 char bytes byte_buf unit unit_struct
         tuple tuple_struct ignored_any
-    }
-}
-
-/// The four parts of an `At`: three numbers, then the value.
-struct Placed<'a> {
-    reader: Reader<'a>,
-    state: u8,
-}
-
-impl<'a> SeqAccess<'a> for Placed<'a> {
-    type Error = Wrong;
-
-    fn next_element_seed<T: DeserializeSeed<'a>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Wrong> {
-        self.state += 1;
-        let place = self.reader.node.place;
-        let number = match self.state {
-            1 => place.file,
-            2 => place.start,
-            3 => place.length,
-            _ => {
-                let value = seed.deserialize(self.reader);
-                return value.map(Some).or_else(|wrong| {
-                    wrong.report(self.reader.report, place);
-                    Ok(None)
-                });
-            }
-        };
-        let number: U32Deserializer<Wrong> = number.into_deserializer();
-        seed.deserialize(number).map(Some)
-    }
-}
-
-struct Items<'a> {
-    report: &'a Report<'a>,
-    rest: std::slice::Iter<'a, Node>,
-}
-
-impl<'a> SeqAccess<'a> for Items<'a> {
-    type Error = Wrong;
-
-    fn next_element_seed<T: DeserializeSeed<'a>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Wrong> {
-        let report = self.report;
-        let next = self.rest.next();
-        next.map(|node| seed.deserialize(Reader { report, node }))
-            .transpose()
-    }
-}
-
-struct Entries<'a> {
-    report: &'a Report<'a>,
-    rest: std::vec::IntoIter<(&'a Node, &'a Node)>,
-    value: Option<&'a Node>,
-}
-
-impl<'a> MapAccess<'a> for Entries<'a> {
-    type Error = Wrong;
-
-    fn next_key_seed<K: DeserializeSeed<'a>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Wrong> {
-        let Some((key, value)) = self.rest.next() else {
-            return Ok(None);
-        };
-        self.value = Some(value);
-        let report = self.report;
-        seed.deserialize(Reader { report, node: key }).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
-        let node = self
-            .value
-            .take()
-            .ok_or_else(|| de::Error::custom("a value is read after its key"))?;
-        let report = self.report;
-        seed.deserialize(Reader { report, node })
-    }
-}
-
-/// A variant without content, by name.
-struct Variant<'a>(&'a str);
-
-impl<'a> EnumAccess<'a> for Variant<'a> {
-    type Error = Wrong;
-    type Variant = UnitOnly;
-
-    fn variant_seed<V: DeserializeSeed<'a>>(self, seed: V) -> Result<(V::Value, UnitOnly), Wrong> {
-        let name: StringDeserializer<Wrong> = self.0.to_owned().into_deserializer();
-        seed.deserialize(name).map(|value| (value, UnitOnly))
-    }
-}
-
-struct UnitOnly;
-
-impl<'a> VariantAccess<'a> for UnitOnly {
-    type Error = Wrong;
-
-    fn unit_variant(self) -> Result<(), Wrong> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, _: T) -> Result<T::Value, Wrong> {
-        Err(de::Error::custom("expected a name alone"))
-    }
-
-    fn tuple_variant<V: Visitor<'a>>(self, _: usize, _: V) -> Result<V::Value, Wrong> {
-        Err(de::Error::custom("expected a name alone"))
-    }
-
-    fn struct_variant<V: Visitor<'a>>(
-        self,
-        _: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Wrong> {
-        Err(de::Error::custom("expected a name alone"))
     }
 }

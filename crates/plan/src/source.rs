@@ -3,11 +3,10 @@
 use crate::at::{At, TextOr};
 use crate::model::{Expect, Otherwise, Source, Stream};
 use crate::report::Report;
-use crate::scalar::{self, duration_or};
 use crate::text::Place;
-use crate::{Code, names, raw};
+use crate::{Code, columns, names, raw, timing};
 use tiderace_expr::{Compiled, Now, compile};
-use tiderace_types::{Column, CoveredFrom, DataType, Duration, SourceId, TimeUnit};
+use tiderace_types::{DataType, Duration, SourceId};
 
 /// A source before it is known which of its columns are used.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
     let before = report.count();
     let name = names::identifier(report, "a source", &raw.name);
     let stream = stream(report, raw, kafka);
-    let (columns, scope) = columns(report, raw)?;
+    let (columns, scope) = columns::check(report, raw)?;
     let columns_whole = report.count() == before;
     let mut draft = Draft {
         source: Source {
@@ -101,7 +100,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
         },
         scope,
     };
-    timing(report, raw, &mut draft.source);
+    timing::check(report, raw, &mut draft.source);
     if columns_whole {
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
@@ -170,100 +169,6 @@ fn topic_name(report: &Report, name: &At<String>) -> Option<String> {
     None
 }
 
-type Columns = (Vec<Column>, Vec<(String, DataType)>);
-
-fn columns(report: &Report, raw: &raw::Source) -> Option<Columns> {
-    let entries = &raw.columns.value.as_ref()?.0;
-    if entries.is_empty() {
-        report.error(raw.columns.place, Code::Shape, "a source has columns");
-    }
-    let mut columns = vec![];
-    let mut scope = vec![];
-    let (mut names_seen, mut paths_seen) = (vec![], vec![]);
-    for (name, declared) in entries {
-        let identifier = names::identifier(report, "a column", name);
-        let column = column(report, name.value.as_deref().unwrap_or_default(), declared);
-        let (Some(identifier), Some(column)) = (identifier, column) else {
-            continue;
-        };
-        let unique = names::unique(report, &mut names_seen, "column", identifier, name.place)
-            && names::unique(
-                report,
-                &mut paths_seen,
-                "path",
-                &column.name,
-                declared.place,
-            );
-        if unique {
-            scope.push((identifier.to_owned(), column.data_type.clone()));
-            columns.push(column);
-        }
-    }
-    Some((columns, scope))
-}
-
-fn column(report: &Report, name: &str, declared: &At<TextOr<raw::Column>>) -> Option<Column> {
-    let place = declared.place;
-    let long = match declared.value.as_ref()? {
-        TextOr::Text(text) => {
-            return Some(Column {
-                name: name.to_owned(),
-                data_type: scalar::data_type(report, text, place)?,
-                time_unit: TimeUnit::Rfc3339,
-                nullable: true,
-            });
-        }
-        TextOr::Mapping(long) => long,
-    };
-    let (text, place) = long.r#type.text()?;
-    let data_type = scalar::data_type(report, text, place)?;
-    if let Some(unit) = &long.unit
-        && data_type != DataType::Timestamp
-    {
-        report.error_help(
-            unit.place,
-            Code::Type,
-            format!("{data_type} has no unit"),
-            "`unit` says what an integer timestamp counts",
-        );
-        return None;
-    }
-    let path = match &long.path {
-        Some(path) => dotted_path(report, path)?,
-        None => name.to_owned(),
-    };
-    Some(Column {
-        name: path,
-        data_type,
-        time_unit: time_unit(long.unit.as_ref()),
-        nullable: long.nullable.as_ref().and_then(|at| at.value) != Some(false),
-    })
-}
-
-fn dotted_path(report: &Report, path: &At<String>) -> Option<String> {
-    let (text, place) = path.text()?;
-    if text.split('.').all(|part| !part.trim().is_empty()) {
-        return Some(text.to_owned());
-    }
-    report.error_help(
-        place,
-        Code::Value,
-        format!("`{text}` is not a path"),
-        "a path is field names with dots between them, such as `payment.amount`",
-    );
-    None
-}
-
-fn time_unit(unit: Option<&At<raw::Unit>>) -> TimeUnit {
-    match unit.and_then(|at| at.value) {
-        None => TimeUnit::Rfc3339,
-        Some(raw::Unit::S) => TimeUnit::Seconds,
-        Some(raw::Unit::Ms) => TimeUnit::Millis,
-        Some(raw::Unit::Us) => TimeUnit::Micros,
-        Some(raw::Unit::Ns) => TimeUnit::Nanos,
-    }
-}
-
 fn event_time(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()> {
     let (name, place) = raw.event_time.text()?;
     let index = draft.column(report, name, place)?;
@@ -313,68 +218,4 @@ fn expect(report: &Report, raw: &raw::Expect, draft: &Draft) -> Option<Expect> {
         check,
         otherwise,
     })
-}
-
-/// Lateness, horizons and bounds. What is wrong is reported; the draft is then not used.
-fn timing(report: &Report, raw: &raw::Source, source: &mut Source) -> Option<()> {
-    const DAY: i64 = 24 * 60 * 60;
-    let lateness = raw.allowed_lateness.as_ref();
-    let lateness = duration_or(report, lateness, Duration::from_secs(7 * DAY));
-    let max_lag = duration_or(report, raw.max_lag.as_ref(), Duration::from_secs(5));
-    let max_ahead = max_ahead(report, raw.max_ahead.as_ref());
-    let horizon = raw.dedup_horizon.as_ref();
-    let horizon = duration_or(report, horizon, lateness.unwrap_or_default());
-    let complete_since = complete_since(report, raw.complete_since.as_ref());
-    let max_record = scalar::size_or(report, raw.max_record_bytes.as_ref(), 1 << 20);
-    source.allowed_lateness = lateness?;
-    source.max_lag = max_lag?;
-    source.max_ahead = max_ahead?;
-    source.complete_since = complete_since?;
-    source.max_record_bytes = usize::try_from(max_record?).ok()?;
-    source.dedup_horizon = horizon?;
-    if let Some(at) = &raw.dedup_horizon
-        && source.dedup_horizon < source.allowed_lateness
-    {
-        report.error_help(
-            at.place,
-            Code::Value,
-            format!(
-                "a dedup_horizon of `{}` is less than the allowed_lateness of `{}`",
-                source.dedup_horizon, source.allowed_lateness
-            ),
-            "a copy may come as late as any event",
-        );
-    }
-    Some(())
-}
-
-/// The bound, where `none` is no bound.
-fn max_ahead(report: &Report, text: Option<&At<String>>) -> Option<Option<Duration>> {
-    let Some(at) = text else {
-        return Some(Some(Duration::from_secs(600)));
-    };
-    match at.text()? {
-        ("none", _) => Some(None),
-        (text, place) => scalar::parse_duration(report, text, place, " or `none`").map(Some),
-    }
-}
-
-fn complete_since(report: &Report, text: Option<&At<String>>) -> Option<Option<CoveredFrom>> {
-    let Some(at) = text else {
-        return Some(None);
-    };
-    let (text, place) = at.text()?;
-    if text == "beginning" {
-        return Some(Some(CoveredFrom::Beginning));
-    }
-    let found = scalar::instant(text);
-    if found.is_none() {
-        report.error_help(
-            place,
-            Code::Value,
-            format!("`{text}` is neither `beginning` nor an instant"),
-            "an instant is RFC 3339 with a zone, such as `2018-04-01T00:00:31Z`",
-        );
-    }
-    found.map(|from| Some(CoveredFrom::Instant(from)))
 }

@@ -105,6 +105,7 @@ fn ask(report: &Report, raw: &raw::Ask, sealed: &Sealed) -> Option<Ask> {
 fn entity(report: &Report, at: &At<Entries<Json>>, sealed: &Sealed) -> Option<Vec<Value>> {
     let entries = &at.value.as_ref()?.0;
     let entity = &sealed.view.entity;
+    let before = report.count();
     for (key, _) in entries {
         if let Some((name, place)) = key.text()
             && !entity.keys.iter().any(|(held, _)| held == name)
@@ -112,6 +113,10 @@ fn entity(report: &Report, at: &At<Entries<Json>>, sealed: &Sealed) -> Option<Ve
             let all = || entity.keys.iter().map(|(name, _)| name.as_str());
             report.error(place, Code::Unknown, names::unknown("key", name, all()));
         }
+    }
+    if report.count() > before {
+        // A misspelt key would be reported again as a missing one.
+        return None;
     }
     let mut values = vec![];
     for (name, data_type) in &entity.keys {

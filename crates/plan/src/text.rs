@@ -39,17 +39,24 @@ impl Place {
 
     /// The part of this place that some bytes of a string written there have.
     ///
-    /// The whole place when the string is not written there as it is: quotes with
-    /// escapes, folded lines, a variable filled in.
+    /// The string may be written otherwise there (quotes with escapes, folded lines,
+    /// a variable filled in): then the one place where the part is, or the whole.
     pub(crate) fn within(self, file: &SourceFile, written: &str, part: Range<usize>) -> Place {
         let raw = &file.text[self.range(&file.text)];
-        match raw.find(written) {
-            Some(at) if !written.is_empty() => Place {
-                start: self.start + (at + part.start) as u32,
+        let word = &written[part.clone()];
+        let whole = raw.find(written).map(|at| at + part.start);
+        let only = || {
+            (raw.matches(word).count() == 1)
+                .then(|| raw.find(word))
+                .flatten()
+        };
+        match whole.or_else(only) {
+            Some(at) => Place {
+                start: self.start + at as u32,
                 length: part.len() as u32,
                 ..self
             },
-            _ => self,
+            None => self,
         }
     }
 }

@@ -174,7 +174,7 @@ fn history(report: &Report, text: Option<&At<String>>) -> Option<Option<Duration
     };
     match at.text()? {
         ("all", _) => Some(None),
-        (text, place) => scalar::parse_duration(report, text, place, " or `all`").map(Some),
+        (text, place) => scalar::duration_or_word(report, text, place, "all").map(Some),
     }
 }
 

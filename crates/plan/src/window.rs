@@ -71,7 +71,7 @@ fn span(report: &Report, text: &str, place: Place) -> Option<Span> {
     if text == "lifetime" {
         return Some(Span::Lifetime);
     }
-    let size = scalar::parse_duration(report, text, place, " or `lifetime`")?;
+    let size = scalar::duration_or_word(report, text, place, "lifetime")?;
     if size > Duration::ZERO {
         return Some(Span::Sliding(size));
     }

@@ -4,7 +4,7 @@ use crate::node::{Content, Node};
 use crate::report::Report;
 use crate::text::Place;
 use crate::{Code, SourceFile};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Error, Spanned};
 use std::fmt;
 
@@ -105,12 +105,6 @@ impl<'de> Visitor<'de> for ParsedVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Parsed, A::Error> {
         let mut mapping: Vec<(Spanned<String>, Spanned<Parsed>)> = vec![];
         while let Some((key, value)) = entries.next_entry::<Spanned<String>, _>()? {
-            if mapping.iter().any(|(held, _)| held.value == key.value) {
-                return Err(A::Error::custom(format!(
-                    "the key `{}` is given twice",
-                    key.value
-                )));
-            }
             mapping.push((key, value));
         }
         Ok(Parsed::Mapping(mapping))
@@ -195,6 +189,10 @@ fn plain(error: &Error) -> String {
         Some((message, place)) if place.starts_with(|c: char| c.is_ascii_digit()) => message,
         _ => first,
     };
+    if let Some(key) = first.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(", set ").next().unwrap_or(key);
+        return format!("the key `{key}` is given twice");
+    }
     format!("not YAML: {}", first.trim_end_matches([':', ',', '.']))
 }
 

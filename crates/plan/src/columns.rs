@@ -1,0 +1,102 @@
+//! A source's columns: names, types, units and where a record holds them.
+
+use crate::at::{At, TextOr};
+use crate::report::Report;
+use crate::{Code, names, raw, scalar};
+use tiderace_types::{Column, DataType, TimeUnit};
+
+/// The columns, and how expressions see them: by declared name and type.
+type Columns = (Vec<Column>, Vec<(String, DataType)>);
+
+/// Checks the columns; gives those that are right.
+pub(crate) fn check(report: &Report, raw: &raw::Source) -> Option<Columns> {
+    let entries = &raw.columns.value.as_ref()?.0;
+    if entries.is_empty() {
+        report.error(raw.columns.place, Code::Shape, "a source has columns");
+    }
+    let mut columns = vec![];
+    let mut scope = vec![];
+    let (mut names_seen, mut paths_seen) = (vec![], vec![]);
+    for (name, declared) in entries {
+        let identifier = names::identifier(report, "a column", name);
+        let column = column(report, name.value.as_deref().unwrap_or_default(), declared);
+        let (Some(identifier), Some(column)) = (identifier, column) else {
+            continue;
+        };
+        let unique = names::unique(report, &mut names_seen, "column", identifier, name.place)
+            && names::unique(
+                report,
+                &mut paths_seen,
+                "path",
+                &column.name,
+                declared.place,
+            );
+        if unique {
+            scope.push((identifier.to_owned(), column.data_type.clone()));
+            columns.push(column);
+        }
+    }
+    Some((columns, scope))
+}
+
+fn column(report: &Report, name: &str, declared: &At<TextOr<raw::Column>>) -> Option<Column> {
+    let place = declared.place;
+    let long = match declared.value.as_ref()? {
+        TextOr::Text(text) => {
+            return Some(Column {
+                name: name.to_owned(),
+                data_type: scalar::data_type(report, text, place)?,
+                time_unit: TimeUnit::Rfc3339,
+                nullable: true,
+            });
+        }
+        TextOr::Mapping(long) => long,
+    };
+    let (text, place) = long.r#type.text()?;
+    let data_type = scalar::data_type(report, text, place)?;
+    if let Some(unit) = &long.unit
+        && data_type != DataType::Timestamp
+    {
+        report.error_help(
+            unit.place,
+            Code::Type,
+            format!("{data_type} has no unit"),
+            "`unit` says what an integer timestamp counts",
+        );
+        return None;
+    }
+    let path = match &long.path {
+        Some(path) => dotted_path(report, path)?,
+        None => name.to_owned(),
+    };
+    Some(Column {
+        name: path,
+        data_type,
+        time_unit: time_unit(long.unit.as_ref()),
+        nullable: long.nullable.as_ref().and_then(|at| at.value) != Some(false),
+    })
+}
+
+fn dotted_path(report: &Report, path: &At<String>) -> Option<String> {
+    let (text, place) = path.text()?;
+    if text.split('.').all(|part| !part.trim().is_empty()) {
+        return Some(text.to_owned());
+    }
+    report.error_help(
+        place,
+        Code::Value,
+        format!("`{text}` is not a path"),
+        "a path is field names with dots between them, such as `payment.amount`",
+    );
+    None
+}
+
+fn time_unit(unit: Option<&At<raw::Unit>>) -> TimeUnit {
+    match unit.and_then(|at| at.value) {
+        None => TimeUnit::Rfc3339,
+        Some(raw::Unit::S) => TimeUnit::Seconds,
+        Some(raw::Unit::Ms) => TimeUnit::Millis,
+        Some(raw::Unit::Us) => TimeUnit::Micros,
+        Some(raw::Unit::Ns) => TimeUnit::Nanos,
+    }
+}
