@@ -15,10 +15,7 @@ use std::sync::Arc;
 use tiderace_types::{DataType, Timestamp, Value};
 
 /// Builds a column; a value of another type is null.
-pub(crate) fn from_values(
-    data_type: &DataType,
-    values: &[&Value],
-) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn from_values(data_type: &DataType, values: &[&Value]) -> Result<ArrayRef, ArrowError> {
     macro_rules! collect {
         ($array:ty, $pattern:pat => $body:expr) => {
             values
@@ -51,11 +48,7 @@ pub(crate) fn from_values(
     })
 }
 
-fn list(
-    data_type: &DataType,
-    item: &DataType,
-    values: &[&Value],
-) -> Result<ArrayRef, ArrowError> {
+fn list(data_type: &DataType, item: &DataType, values: &[&Value]) -> Result<ArrayRef, ArrowError> {
     let ArrowType::List(field) = data_type.to_arrow() else {
         unreachable!("a list is a list in Arrow");
     };
@@ -171,7 +164,10 @@ mod tests {
             scale: 2,
         };
         check(money, &[Value::Decimal(-5716, 2)]);
-        check(DataType::String, &[Value::string("금액"), Value::string("")]);
+        check(
+            DataType::String,
+            &[Value::string("금액"), Value::string("")],
+        );
         check(DataType::Bytes, &[Value::Bytes([0, 255].into())]);
         check(DataType::Timestamp, &[Value::Timestamp(Timestamp(-1))]);
         check(DataType::Duration, &[Value::Duration(7)]);

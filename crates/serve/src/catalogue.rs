@@ -16,12 +16,20 @@ pub fn catalogue(plan: &Plan) -> proto::GetCatalogueResponse {
             .iter()
             .map(|entity| proto::CatalogueEntity {
                 name: entity.name.clone(),
-                keys: entity.keys.iter().map(|(name, ty)| field(name, ty)).collect(),
+                keys: entity
+                    .keys
+                    .iter()
+                    .map(|(name, ty)| field(name, ty))
+                    .collect(),
             })
             .collect(),
         sources: plan.sources.iter().map(|each| source(each)).collect(),
         views: plan.views.iter().map(|each| view(each)).collect(),
-        services: plan.services.iter().map(|each| service(plan, each)).collect(),
+        services: plan
+            .services
+            .iter()
+            .map(|each| service(plan, each))
+            .collect(),
     }
 }
 
@@ -82,9 +90,8 @@ fn window(window: Window) -> String {
 }
 
 fn service(plan: &Plan, service: &Service) -> proto::CatalogueService {
-    let name_of = |view: &View, output: usize| {
-        format!("{}:{}", view.name, view.spec.outputs[output].name)
-    };
+    let name_of =
+        |view: &View, output: usize| format!("{}:{}", view.name, view.spec.outputs[output].name);
     let prepared = Prepared::service(plan, service);
     proto::CatalogueService {
         name: service.name.clone(),
@@ -103,7 +110,11 @@ fn service(plan: &Plan, service: &Service) -> proto::CatalogueService {
             .flat_map(|prepared| &prepared.keys)
             .map(|key| field(&key.name, &key.data_type))
             .collect(),
-        request_data: service.request.iter().map(|(name, ty)| field(name, ty)).collect(),
+        request_data: service
+            .request
+            .iter()
+            .map(|(name, ty)| field(name, ty))
+            .collect(),
         description: service.description.clone().unwrap_or_default(),
     }
 }

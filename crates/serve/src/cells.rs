@@ -6,7 +6,7 @@
 
 use crate::{convert, proto};
 use proto::value::Kind;
-use tiderace_types::{base64, DataType, Duration, Timestamp, Value};
+use tiderace_types::{DataType, Duration, Timestamp, Value, base64};
 
 /// A named column of a request.
 #[derive(Clone, Debug)]
@@ -172,7 +172,9 @@ fn unfit(given: Given<'_>, wanted: &DataType) -> Unfit {
             Some("an integer beyond 2^53 is no exact float64; send a double")
         }
         (Given::Float(_), DataType::Float64) => Some("numbers must be finite; send null for none"),
-        (Given::Float(_), DataType::Decimal { .. }) => Some("send a decimal as text, such as \"57.16\""),
+        (Given::Float(_), DataType::Decimal { .. }) => {
+            Some("send a decimal as text, such as \"57.16\"")
+        }
         (_, DataType::Timestamp) => {
             Some("send RFC 3339 of at most microseconds, such as \"2018-04-01T00:00:31Z\"")
         }
@@ -341,9 +343,17 @@ mod tests {
             Err("float64 596; send it as an integer, without a fraction"),
         );
         check(json!(true), DataType::Int64, Err("bool true"));
-        check(json!(u64::MAX), DataType::Int64, Err("number 18446744073709551615; int64 ends at 9223372036854775807"));
+        check(
+            json!(u64::MAX),
+            DataType::Int64,
+            Err("number 18446744073709551615; int64 ends at 9223372036854775807"),
+        );
         check(json!(57), DataType::Float64, Ok(Value::Float(57.0)));
-        check(json!(7), DataType::String, Err("int64 7; send the number as text"));
+        check(
+            json!(7),
+            DataType::String,
+            Err("int64 7; send the number as text"),
+        );
         check(json!("금액"), DataType::String, Ok(Value::string("금액")));
         check(json!("57.1"), money(), Ok(Value::Decimal(5710, 2)));
         check(json!(-57), money(), Ok(Value::Decimal(-5700, 2)));
@@ -354,8 +364,16 @@ mod tests {
             DataType::Timestamp,
             Ok(Value::Timestamp(Timestamp(1_522_540_831_000_000))),
         );
-        check(json!("1h30m"), DataType::Duration, Ok(Value::Duration(5_400_000_000)));
-        check(json!("/w=="), DataType::Bytes, Ok(Value::Bytes([255].into())));
+        check(
+            json!("1h30m"),
+            DataType::Duration,
+            Ok(Value::Duration(5_400_000_000)),
+        );
+        check(
+            json!("/w=="),
+            DataType::Bytes,
+            Ok(Value::Bytes([255].into())),
+        );
         check(
             json!("~"),
             DataType::Bytes,

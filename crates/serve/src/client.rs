@@ -29,7 +29,10 @@ impl Client {
         let channel = connected.map_err(|error| {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| source.to_string());
-            Error::new(Kind::Unavailable, format!("no server at {address:?}: {reason}"))
+            Error::new(
+                Kind::Unavailable,
+                format!("no server at {address:?}: {reason}"),
+            )
         })?;
         Ok(Client {
             inner: FeatureStoreClient::new(channel).max_decoding_message_size(LARGEST),
@@ -68,9 +71,9 @@ impl Client {
             )));
         };
         let mut request = GetOnlineFeaturesRequest {
-            selection: Some(proto::get_online_features_request::Selection::FeatureService(
-                service.to_owned(),
-            )),
+            selection: Some(
+                proto::get_online_features_request::Selection::FeatureService(service.to_owned()),
+            ),
             as_of: as_of.map(crate::convert::to_timestamp),
             include_metadata: true,
             ..Default::default()

@@ -182,12 +182,8 @@ impl RowStanding<'_> {
         };
         match (self.terms.kept, window.span) {
             (Kept::All, _) => true,
-            (Kept::Span { .. }, Span::Sliding(_)) => {
-                left_edge(window, self.at.as_of) >= kept_from
-            }
-            (Kept::Span { .. }, Span::Lifetime) => {
-                self.at.as_of.minus(window.delay) >= kept_from
-            }
+            (Kept::Span { .. }, Span::Sliding(_)) => left_edge(window, self.at.as_of) >= kept_from,
+            (Kept::Span { .. }, Span::Lifetime) => self.at.as_of.minus(window.delay) >= kept_from,
         }
     }
 }

@@ -129,7 +129,13 @@ mod tests {
 
     #[test]
     fn instants_survive() {
-        for micros in [0, -1, 1_522_540_831_000_000, 1_522_540_831_000_001, -62e15 as i64] {
+        for micros in [
+            0,
+            -1,
+            1_522_540_831_000_000,
+            1_522_540_831_000_001,
+            -62e15 as i64,
+        ] {
             let at = Timestamp(micros);
             assert_eq!(from_timestamp(&to_timestamp(at)), Ok(at));
             assert_eq!(parse_timestamp(&at.to_string()), Some(at), "{at}");
@@ -154,12 +160,18 @@ mod tests {
         check(Value::Float(f64::NEG_INFINITY), "\"-Infinity\"");
         check(Value::Decimal(5710, 2), "\"57.10\"");
         check(Value::Bytes([255].into()), "\"/w==\"");
-        check(Value::Timestamp(Timestamp(1)), "\"1970-01-01T00:00:00.000001Z\"");
+        check(
+            Value::Timestamp(Timestamp(1)),
+            "\"1970-01-01T00:00:00.000001Z\"",
+        );
         check(Value::Duration(-1_500_000), "-1.5");
         check(
             Value::Map(vec![(Value::string("b"), Value::Int(2))]),
             r#"[{"key":"b","value":2}]"#,
         );
-        check(Value::List(vec![Value::Bool(true), Value::Null]), "[true,null]");
+        check(
+            Value::List(vec![Value::Bool(true), Value::Null]),
+            "[true,null]",
+        );
     }
 }

@@ -110,18 +110,27 @@ pub(crate) fn response(response: &proto::GetOnlineFeaturesResponse) -> Json {
     if !metadata.features.is_empty() {
         let types = metadata.features.iter().map(|feature| &feature.r#type);
         out["types"] = json!(types.collect::<Vec<_>>());
-        let views = metadata.features.iter().map(|feature| match &*feature.view {
-            "" => Json::Null,
-            view => json!(view),
-        });
+        let views = metadata
+            .features
+            .iter()
+            .map(|feature| match &*feature.view {
+                "" => Json::Null,
+                view => json!(view),
+            });
         out["views"] = views.collect();
     }
     out
 }
 
 fn row(row: &proto::Row) -> Json {
-    let statuses = row.statuses.iter().map(|status| json!(status_name(*status)));
-    let completeness = row.completeness.iter().map(|bits| json!(completeness_name(*bits)));
+    let statuses = row
+        .statuses
+        .iter()
+        .map(|status| json!(status_name(*status)));
+    let completeness = row
+        .completeness
+        .iter()
+        .map(|bits| json!(completeness_name(*bits)));
     let mut out = json!({
         "values": row.values.iter().map(convert::to_json).collect::<Json>(),
         "statuses": statuses.collect::<Json>(),
@@ -214,8 +223,7 @@ fn event(body: &Bytes, start: usize, events: &mut Vec<Bytes>) -> Result<usize, E
         let what = format!("event {} is no JSON object", events.len());
         return Err(misplaced(start, &what));
     }
-    let mut values =
-        serde_json::Deserializer::from_slice(&body[start..]).into_iter::<IgnoredAny>();
+    let mut values = serde_json::Deserializer::from_slice(&body[start..]).into_iter::<IgnoredAny>();
     match values.next() {
         Some(Ok(_)) => {
             let end = start + values.byte_offset();
@@ -267,9 +275,15 @@ mod tests {
             "{\"a\":1}\n7",
             Err("body at byte 8: event 1 is no JSON object"),
         );
-        check("[{}", Err("body at byte 3: expected \",\" or \"]\" after an event"));
+        check(
+            "[{}",
+            Err("body at byte 3: expected \",\" or \"]\" after an event"),
+        );
         check("[{},]", Err("body at byte 4: event 1 is no JSON object"));
-        check("[{}] {}", Err("body at byte 5: nothing may follow the array"));
+        check(
+            "[{}] {}",
+            Err("body at byte 5: nothing may follow the array"),
+        );
         check(
             "{\"a\":}",
             Err("body at byte 0: event 0: expected value at line 1 column 6 (counted from there)"),

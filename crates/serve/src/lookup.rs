@@ -87,10 +87,7 @@ impl Lookup {
     /// # Errors
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
     /// change; [`Kind::Unavailable`] when the store does not answer.
-    pub async fn get(
-        &self,
-        request: Request,
-    ) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+    pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
         let prepared = self.prepared(&request.selection)?;
         let columns = rows::Columns::match_up(&prepared, &request)?;
         self.bound(&prepared, columns.rows)?;
@@ -259,9 +256,8 @@ impl<'a> Reads<'a> {
             }
             values.push(judged);
         }
-        let take = |place: &crate::prepared::Place| {
-            std::mem::take(&mut values[place.view][place.output])
-        };
+        let take =
+            |place: &crate::prepared::Place| std::mem::take(&mut values[place.view][place.output]);
         answer.values = prepared.features.iter().map(take).collect();
         answer
     }
@@ -317,7 +313,10 @@ fn answer_view(
     let row = match bytes.map(|bytes| Row::decode(bytes, spec)).transpose() {
         Ok(row) => row,
         Err(error) => {
-            let message = format!("the row of view {:?} cannot be read: {error}", read.view.name);
+            let message = format!(
+                "the row of view {:?} cannot be read: {error}",
+                read.view.name
+            );
             let standing = judge(&read.terms, said, at, Held::Absent);
             let failed = Judged {
                 status: Status::Error,
@@ -354,7 +353,10 @@ fn answer_view(
             Standing::OutsideHistory => (
                 Value::Null,
                 Status::OutsideHistory,
-                Some(format!("as_of is further back than view {:?} is kept exactly", read.view.name)),
+                Some(format!(
+                    "as_of is further back than view {:?} is kept exactly",
+                    read.view.name
+                )),
             ),
             Standing::Unavailable => (
                 Value::Null,

@@ -91,7 +91,9 @@ impl Expressions {
     ) -> Result<Vec<Vec<Result<Value, String>>>, arrow::error::ArrowError> {
         let batch = batch(columns, rows)?;
         let each = self.expressions.iter();
-        Ok(each.map(|expression| expression.rows(&batch, as_of)).collect())
+        Ok(each
+            .map(|expression| expression.rows(&batch, as_of))
+            .collect())
     }
 }
 

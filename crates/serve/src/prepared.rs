@@ -201,7 +201,11 @@ impl Reads {
     }
 
     fn entity(&mut self, entity: &Entity) -> Result<usize, Error> {
-        if let Some(place) = self.entities.iter().position(|(name, _)| *name == entity.name) {
+        if let Some(place) = self
+            .entities
+            .iter()
+            .position(|(name, _)| *name == entity.name)
+        {
             return Ok(place);
         }
         let mut keys = Vec::with_capacity(entity.keys.len());
@@ -255,14 +259,16 @@ fn resolve(plan: &Plan, name: &str) -> Result<Vec<FeatureRef>, Error> {
     };
     let outputs = &plan.views[view].spec.outputs;
     let all = || outputs.iter().enumerate();
-    let exact = all().find(|(_, output)| output.name == feature);
-    let found: Vec<FeatureRef> = match exact {
-        Some((output, _)) => vec![FeatureRef { view, output }],
-        None => all()
-            .filter(|(_, output)| feature == "*" || is_window_of(output, feature))
+    let of = |wanted: &dyn Fn(&Output) -> bool| -> Vec<FeatureRef> {
+        all()
+            .filter(|(_, output)| wanted(output))
             .map(|(output, _)| FeatureRef { view, output })
-            .collect(),
+            .collect()
     };
+    let mut found = of(&|output| feature == "*" || is_window_of(output, feature));
+    if found.is_empty() {
+        found = of(&|output| output.name == feature);
+    }
     if found.is_empty() {
         let hint = nearest::hint(feature, outputs.iter().map(|output| output.name.as_str()));
         return Err(Error::not_found(format!(

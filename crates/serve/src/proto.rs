@@ -5,5 +5,4 @@
 tonic::include_proto!("tiderace.v1");
 
 /// The encoded descriptors, for reflection.
-pub const DESCRIPTORS: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/tiderace.v1.descriptors"));
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tiderace.v1.descriptors"));

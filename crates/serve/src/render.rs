@@ -80,7 +80,9 @@ fn lines(response: &proto::GetOnlineFeaturesResponse, row: &proto::Row) -> Vec<L
             name(response, index),
             value(each),
             json::status_name(status).to_lowercase().replace('_', " "),
-            json::completeness_name(bits).to_lowercase().replace('|', ", "),
+            json::completeness_name(bits)
+                .to_lowercase()
+                .replace('|', ", "),
             age(response, row, index),
         ]);
     }
@@ -88,7 +90,10 @@ fn lines(response: &proto::GetOnlineFeaturesResponse, row: &proto::Row) -> Vec<L
 }
 
 fn name(response: &proto::GetOnlineFeaturesResponse, index: usize) -> String {
-    let names = response.metadata.as_ref().map(|metadata| &metadata.feature_names);
+    let names = response
+        .metadata
+        .as_ref()
+        .map(|metadata| &metadata.feature_names);
     let name = names.and_then(|names| names.get(index));
     name.cloned().unwrap_or_else(|| format!("#{index}"))
 }

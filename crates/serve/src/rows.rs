@@ -16,7 +16,8 @@ impl<'a> Columns<'a> {
     /// Finds every needed column, and refuses any that is missing, unknown, doubled or ragged.
     pub(crate) fn match_up(prepared: &Prepared, request: &'a Request) -> Result<Self, Error> {
         let keys = Kind::EntityKey.find(prepared, &prepared.keys, &request.entities)?;
-        let data = Kind::RequestData.find(prepared, &prepared.request_data, &request.request_data)?;
+        let data =
+            Kind::RequestData.find(prepared, &prepared.request_data, &request.request_data)?;
         let mut columns = request.entities.iter().chain(&request.request_data);
         let Some(first) = columns.next() else {
             return Err(Error::invalid(format!(
@@ -113,7 +114,10 @@ impl Kind {
     ) -> Result<Vec<&'a Cells>, Error> {
         for (place, column) in columns.iter().enumerate() {
             self.known(prepared, fields, &column.name)?;
-            if columns[..place].iter().any(|other| other.name == column.name) {
+            if columns[..place]
+                .iter()
+                .any(|other| other.name == column.name)
+            {
                 return Err(Error::invalid(format!(
                     "{} {:?} is sent twice; send each column once",
                     self.name(),

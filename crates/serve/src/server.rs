@@ -247,11 +247,7 @@ fn open_http(
 }
 
 /// Keeps `grpc.health.v1` in step with the markers: SERVING once, and while, they can be read.
-async fn report(
-    reporter: HealthReporter,
-    mut markers: Markers,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn report(reporter: HealthReporter, mut markers: Markers, mut stopped: watch::Receiver<()>) {
     loop {
         let status = match markers.ready() {
             Ok(()) => ServingStatus::Serving,

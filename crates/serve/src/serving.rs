@@ -96,14 +96,14 @@ impl Serving {
     /// a queue would only make every answer late.
     fn admit(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.in_flight.try_acquire().map_err(|_| {
-            Error::new(Kind::TooMuch, "too many calls at once; try again a little later")
+            Error::new(
+                Kind::TooMuch,
+                "too many calls at once; try again a little later",
+            )
         })
     }
 
-    async fn within<T>(
-        &self,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(

@@ -1,0 +1,11 @@
+//! A server in this process over a store in memory, asked through its doors.
+
+#![allow(clippy::unwrap_used)]
+
+mod fixture;
+
+mod answers;
+mod http;
+mod life;
+mod mistakes;
+mod push;
