@@ -1,14 +1,28 @@
 #!/usr/bin/env bash
 # Every measurement of RESULTS.md, one after another, on an otherwise idle machine.
+# FILE=payments.parquet measures ingest on that file too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-programs="$CARGO_TARGET_DIR/release"
-export TIDERACE_BIN="$programs/tiderace"
-echo "$(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(uname -sr), $(rustc --version), commit $(git rev-parse --short HEAD)"
-for program in throughput lookups footprint; do
-    printf '\n## %s\n\n' "$program"
-    "$programs/$program"
-done
-printf '\n## freshness\n\n'
-"$programs/freshness" --rates "${RATES:-1000}"
+bench="$CARGO_TARGET_DIR/release/tiderace-bench"
+export TIDERACE_BIN="$CARGO_TARGET_DIR/release/tiderace"
+
+# measure TITLE ARGUMENTS…: runs one measurement under a heading that says how.
+measure() {
+    printf '\n## %s\n\n`tiderace-bench %s`\n\n' "$1" "${*:2}"
+    "$bench" "${@:2}"
+}
+
+cpu=$(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)
+echo "$(date -u +%F), $(nproc) cores ($cpu), $(uname -sr), $(rustc --version), commit $(git rev-parse --short HEAD)"
+ingest=$(measure "Ingest" ingest)
+printf '%s\n' "$ingest"
+if [ -n "${FILE:-}" ]; then
+    measure "Ingest of a file" ingest --file "$FILE"
+fi
+half=$(sed -n 's/^half of the maximum: //p' <<<"$ingest")
+measure "Freshness" freshness --rates "1000,$half"
+measure "Lookups" lookup
+measure "Footprint" footprint
+printf '\n## Hot paths\n\n'
+cargo bench --locked --offline --workspace --bench hot -- --noplot | grep -E 'time:|thrpt:|^[a-zA-Z]'

@@ -9,9 +9,8 @@ pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        Latencies(
-            Histogram::new_with_bounds(100, 60_000_000_000, 3).expect("fixed bounds are sane"),
-        )
+        let histogram = Histogram::new_with_bounds(100, 60_000_000_000, 3);
+        Latencies(histogram.expect("fixed bounds are sane"))
     }
 }
 
@@ -28,40 +27,22 @@ impl Latencies {
     }
 
     /// How many there are.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The cells of a table: p50, p99, p99.9.
-    #[must_use]
-    pub fn cells(&self) -> String {
-        [0.5, 0.99, 0.999]
-            .map(|quantile| show(Duration::from_nanos(self.0.value_at_quantile(quantile))))
-            .join(" | ")
+    /// What a share of them stays within.
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.0.value_at_quantile(share))
     }
 }
 
 /// A duration to three digits.
-#[must_use]
 pub fn show(duration: Duration) -> String {
     match duration.as_secs_f64() {
         seconds if seconds >= 1.0 => format!("{seconds:.2} s"),
+        seconds if seconds >= 0.01 => format!("{:.1} ms", seconds * 1e3),
         seconds if seconds >= 0.001 => format!("{:.2} ms", seconds * 1e3),
         seconds => format!("{:.0} µs", seconds * 1e6),
     }
-}
-
-/// A number with separators: `1,754,155`.
-#[must_use]
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }

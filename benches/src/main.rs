@@ -1,0 +1,78 @@
+//! The measurements of `RESULTS.md`. Each starts its own servers, measures one thing beside its
+//! floor in the same run, in rounds that take turns, and prints a table.
+//!
+//! | command | what it measures | its floor |
+//! |---|---|---|
+//! | `ingest` | events to committed state and acknowledged publication | parse the needed fields and drop |
+//! | `freshness` | from produce to the first answer that shows the event | consume, SET, GET |
+//! | `lookup` | one entity with all its features, at 1, 16 and 64 in flight | a bare tonic echo; plain GETs |
+//! | `footprint` | bytes per event and entity, memory of the process | – |
+//!
+//! The measured process has cores of its own ([`cores::Cores`]); everything else (Kafka, Redis,
+//! the load) shares the others. Processor time is what `/proc` says of the measured process.
+//! The floors are this program again, started as children on the same cores.
+
+mod cores;
+mod latency;
+mod table;
+
+mod answer;
+mod child;
+mod payments;
+mod project;
+
+mod echo;
+mod floor;
+mod pass_through;
+mod raw;
+
+mod footprint;
+mod freshness;
+mod ingest;
+mod lookup;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "tiderace-bench",
+    about = "Measures Tiderace beside its floors."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Events per second and per processor-second, to committed state and online store.
+    Ingest(ingest::Arguments),
+    /// From produce to the first gRPC answer that shows the event.
+    Freshness(freshness::Arguments),
+    /// Lookups of one entity with all its features.
+    Lookup(lookup::Arguments),
+    /// Bytes per event and per entity.
+    Footprint(footprint::Arguments),
+    /// Runs the floor of `ingest`: consume, parse the needed fields, drop.
+    #[command(hide = true)]
+    Floor(floor::Arguments),
+    /// Runs the floor of `freshness`: consume, SET.
+    #[command(hide = true)]
+    PassThrough(pass_through::Arguments),
+    /// Runs the floor of `lookup`: a gRPC server that knows one answer.
+    #[command(hide = true)]
+    Echo(echo::Arguments),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Ingest(arguments) => ingest::run(&arguments),
+        Command::Freshness(arguments) => freshness::run(&arguments),
+        Command::Lookup(arguments) => lookup::run(&arguments),
+        Command::Footprint(arguments) => footprint::run(&arguments),
+        Command::Floor(arguments) => floor::run(&arguments),
+        Command::PassThrough(arguments) => pass_through::run(&arguments),
+        Command::Echo(arguments) => echo::run(&arguments),
+    }
+}
