@@ -17,25 +17,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A source under test: one partition, number 0.
 enum Subject {
-    Log(Log, tempfile::TempDir),
+    Log { log: Log, _dir: tempfile::TempDir },
     Memory(MemoryLog),
 }
 
 impl Subject {
     fn each() -> Vec<Subject> {
         let mut subjects = vec![Subject::Memory(MemoryLog::new(1))];
-        for segment_bytes in [100, 5000, 64 << 20] {
+        for segment_bytes in [600, 5000, 64 << 20] {
             let dir = tempfile::tempdir().expect("a directory");
             let options = LogOptions { segment_bytes };
             let log = Log::open_with(dir.path(), options).expect("a log");
-            subjects.push(Subject::Log(log, dir));
+            subjects.push(Subject::Log { log, _dir: dir });
         }
         subjects
     }
 
     fn append(&self, payloads: &[&[u8]], at: Timestamp) -> std::ops::Range<i64> {
         match self {
-            Subject::Log(log, _) => log
+            Subject::Log { log, .. } => log
                 .append(payloads, at, Durability::Process)
                 .expect("append"),
             Subject::Memory(log) => log.append(0, payloads, at),
@@ -44,7 +44,7 @@ impl Subject {
 
     fn reader(&self, from: i64) -> Result<Reader, tiderace_source::Error> {
         match self {
-            Subject::Log(log, _) => log.reader(from, SOURCE),
+            Subject::Log { log, .. } => log.reader(from, SOURCE),
             Subject::Memory(log) => log.reader(&[(0, from)], SOURCE),
         }
     }
@@ -157,10 +157,10 @@ fn a_waiting_reader_sees_what_is_appended() {
         let mut reader = subject.reader(0).expect("a reader");
         let mut second = subject.reader(0).expect("a reader");
         thread::scope(|scope| {
-            scope.spawn(|| expect(&mut reader, 0, 5000, ALL));
-            scope.spawn(|| expect(&mut second, 0, 5000, Limit { records: 3, ..ALL }));
-            subject.fill(0, 5000);
+            scope.spawn(|| expect(&mut reader, 0, 2000, ALL));
+            scope.spawn(|| expect(&mut second, 0, 2000, Limit { records: 3, ..ALL }));
+            subject.fill(0, 2000);
         });
-        assert_eq!(reader.ends().expect("ends"), [(0, 5000)]);
+        assert_eq!(reader.ends().expect("ends"), [(0, 2000)]);
     }
 }

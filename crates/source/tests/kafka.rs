@@ -106,7 +106,7 @@ fn keys_keep_their_order(config: &KafkaConfig) -> BTreeMap<u32, Vec<Vec<u8>>> {
         .expect("open");
     for number in 0..400 {
         let key = format!("key {}", number % 10);
-        let time = Timestamp(i64::from(number) * 1_000_000);
+        let time = Timestamp(i64::from(number + 1) * 1_000_000);
         producer
             .send(key.as_bytes(), &payload(number), time)
             .expect("send");
@@ -123,7 +123,10 @@ fn keys_keep_their_order(config: &KafkaConfig) -> BTreeMap<u32, Vec<Vec<u8>>> {
         assert_eq!(meta.offset, partition.len() as i64);
         partition.push(batch.payload(index).to_vec());
         let number = number_of(batch.payload(index));
-        assert_eq!(meta.broker_time, Timestamp(i64::from(number) * 1_000_000));
+        assert_eq!(
+            meta.broker_time,
+            Timestamp(i64::from(number + 1) * 1_000_000)
+        );
         let (home, last) = places
             .entry(number % 10)
             .or_insert((meta.partition.number, number));
@@ -393,7 +396,8 @@ fn new_partitions_are_found(config: &KafkaConfig) {
     let mut reader = Reader::kafka(config, "grows", SOURCE, &[]).expect("open");
     assert_eq!(reader.partitions().expect("partitions"), [0]);
     let admin = admin(config);
-    let grown = admin.create_partitions(&[NewPartitions::new("grows", 3)], &AdminOptions::new());
+    let (more, options) = ([NewPartitions::new("grows", 3)], AdminOptions::new());
+    let grown = admin.create_partitions(&more, &options);
     block_on(grown).expect("an answer")[0]
         .as_ref()
         .expect("grown");

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    UInt64Type,
+    TimestampNanosecondType, UInt64Type,
 };
 use std::io::Write;
 use tiderace_types::{Timestamp, Value, base64};
@@ -78,6 +78,8 @@ fn canonical(data_type: &DataType) -> Option<DataType> {
         | D::Decimal128(precision, scale) => D::Decimal128(*precision, *scale),
         D::Utf8 | D::LargeUtf8 | D::Utf8View => D::Utf8,
         D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => D::Binary,
+        // Arrow would round instants before 1970 up.
+        D::Timestamp(TimeUnit::Nanosecond, _) => D::Timestamp(TimeUnit::Nanosecond, None),
         D::Timestamp(..) | D::Date32 | D::Date64 => D::Timestamp(TimeUnit::Microsecond, None),
         D::Dictionary(_, value) => canonical(value)?,
         D::Null => D::Boolean,
@@ -94,6 +96,10 @@ fn put_value(column: &ArrayRef, row: usize, out: &mut Vec<u8>) {
         DataType::Decimal128(_, scale) => {
             let unscaled = column.as_primitive::<Decimal128Type>().value(row);
             put_quoted(Value::Decimal(unscaled, *scale), out);
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            let nanos = column.as_primitive::<TimestampNanosecondType>().value(row);
+            put_quoted(Timestamp(nanos.div_euclid(1000)), out);
         }
         DataType::Timestamp(..) => {
             let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);

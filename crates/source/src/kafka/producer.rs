@@ -36,14 +36,15 @@ impl KafkaProducer {
     }
 
     /// Sends a record with `key`, which decides the partition as Java's default
-    /// partitioner does (murmur2); an empty key lets the client choose.
+    /// partitioner does (murmur2); an empty key lets the client choose. Times up
+    /// to 1970 become its first millisecond: Kafka has none before, and takes 0 for now.
     ///
     /// # Errors
     /// When this record or one before it could not be delivered; open a new producer then.
     pub fn send(&mut self, key: &[u8], payload: &[u8], time: Timestamp) -> Result<(), Error> {
         let mut record = BaseRecord::to(&self.topic)
             .payload(payload)
-            .timestamp(time.0.div_euclid(1000));
+            .timestamp(time.0.div_euclid(1000).max(1));
         if !key.is_empty() {
             record = record.key(key);
         }
