@@ -233,3 +233,9 @@ fn now_is_the_instant_given() {
     assert!(!compiled("at", Now::Column).expect("compiles").uses_now());
     assert!(compiled("current_time", Now::Column).is_err());
 }
+
+#[test]
+fn a_compiled_expression_can_be_shared() {
+    fn shareable<T: Clone + std::fmt::Debug + Send + Sync + 'static>(_: &T) {}
+    shareable(&compiled("amount", Now::Refused).expect("compiles"));
+}

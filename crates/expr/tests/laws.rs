@@ -292,7 +292,7 @@ fn near(found: Cell, expected: Cell) -> bool {
 const T: Timestamp = Timestamp(0);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn arithmetic_agrees_with_rows(tree in trees(), rows in rows()) {

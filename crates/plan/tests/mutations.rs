@@ -91,7 +91,7 @@ fn points_into(found: &Diagnostic, text: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn loading_always_ends_in_a_plan_or_in_findings(mutations in mutations()) {

@@ -5,7 +5,6 @@ use tiderace_plan::json_schema;
 #[test]
 fn the_schema_describes_every_kind() {
     let schema = json_schema();
-    println!("SCHEMA {schema}");
     assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(6));
     let definitions = &schema["$defs"];
     for (name, key) in [
