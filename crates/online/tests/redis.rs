@@ -221,7 +221,10 @@ fn a_cluster_is_refused() {
 #[test]
 fn secrets_are_never_shown() {
     run(async {
-        let redis = Redis::start_with(&["--requirepass", "right-secret"]).expect("start redis");
+        let redis = Redis::start().expect("start redis");
+        redis
+            .command(&["CONFIG", "SET", "requirepass", "right-secret"])
+            .expect("set a password");
         let port = redis.port();
         let wrong = format!("redis://:wrong-secret@127.0.0.1:{port}");
         let store = Store::redis_unchecked(&wrong, "test", patient()).expect("a url");
