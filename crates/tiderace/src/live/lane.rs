@@ -118,6 +118,8 @@ impl Worker {
             }
             hold = Some(marker.positions.clone());
         }
+        // After an end in good order it is passed already, and no packet may ever come to tell.
+        hold = hold.filter(|hold| !lane.positions().covers(hold));
         let incarnation = match trusted.iter().flatten().next() {
             Some(marker) => marker.incarnation,
             None => rand::random(),
