@@ -223,7 +223,7 @@ fn beyond_the_oracle(payload: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
     fn it_reads_what_the_obvious_decoder_reads(

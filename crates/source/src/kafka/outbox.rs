@@ -8,7 +8,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a flush waits for an answer before it looks whether all are there.
+const FLUSH_STEP: Duration = Duration::from_millis(1);
 
 /// Sends in order; the first failure stays until it is told.
 pub struct Outbox {
@@ -67,11 +70,18 @@ impl Outbox {
         }
     }
 
-    /// Waits until every record is kept by the brokers.
+    /// Waits until every record is kept by the brokers, asking often: the
+    /// client's own wait looks only ten times a second.
     pub fn flush(&self, topic: &str) -> Result<(), Error> {
-        let flushed = self.producer.flush(self.flush_timeout);
-        self.check(topic)?;
-        flushed.map_err(|cause| error(&produce(topic), &cause))
+        let deadline = Instant::now() + self.flush_timeout;
+        while let Err(cause) = self.producer.flush(Duration::ZERO) {
+            self.check(topic)?;
+            if Instant::now() >= deadline {
+                return Err(error(&produce(topic), &cause));
+            }
+            self.producer.poll(FLUSH_STEP);
+        }
+        self.check(topic)
     }
 
     /// The first failure; it ends this producer, because what follows may be out of order.

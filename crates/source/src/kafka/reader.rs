@@ -31,6 +31,9 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads one topic.
 pub struct KafkaReader {
     consumer: BaseConsumer,
+    /// Asks about the topic on connections of its own: on the consumer's every
+    /// answer would wait behind a fetch that has nothing to give yet.
+    asker: BaseConsumer,
     topic: String,
     source: SourceId,
     /// The next offset of each partition that is being read.
@@ -53,12 +56,15 @@ impl KafkaReader {
         source: SourceId,
         start: &[(u32, i64)],
     ) -> Result<KafkaReader, Error> {
-        let consumer: BaseConsumer = config
-            .consumer()
-            .create()
-            .map_err(|cause| error("create a kafka consumer", &cause))?;
+        let client = config.consumer();
+        let create = || {
+            client
+                .create()
+                .map_err(|cause| error("create a kafka consumer", &cause))
+        };
         let mut reader = KafkaReader {
-            consumer,
+            consumer: create()?,
+            asker: create()?,
             topic: topic.to_owned(),
             source,
             next: BTreeMap::new(),
@@ -131,8 +137,10 @@ impl KafkaReader {
                 .add_partition_offset(&self.topic, signed(number), Offset::End)
                 .map_err(|cause| error(&what, &cause))?;
         }
+        // Its news of outages comes with the answers; kept unread it would pile up.
+        while self.asker.poll(Duration::ZERO).is_some() {}
         let answered = self
-            .consumer
+            .asker
             .offsets_for_times(asked, ENDS_TIMEOUT)
             .map_err(|cause| error(&what, &cause))?;
         let mut ends = Vec::with_capacity(self.next.len());
@@ -184,7 +192,7 @@ impl KafkaReader {
     fn fetch_partitions(&self, timeout: Duration) -> Result<Vec<u32>, Error> {
         let what = format!("look up topic \"{}\"", self.topic);
         let metadata = self
-            .consumer
+            .asker
             .fetch_metadata(Some(&self.topic), timeout)
             .map_err(|cause| error(&what, &cause))?;
         let topic = metadata
@@ -207,7 +215,7 @@ impl KafkaReader {
     }
 
     fn watermarks(&self, number: u32) -> Result<(i64, i64), Error> {
-        self.consumer
+        self.asker
             .fetch_watermarks(&self.topic, signed(number), self.request_timeout)
             .map_err(|cause| {
                 let what = format!("ask what topic \"{}\" partition {number} holds", self.topic);
