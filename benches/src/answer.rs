@@ -9,6 +9,7 @@ use tiderace_serve::proto::{
     Column, DoubleColumn, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, Int64Column, Status,
 };
 use tiderace_testkit::bin::Server;
+use tiderace_types::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 
@@ -133,6 +134,24 @@ fn behind(answer: &GetOnlineFeaturesResponse) -> Option<Duration> {
         })
         .collect();
     lags?.into_iter().max()
+}
+
+/// Which of the answer's values has this name.
+///
+/// # Errors
+/// When none has.
+pub fn place(answer: &GetOnlineFeaturesResponse, name: &str) -> Result<usize> {
+    let names = &answer.metadata.as_ref().context("metadata")?.feature_names;
+    let place = names.iter().position(|held| held == name);
+    place.with_context(|| format!("no {name} among {names:?}"))
+}
+
+/// An instant in the wire's form.
+pub fn instant(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.0.div_euclid(1_000_000),
+        nanos: i32::try_from(at.0.rem_euclid(1_000_000) * 1000).expect("below a second"),
+    }
 }
 
 /// Makes sure that an answer has as many values as expected and that most of them are there.

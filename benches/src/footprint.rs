@@ -66,6 +66,8 @@ fn measure(events: usize, per_entity: usize, cores: &Cores) -> Result<()> {
     asker.wait_caught_up(&mut server, began, Duration::from_mins(3))?;
     let usage = server.usage()?;
     let in_redis = used_memory(&redis)?.saturating_sub(empty);
+    // A connection that nobody drives would keep the server waiting for it.
+    drop(asker);
     server.stop()?;
     let in_rocks = compacted(&project.folder().join("state").join("rows"))?;
     let (held, rows) = ((2 * events) as f64, (2 * entities) as f64);

@@ -35,6 +35,9 @@ pub struct Arguments {
     /// How many customers the load is of.
     #[arg(long, default_value_t = 50_000)]
     customers: usize,
+    /// How long Tiderace may gather rows before it publishes; its own default when absent.
+    #[arg(long)]
+    publish_deadline: Option<String>,
     /// Lets every process use every core.
     #[arg(long)]
     shared: bool,
@@ -61,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let project = Project::new(&Settings {
         kafka: Some(kafka.bootstrap()),
         redis: Some(redis.url()),
+        publish_deadline: arguments.publish_deadline.clone(),
         ..Settings::default()
     })?;
     let began = Instant::now();
@@ -120,21 +124,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         of_tiderace.print(*rate, "tiderace: produce → gRPC answer");
         of_floor.print(*rate, "floor: consume, SET, GET");
     }
-    drop(floor);
+    // A connection that nobody drives would keep the server waiting for it.
+    drop((floor, asker));
     server.stop()
 }
 
 /// Asks for the probe's customer; tells whether the payment is counted.
 fn is_counted(asker: &mut Asker, probe: &Payment) -> Result<bool> {
     let answer = asker.ask(answer::request(Service::FraudV1, &[probe.customer_id]))?;
-    let names = &answer.metadata.as_ref().context("metadata")?.feature_names;
-    let place = names.iter().position(|name| name == "tx_count_1d");
-    let place = place.or_else(|| {
-        names
-            .iter()
-            .position(|name| name.ends_with("spend__tx_count_1d"))
-    });
-    let place = place.with_context(|| format!("no tx_count_1d among {names:?}"))?;
+    let place = answer::place(&answer, "tx_count_1d")?;
     let row = answer.rows.first().context("one row")?;
     let count = row.values.get(place).and_then(|value| value.kind.as_ref());
     Ok(count == Some(&Kind::Int64Value(1)))

@@ -11,6 +11,7 @@ use crate::child::Child;
 use crate::cores::Cores;
 use crate::payments;
 use crate::project::{Project, Settings, TOPIC};
+use crate::recount::Recount;
 use crate::table::{self, grouped, median};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -74,6 +75,12 @@ impl Contender {
     }
 }
 
+/// What is read.
+struct Input {
+    file: PathBuf,
+    recount: Recount,
+}
+
 /// One run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
@@ -94,15 +101,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let kafka = Kafka::start(1)?;
     kafka.create_topic(TOPIC, 4)?;
     let folder = tempfile::tempdir()?;
-    let file = match &arguments.file {
-        Some(file) => file.clone(),
+    let input = match &arguments.file {
+        Some(file) => Input {
+            file: file.clone(),
+            recount: Recount::default(),
+        },
         None => made_up(arguments, folder.path())?,
     };
     let settings = Settings {
         kafka: Some(kafka.bootstrap()),
         ..Settings::default()
     };
-    let events = Project::new(&settings)?.replay(&file)?;
+    let events = Project::new(&settings)?.replay(&input.file)?;
     println!(
         "{} events, 4 partitions, {} lane(s), {} rounds; {}\n",
         grouped(events as f64),
@@ -115,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for _ in 0..arguments.rounds {
         floors.push(floor(&kafka, events, &cores)?);
         for (contender, runs) in arguments.contenders.iter().zip(&mut runs) {
-            runs.push(measure(*contender, &kafka, &file, arguments, &cores)?);
+            runs.push(measure(*contender, &kafka, &input, arguments, &cores)?);
         }
     }
     let events = events as f64;
@@ -144,7 +154,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn made_up(arguments: &Arguments, folder: &Path) -> Result<PathBuf> {
+fn made_up(arguments: &Arguments, folder: &Path) -> Result<Input> {
     let file = folder.join("payments.jsonl");
     let town = payments::town(
         arguments.events,
@@ -152,7 +162,11 @@ fn made_up(arguments: &Arguments, folder: &Path) -> Result<PathBuf> {
         arguments.terminals,
         arguments.days,
     );
-    let bytes = payments::write(&file, town.take(arguments.events))?;
+    let mut recount = Recount::at(payments::now());
+    let counted = town
+        .take(arguments.events)
+        .inspect(|payment| recount.add(payment));
+    let bytes = payments::write(&file, counted)?;
     println!(
         "made up: {} customers, {} terminals, {} days, {} bytes an event",
         grouped(arguments.customers as f64),
@@ -160,7 +174,7 @@ fn made_up(arguments: &Arguments, folder: &Path) -> Result<PathBuf> {
         arguments.days,
         bytes / arguments.events.max(1) as u64
     );
-    Ok(file)
+    Ok(Input { file, recount })
 }
 
 fn floor(kafka: &Kafka, events: u64, cores: &Cores) -> Result<Run> {
@@ -182,7 +196,7 @@ fn floor(kafka: &Kafka, events: u64, cores: &Cores) -> Result<Run> {
 fn measure(
     contender: Contender,
     kafka: &Kafka,
-    file: &Path,
+    input: &Input,
     arguments: &Arguments,
     cores: &Cores,
 ) -> Result<Run> {
@@ -197,15 +211,19 @@ fn measure(
         ..Settings::default()
     })?;
     if contender == Contender::Embedded {
-        project.replay(file)?;
+        project.replay(&input.file)?;
     }
     let before = redis_processor(redis.as_ref())?;
     let began = Instant::now();
     let mut server = project.launch(cores)?;
-    Asker::new(&server.grpc_url())?.wait_caught_up(&mut server, began, WITHIN)?;
+    let mut asker = Asker::new(&server.grpc_url())?;
+    asker.wait_caught_up(&mut server, began, WITHIN)?;
     let seconds = began.elapsed().as_secs_f64();
     std::thread::sleep(COMMIT);
     let usage = server.usage()?;
+    input.recount.check(&mut asker)?;
+    // A connection that nobody drives would keep the server waiting for it.
+    drop(asker);
     let run = Run {
         seconds,
         processor: usage.processor.as_secs_f64(),

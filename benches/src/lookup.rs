@@ -154,10 +154,10 @@ fn measure(
             let mut asked = Measured::default();
             let mut echoed = Measured::default();
             for _ in 0..arguments.rounds {
-                let load = load(&url, *in_flight, arguments.seconds, &questions);
-                asked.round(&runtime, Some(server.process()), load)?;
-                let load = load(&echo_url, *in_flight, arguments.seconds, &questions);
-                echoed.round(&runtime, Some(&echo.process), load)?;
+                let asking = load(&url, *in_flight, arguments.seconds, &questions);
+                asked.round(&runtime, Some(server.process()), asking)?;
+                let echoing = load(&echo_url, *in_flight, arguments.seconds, &questions);
+                echoed.round(&runtime, Some(&echo.process), echoing)?;
             }
             asked.print(
                 store,
@@ -181,6 +181,8 @@ fn measure(
             got.print(store, *in_flight, "plain GETs of rows", None);
         }
     }
+    // Connections that nobody drives would keep the server waiting for them.
+    drop((asker, runtime));
     server.stop()?;
     Ok(notes)
 }

@@ -28,6 +28,8 @@ mod raw;
 
 mod footprint;
 mod freshness;
+mod recount;
+
 mod ingest;
 mod lookup;
 

@@ -16,6 +16,8 @@ pub struct Settings {
     pub kafka: Option<String>,
     /// The URL of Redis; `None` for the embedded store.
     pub redis: Option<String>,
+    /// How long rows are gathered before they are published; `None` for the default.
+    pub publish_deadline: Option<String>,
     /// Threads that advance state; 0 for the default.
     pub lanes: usize,
     /// Further definitions.
@@ -105,8 +107,15 @@ impl Settings {
         if let Some(brokers) = &self.kafka {
             text += &format!("kafka: {{ brokers: \"{brokers}\" }}\n");
         }
-        if let Some(url) = &self.redis {
-            text += &format!("online: {{ redis: {{ url: \"{url}\" }} }}\n");
+        let redis = self.redis.as_ref();
+        let deadline = self.publish_deadline.as_ref();
+        let online: Vec<String> = redis
+            .map(|url| format!("redis: {{ url: \"{url}\" }}"))
+            .into_iter()
+            .chain(deadline.map(|deadline| format!("publish_deadline: {deadline}")))
+            .collect();
+        if !online.is_empty() {
+            text += &format!("online: {{ {} }}\n", online.join(", "));
         }
         text + &match self.lanes {
             0 => "state: { path: state }\n".to_owned(),
