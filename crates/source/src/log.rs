@@ -11,6 +11,8 @@
 //! One process has the directory at a time. A failed write is taken
 //! back; after a failed sync nothing more is accepted until it is opened anew.
 
+mod lock;
+
 mod frame;
 
 mod segment;

@@ -1,11 +1,11 @@
 //! Appending, and one sync for all who wait.
 
 use super::frame;
+use super::lock::Lock;
 use super::recover::Repair;
 use super::segment::Segment;
 use super::{Durability, LogOptions};
 use crate::{Error, Kind};
-use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct Shared {
     pub options: LogOptions,
     pub repair: Option<Repair>,
     /// Held while the log is open.
-    pub _lock: File,
+    pub _lock: Lock,
     pub state: Mutex<State>,
     /// Rings when more can be seen, or the log has failed.
     pub seen: Condvar,

@@ -1,4 +1,4 @@
-//! Opening a log: the lock, the segments, and the end of the last one.
+//! Opening a log: its segments, and the end of the last one.
 //!
 //! A process that dies while writing leaves part of its last write: such a
 //! torn end is cut. If any whole frame follows a bad one, this is no torn end
@@ -7,10 +7,9 @@
 use super::LogOptions;
 use super::append::{Shared, State};
 use super::frame::{self, FRAME_HEAD, HEAD};
+use super::lock::Lock;
 use super::segment::{Cursor, Segment, parse_file_name};
 use crate::Error;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
@@ -29,7 +28,7 @@ pub struct Repair {
 /// Opens the log in `dir`.
 pub fn open(dir: &Path, options: LogOptions) -> Result<Shared, Error> {
     std::fs::create_dir_all(dir).map_err(|cause| Error::io("create", dir, &cause))?;
-    let lock = take_lock(dir)?;
+    let lock = Lock::take(dir)?;
     let mut bases = bases(dir)?;
     let mut repair = None;
     if let Some(&base) = bases.last() {
@@ -80,32 +79,6 @@ pub fn open(dir: &Path, options: LogOptions) -> Result<Shared, Error> {
         seen: Condvar::new(),
         synced: Condvar::new(),
     })
-}
-
-/// Takes the lock file, which the system releases when the process ends, however it ends.
-fn take_lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
-    let io = |cause| Error::io("lock", &path, &cause);
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let mut lock = options.open(&path).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            lock.read_to_string(&mut owner).map_err(io)?;
-            return Err(Error::invalid(format!(
-                "the log in \"{}\" is open in another process (number {})",
-                dir.display(),
-                owner.trim()
-            )));
-        }
-        Err(TryLockError::Error(cause)) => return Err(io(cause)),
-    }
-    lock.set_len(0).map_err(io)?;
-    lock.rewind().map_err(io)?;
-    writeln!(lock, "{}", std::process::id()).map_err(io)?;
-    Ok(lock)
 }
 
 /// The bases of all segments, rising.
