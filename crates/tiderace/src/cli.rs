@@ -164,6 +164,12 @@ pub struct Demo {
     /// Keep data here instead of in a folder that goes when the demo ends.
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// Which world is made up: the same number, the same customers.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print a line a second instead of drawing on the terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

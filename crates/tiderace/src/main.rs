@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use tiderace::cli::Cli;
+use tiderace::cli::{Cli, Command};
 use tiderace::commands;
 
 /// One allocator for Rust and C++, which gives memory back.
@@ -11,7 +11,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    commands::log_to_stderr(cli.log_format);
+    // The demo draws on the terminal: it says itself where log lines go.
+    if !matches!(cli.command, Command::Demo(_)) {
+        commands::log_to_stderr(cli.log_format);
+    }
     match commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {

@@ -23,6 +23,8 @@ pub struct Burst {
     pub customers: Vec<i64>,
     /// The terminals; the first is the one to watch.
     pub terminals: Vec<i64>,
+    /// An amount in cents that is usual for the first card.
+    pub usual: i64,
     pub begins: Timestamp,
     pub ends: Timestamp,
     /// Payments it makes from beginning to end.
@@ -32,25 +34,29 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// A burst that lasts from `begins` for `lasts`.
+    /// A burst of `size` payments that lasts from `begins` for `lasts`.
     pub fn new(
         scheme: Scheme,
         rng: &mut StdRng,
         world: &World,
         begins: Timestamp,
         lasts: Duration,
+        size: i64,
     ) -> Burst {
-        let (cards, places, size) = match scheme {
-            Scheme::StolenCard => (1, 3, 40),
-            Scheme::CompromisedTerminal => (8, 1, 64),
+        let (cards, places) = match scheme {
+            Scheme::StolenCard => (1, 3),
+            Scheme::CompromisedTerminal => (8, 1),
         };
         // Whose card it is pays at this hour: there is something to compare with.
-        let customers = (0..cards).map(|_| world.payer(rng, begins).id).collect();
+        let victims: Vec<_> = (0..cards).map(|_| world.payer(rng, begins)).collect();
+        let usual = victims[0].cents(rng, 1.0);
+        let customers = victims.iter().map(|customer| customer.id).collect();
         let terminals = (0..places).map(|_| world.anywhere(rng)).collect();
         Burst {
             scheme,
             customers,
             terminals,
+            usual,
             begins,
             ends: begins.plus(lasts),
             size,

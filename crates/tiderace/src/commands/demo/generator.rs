@@ -19,6 +19,9 @@ pub const PAST: Duration = Duration(15 * 24 * HOUR);
 /// How long a live burst lasts.
 const BURST: Duration = Duration(8 * SECOND);
 
+/// How many payments a burst of the past has: live ones stand out.
+const PAST_BURST: i64 = 12;
+
 /// How long after a burst its victim is still watched.
 const AFTERMATH: Duration = Duration(6 * SECOND);
 
@@ -66,7 +69,7 @@ impl Iterator for Past {
         // A few frauds a day, so that there are labels to know by now.
         if rng.random_ratio(1, 5) {
             let scheme = alternate(rng.random());
-            let mut burst = Burst::new(scheme, rng, world, from, Duration(span));
+            let mut burst = Burst::new(scheme, rng, world, from, Duration(span), PAST_BURST);
             for _ in 0..burst.due(self.at) {
                 let time = from.plus(Duration(rng.random_range(0..span)));
                 payments.push(burst.payment(rng, world, time));
@@ -94,7 +97,7 @@ impl Live {
     pub fn new(world: Arc<World>, seed: u64, began: Timestamp, rate: u32) -> Live {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x11fe);
         let first = began.plus(Duration(7 * SECOND));
-        let burst = Burst::new(alternate(0), &mut rng, &world, first, BURST);
+        let burst = burst(0, &mut rng, &world, first);
         Live {
             world,
             rng,
@@ -145,9 +148,18 @@ impl Live {
         self.bursts += 1;
         let pause = Duration(self.rng.random_range(13 * SECOND..20 * SECOND));
         let begins = self.burst.ends.plus(pause);
-        let scheme = alternate(self.bursts);
-        self.burst = Burst::new(scheme, &mut self.rng, &self.world, begins, BURST);
+        self.burst = burst(self.bursts, &mut self.rng, &self.world, begins);
     }
+}
+
+/// A live burst.
+fn burst(turn: u32, rng: &mut StdRng, world: &World, begins: Timestamp) -> Burst {
+    let scheme = alternate(turn);
+    let size = match scheme {
+        Scheme::StolenCard => 40,
+        Scheme::CompromisedTerminal => 64,
+    };
+    Burst::new(scheme, rng, world, begins, BURST, size)
 }
 
 fn alternate(turn: u32) -> Scheme {

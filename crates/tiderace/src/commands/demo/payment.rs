@@ -35,9 +35,9 @@ impl Payment {
         self.written(&format!("\"EUR {}\"", self.amount()))
     }
 
-    /// The amount, cents after the point.
+    /// The amount as text.
     pub fn amount(&self) -> String {
-        format!("{}.{:02}", self.cents / 100, self.cents % 100)
+        amount(self.cents)
     }
 
     fn written(&self, amount: &str) -> Bytes {
@@ -48,4 +48,9 @@ impl Payment {
             self.id, self.time, self.customer, self.terminal,
         ))
     }
+}
+
+/// Cents as an amount, two digits after the point.
+pub fn amount(cents: i64) -> String {
+    format!("{}.{:02}", cents / 100, cents % 100)
 }
