@@ -41,7 +41,8 @@ pub enum Kept {
         reach: Duration,
         /// `history`: how far back `as_of` stays exact.
         history: Duration,
-        /// `max(allowed_lateness, dedup_horizon)`.
+        /// `max(allowed_lateness, dedup_horizon)`, and `max_ahead`: by so much the clock may
+        /// run ahead of the instants that are asked about.
         lateness: Duration,
     },
 }

@@ -58,29 +58,26 @@ impl Held {
     /// Lets go of what is no longer kept.
     pub(crate) fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
         let gone = self.row.trim(spec, upto);
+        // What was never stored is now beyond reach: only `kept_from` can tell that it was here.
+        self.rewrite |= gone > self.stored || gone > 0 && spec.unbounded();
         self.stored = self.stored.saturating_sub(gone);
-        self.rewrite |= gone > 0 && spec.unbounded();
         gone
     }
 
     /// What must be written so that the blocks make up the row again.
+    ///
+    /// A row that has let go of everything is still written: its `kept_from` says that it may
+    /// have been more, to whoever starts again with a clock that stands further back.
     pub(crate) fn write(&self, spec: &RowSpec, key: RowKey) -> Option<Write> {
-        let old = || self.blocks.clone();
         let version = Version::default();
-        if self.row.events.is_empty() && self.row.base.is_none() {
-            let delete = Write::Delete { key, old: old() };
-            return (!self.blocks.is_empty()).then_some(delete);
-        }
-        if self.rewrite || self.blocks.len() >= BLOCKS || self.blocks.is_empty() {
-            let block = self.row.encode(spec, version);
-            return Some(Write::Replace {
-                key,
-                block,
-                old: old(),
-            });
-        }
-        if self.stored == self.row.events.len() {
+        let unchanged = !self.rewrite && self.stored == self.row.events.len();
+        if unchanged && (self.blocks.is_empty() || self.stored > 0) {
             return None;
+        }
+        if self.rewrite || self.blocks.len() >= BLOCKS || self.stored == 0 {
+            let block = self.row.encode(spec, version);
+            let old = self.blocks.clone();
+            return Some(Write::Replace { key, block, old });
         }
         let tail = Row {
             version,

@@ -305,26 +305,36 @@ fn keyed(
         evaluate::only(batch, accepted)
     };
     let mut bad: BTreeMap<u32, (Reason, String)> = BTreeMap::new();
+    let condition = view.condition.as_ref().map(|condition| {
+        let Evaluated { array, failed } = evaluate::evaluate(condition, &seen);
+        let failed = failed.into_iter();
+        bad.extend(failed.map(|(event, error)| (event, (Reason::ExpressionFailed, error))));
+        array
+    });
+    let belongs = |member: usize| {
+        condition
+            .as_ref()
+            .is_none_or(|array| holds(array, member))
+    };
+    // An event that does not belong cannot fail what is asked of those that do.
+    let mut refuse = |event: u32, reason, detail| {
+        if belongs(event as usize) {
+            bad.entry(event).or_insert((reason, detail));
+        }
+    };
     let mut run = |compiled, finite: bool| -> ArrayRef {
         let Evaluated { array, failed } = evaluate::evaluate(compiled, &seen);
         for (event, error) in failed {
-            bad.entry(event)
-                .or_insert((Reason::ExpressionFailed, error));
+            refuse(event, Reason::ExpressionFailed, error);
         }
-        for event in if finite {
-            evaluate::not_finite(&array)
-        } else {
-            Vec::new()
-        } {
-            let detail = "an input is NaN or infinite".to_owned();
-            bad.entry(event).or_insert((Reason::NotFinite, detail));
+        if finite {
+            for event in evaluate::not_finite(&array) {
+                let detail = "an input is NaN or infinite".to_owned();
+                refuse(event, Reason::NotFinite, detail);
+            }
         }
         array
     };
-    let condition = view
-        .condition
-        .as_ref()
-        .map(|condition| run(condition, false));
     let filters: Vec<_> = view
         .filters
         .iter()
@@ -347,18 +357,14 @@ fn keyed(
         members: Vec::with_capacity(accepted.len()),
     };
     for (member, event) in accepted.iter().enumerate() {
-        if condition
-            .as_ref()
-            .is_some_and(|array| !holds(array, member))
-            && !bad.contains_key(&(member as u32))
-        {
-            *counts.filtered.entry(place).or_default() += 1;
-            continue;
-        }
         if let Some((reason, detail)) = bad.remove(&(member as u32)) {
             *counts.failed.entry(place).or_default() += 1;
             let detail = format!("view `{}`: {detail}", view.name);
             refused.push((record_of[*event as usize], reason, detail));
+            continue;
+        }
+        if !belongs(member) {
+            *counts.filtered.entry(place).or_default() += 1;
             continue;
         }
         let start = out.keys.len();

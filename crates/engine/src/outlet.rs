@@ -7,12 +7,13 @@
 //!
 //! # Laws
 //! - A marker claims positions only after every row they changed is in the store.
+//! - No row is published to expire sooner than the marker in the store allows for.
 //! - A publication's version is above that of every earlier one of its lane.
 
 use crate::lane::{Lane, LaneError, held, read_blocks};
 use crate::table::Slot;
 use std::collections::BTreeMap;
-use tiderace_aggregate::{Kept, Row, RowSpec};
+use tiderace_aggregate::Kept;
 use tiderace_types::{
     CoveredFrom, Duration, Marker, Positions, RowKey, SourceId, Timestamp, Version, ViewId,
     ViewMarker,
@@ -50,6 +51,8 @@ struct Drain {
     owed: Vec<RowKey>,
     positions: Positions,
     committed: Option<u64>,
+    /// Whether its last chunk has been taken.
+    ended: bool,
 }
 
 /// The publishing side of a lane.
@@ -63,7 +66,10 @@ pub(crate) struct Outlet {
     published: Positions,
     committed: Option<u64>,
     paid: Option<u64>,
+    /// Per view, the least lag that any row was published for, or may be.
     least_lag: BTreeMap<usize, Duration>,
+    /// The same as the marker in the store says it.
+    promised: BTreeMap<usize, Duration>,
 }
 
 impl Outlet {
@@ -78,6 +84,7 @@ impl Outlet {
             committed: None,
             paid: None,
             least_lag: BTreeMap::new(),
+            promised: BTreeMap::new(),
         }
     }
 
@@ -86,9 +93,16 @@ impl Outlet {
         self.since.get_or_insert(now);
     }
 
+    /// Owes a row by its key. A drain that has not ended takes it in: the row may be one of those
+    /// whose places it holds.
     pub(crate) fn owe(&mut self, key: RowKey) {
-        self.owed.push(key);
-        self.since.get_or_insert(Timestamp::MIN);
+        match &mut self.drain {
+            Some(drain) if !drain.ended => drain.owed.push(key),
+            _ => {
+                self.owed.push(key);
+                self.since.get_or_insert(Timestamp::MIN);
+            }
+        }
     }
 
     pub(crate) fn committed(&mut self, seq: u64) {
@@ -153,6 +167,16 @@ impl Lane {
             }
         }
         self.outlet.least_lag.clear();
+        self.outlet.promised.clear();
+        // What a drain under way has put there may be lost as well, so that it proves nothing.
+        self.outlet.published = Positions::default();
+        for progress in self.progress.values_mut() {
+            progress.caught_up_at = Timestamp::MIN;
+        }
+        if let Some(drain) = &mut self.outlet.drain {
+            drain.positions = Positions::default();
+            drain.committed = None;
+        }
     }
 
     /// The next at most `limit` rows to publish; starts a drain when none is under way.
@@ -168,6 +192,7 @@ impl Lane {
                 owed: std::mem::take(&mut outlet.owed),
                 positions: positions.clone(),
                 committed: outlet.committed,
+                ended: false,
             }
         });
         let from = drain.fresh.len().saturating_sub(limit);
@@ -182,6 +207,7 @@ impl Lane {
             .saturating_sub(limit - rows.len().min(limit));
         let stored = drain.owed.split_off(from);
         let last = drain.fresh.is_empty() && drain.owed.is_empty();
+        drain.ended = last;
         self.outlet.drain = Some(drain);
         Chunk { rows, stored, last }
     }
@@ -205,11 +231,9 @@ impl Lane {
             generation,
             entity: held.entity.clone(),
         };
+        let newest = held.row.newest(Timestamp::MAX);
         let value = held.row.encode(&spec, self.outlet.next_version());
-        let ttl = ttl(&spec, &held.row, clock);
-        if ttl.is_some() {
-            self.note_lag(view, now.since(clock));
-        }
+        let ttl = self.ttl(view, newest, now);
         Some(Publication { key, value, ttl })
     }
 
@@ -243,17 +267,35 @@ impl Lane {
         let clock = self.clock(lane_view.view.source.id);
         let mut row = read_blocks(lane_view, blocks)?;
         row.trim(&spec, spec.kept_from(clock));
-        let ttl = ttl(&spec, &row, clock);
-        if ttl.is_some() {
-            self.note_lag(view, now.since(clock));
-        }
+        let ttl = self.ttl(view, row.newest(Timestamp::MAX), now);
         let value = row.encode(&spec, self.outlet.next_version());
         let key = key.clone();
         Ok(Some(Publication { key, value, ttl }))
     }
 
+    /// How long a row whose newest event is `newest` must live in the store: until no window
+    /// can see that event, on a clock that is no further behind than the store's marker says.
+    fn ttl(&mut self, view: usize, newest: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+        let definition = &self.views[view].view;
+        let clock = self.clock(definition.source.id);
+        let spec = &definition.spec;
+        let Kept::Span { reach, history, .. } = spec.kept else {
+            return None;
+        };
+        if spec.unbounded() || clock == Timestamp::MIN {
+            return None;
+        }
+        let lag = now.since(clock).plus(SLACK);
+        let lag = match self.outlet.promised.get(&view) {
+            Some(promised) => lag.max(*promised),
+            None => lag,
+        };
+        self.note_lag(view, lag);
+        let unseen = newest.unwrap_or(clock).plus(reach).plus(history);
+        Some(unseen.since(now).plus(lag).max(SLACK))
+    }
+
     fn note_lag(&mut self, view: usize, lag: Duration) {
-        let lag = lag.plus(SLACK);
         let least = self.outlet.least_lag.entry(view).or_insert(lag);
         *least = (*least).min(lag);
     }
@@ -261,8 +303,8 @@ impl Lane {
     /// Takes over what an earlier marker said of a view's publications.
     pub fn inherit_lag(&mut self, view: ViewId, lag: Duration) {
         if let Some(place) = self.views.iter().position(|v| v.view.id == view) {
-            let least = self.outlet.least_lag.entry(place).or_insert(lag);
-            *least = (*least).min(lag);
+            self.note_lag(place, lag);
+            self.outlet.promised.insert(place, lag);
         }
     }
 
@@ -281,7 +323,37 @@ impl Lane {
         self.outlet.published = positions;
     }
 
+    /// A marker that speaks for no view yet: what a lane writes before it publishes every row
+    /// again. While it stands nothing is answered, and its version tells later whether the
+    /// store has lost anything meanwhile.
+    pub fn opening(&mut self, now: Timestamp, incarnation: u64) -> Marker {
+        Marker {
+            version: self.outlet.next_version(),
+            incarnation,
+            shards: self.shards,
+            written_at: now,
+            positions: Positions::default(),
+            views: Vec::new(),
+        }
+    }
+
+    /// Notes that the marker made last is in the store: rows may now expire as soon as it says.
+    pub fn marked(&mut self) {
+        self.outlet.promised = self.outlet.least_lag.clone();
+    }
+
+    /// Says how soon rows may expire from here on, before any does.
+    fn promise(&mut self, now: Timestamp) {
+        for view in 0..self.views.len() {
+            let clock = self.clock(self.views[view].view.source.id);
+            if clock != Timestamp::MIN {
+                self.note_lag(view, now.since(clock).plus(SLACK));
+            }
+        }
+    }
+
     /// What the lane may say now; `covered` gives each view's coverage.
+    /// [`Lane::marked`] follows when it is in the store.
     pub fn marker(
         &mut self,
         now: Timestamp,
@@ -293,6 +365,7 @@ impl Lane {
             self.outlet.paid = self.outlet.committed.or(self.outlet.paid);
             self.settle(positions);
         }
+        self.promise(now);
         let version = self.outlet.next_version();
         let progress = |source: SourceId| &self.progress[&source];
         let views = self
@@ -320,20 +393,6 @@ impl Lane {
             written_at: now,
             positions: self.outlet.published.clone(),
             views: views.collect(),
-        }
-    }
-}
-
-/// How long a row must live in the store: until no window can see its newest event,
-/// on a clock that stands at `clock`.
-fn ttl(spec: &RowSpec, row: &Row, clock: Timestamp) -> Option<Duration> {
-    match spec.kept {
-        Kept::All => None,
-        Kept::Span { .. } if spec.unbounded() || clock == Timestamp::MIN => None,
-        Kept::Span { reach, history, .. } => {
-            let newest = row.newest(Timestamp::MAX).unwrap_or(clock);
-            let left = newest.plus(reach).plus(history).since(clock);
-            Some(left.max(Duration::ZERO).plus(SLACK))
         }
     }
 }

@@ -165,7 +165,11 @@ fn kept(draft: &Draft, source: &Source, outputs: &[Output]) -> Kept {
     Kept::Span {
         reach: reach.unwrap_or(Duration::ZERO),
         history,
-        lateness: source.allowed_lateness.max(source.dedup_horizon),
+        // The shard clock may run ahead of now by `max_ahead`; an answer at now needs as much more.
+        lateness: source
+            .allowed_lateness
+            .max(source.dedup_horizon)
+            .plus(source.max_ahead.unwrap_or(Duration::ZERO)),
     }
 }
 

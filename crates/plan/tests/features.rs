@@ -119,7 +119,7 @@ fn inputs_are_shared_and_only_what_is_used_is_decoded() {
         Kept::Span {
             reach: Duration::from_secs(37 * DAY),
             history: Duration::ZERO,
-            lateness: Duration::from_secs(DAY),
+            lateness: Duration::from_secs(DAY + 600),
         }
     );
 }
@@ -176,7 +176,8 @@ fn result_types_and_windows_follow_the_rules() {
         Kept::Span {
             reach: Duration::from_secs(14 * DAY),
             history: Duration::from_secs(3 * DAY),
-            lateness: Duration::from_secs(7 * DAY),
+            // allowed_lateness, and max_ahead's default.
+            lateness: Duration::from_secs(7 * DAY + 600),
         }
     );
 }
@@ -253,8 +254,8 @@ fn fingerprints_are_part_of_the_format() {
     assert_eq!(
         found,
         [
-            (3_736_486_938, 3_598_521_984_519_171_431),
-            (2_361_591_788, 11_952_120_670_443_533_013),
+            (3_736_486_938, 9_252_170_436_109_451_699),
+            (2_361_591_788, 14_761_988_129_023_999_847),
         ]
     );
 }

@@ -195,6 +195,15 @@ impl Store {
         self.write(vec![op], Durability::Disk)
     }
 
+    /// Writes a small fact that is lost no sooner than the commits after it.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn note_meta(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let op = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(vec![op], self.commit_durability())
+    }
+
     /// Makes everything acknowledged so far survive the loss of power.
     ///
     /// # Errors

@@ -74,50 +74,47 @@ pub fn replay(args: &Replay) -> Result<ExitCode> {
 /// Where the events go.
 enum Destination {
     Producer(Box<Producer>),
-    Server {
-        runtime: tokio::runtime::Runtime,
-        client: Client,
-        source: String,
-        group: Vec<Bytes>,
-    },
+    Server(Box<Running>),
+}
+
+/// A running server, which has the log of the source.
+struct Running {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    source: String,
+    group: Vec<Bytes>,
 }
 
 impl Destination {
     fn send(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         match self {
             Destination::Producer(producer) => Ok(producer.send(key, payload, now())?),
-            Destination::Server { group, .. } => {
-                group.push(Bytes::copy_from_slice(payload));
-                if group.len() >= GROUP {
-                    self.push()
-                } else {
-                    Ok(())
+            Destination::Server(server) => {
+                server.group.push(Bytes::copy_from_slice(payload));
+                match server.group.len() >= GROUP {
+                    true => server.push(),
+                    false => Ok(()),
                 }
             }
         }
     }
 
-    fn push(&mut self) -> Result<()> {
-        if let Destination::Server {
-            runtime,
-            client,
-            source,
-            group,
-        } = self
-            && !group.is_empty()
-        {
-            let events = std::mem::take(group);
-            runtime.block_on(client.push(source, events, Durability::Disk))?;
-        }
-        Ok(())
-    }
-
     fn finish(&mut self) -> Result<()> {
-        self.push()?;
         match self {
             Destination::Producer(producer) => Ok(producer.flush()?),
-            Destination::Server { .. } => Ok(()),
+            Destination::Server(server) => server.push(),
         }
+    }
+}
+
+impl Running {
+    fn push(&mut self) -> Result<()> {
+        let events = std::mem::take(&mut self.group);
+        if !events.is_empty() {
+            let pushed = self.client.push(&self.source, events, Durability::Disk);
+            self.runtime.block_on(pushed)?;
+        }
+        Ok(())
     }
 }
 
@@ -143,12 +140,12 @@ fn open(args: &Replay, plan: &Plan, source: &Source) -> Result<Destination> {
                 .with_context(|| {
                     format!("{error}; and no server answers at {}", plan.project.grpc)
                 })?;
-            Ok(Destination::Server {
+            Ok(Destination::Server(Box::new(Running {
                 runtime,
                 client,
                 source: source.name.clone(),
                 group: Vec::new(),
-            })
+            })))
         }
         Err(error) => Err(error.into()),
     }

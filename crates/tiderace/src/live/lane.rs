@@ -87,6 +87,8 @@ struct Scan {
     out: Option<bool>,
     /// Takes turns with live publications.
     turn: bool,
+    /// Whether the opening marker is in the store.
+    opened: bool,
 }
 
 impl Worker {
@@ -150,7 +152,7 @@ impl Worker {
             commits: 0,
         };
         if trusted.is_none() {
-            worker.republish("the store has no marker of this state")?;
+            worker.republish("the store has no marker of this state");
         }
         Ok(worker)
     }
@@ -185,11 +187,16 @@ impl Worker {
         self.part()
     }
 
+    /// Whether rows may be published: not before a full republication is announced.
+    fn opened(&self) -> bool {
+        self.scan.as_ref().is_none_or(|scan| scan.opened)
+    }
+
     /// How long there is nothing to do but wait.
     fn patience(&self) -> Duration {
         let deadline = self.plan.project.publish_deadline;
         match self.lane.owing_since() {
-            Some(since) if !self.busy && self.hold.is_none() => {
+            Some(since) if !self.busy && self.hold.is_none() && self.opened() => {
                 let left = since.plus(deadline).since(now()).0.clamp(0, 20_000);
                 Duration::from_micros(left.unsigned_abs())
             }
@@ -257,7 +264,7 @@ impl Worker {
             self.commit()?;
             if self.lane.owing() > OWED {
                 self.lane.forget_owed();
-                self.republish("more rows are owed than are worth listing")?;
+                self.republish("more rows are owed than are worth listing");
             }
         }
         if !self.busy {
@@ -298,6 +305,14 @@ impl Worker {
             .lane
             .owing_since()
             .is_some_and(|since| now() >= since.plus(deadline));
+        if !self.opened() {
+            if self.marked_at.elapsed() >= MARKING {
+                self.marked_at = Instant::now();
+                let marker = self.lane.opening(now(), self.incarnation);
+                return self.order(Order::Marker(Box::new(marker), self.marked));
+            }
+            return Ok(());
+        }
         let marking = self.scan.is_none() && !self.lane.draining();
         if marking && self.marked_at.elapsed() >= MARKING {
             return self.mark();
@@ -413,8 +428,12 @@ impl Worker {
             }
             Reply::Marker(MarkerWrite::Written, version) => {
                 self.marked = Some(version);
+                match &mut self.scan {
+                    Some(scan) => scan.opened = true,
+                    None => self.lane.marked(),
+                }
                 self.state
-                    .put_meta(&meta(&self.lane), &version.to_bytes())?;
+                    .note_meta(&meta(&self.lane), &version.to_bytes())?;
             }
             // An attempt that timed out may have been written after all.
             Reply::Marker(MarkerWrite::Lost { found }, _)
@@ -424,7 +443,7 @@ impl Worker {
             }
             Reply::Marker(MarkerWrite::Lost { found }, _) => {
                 tracing::warn!(shards = %self.lane.shards, ?found, "the online store has lost rows");
-                self.republish("the store is not as this lane left it")?;
+                self.republish("the store is not as this lane left it");
             }
             Reply::Marker(MarkerWrite::Fenced { found }, version) => {
                 return Err(anyhow!(
@@ -440,11 +459,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to publish every row again; markers wait until that is done.
-    ///
-    /// State forgets the last marker first, so that a restart midway begins again.
-    fn republish(&mut self, why: &str) -> Result<()> {
-        self.state.put_meta(&meta(&self.lane), &[])?;
+    /// Begins to publish every row again. An opening marker, which speaks for no view, comes
+    /// first: while it stands nothing is answered, a restart midway begins again, and a
+    /// store that is lost once more is noticed.
+    fn republish(&mut self, why: &str) {
         tracing::info!(shards = %self.lane.shards, why, "publishing every row");
         self.ledger.republication();
         self.incarnation = rand::random();
@@ -456,8 +474,8 @@ impl Worker {
             since: Instant::now(),
             out: None,
             turn: true,
+            opened: false,
         });
-        Ok(())
     }
 
     /// The last commit and publications.

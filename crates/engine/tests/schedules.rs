@@ -1,0 +1,175 @@
+//! One log, any schedule: what is served is a function of the set of accepted events.
+
+mod support;
+
+use support::definitions::world;
+use support::driver::{Driver, Fault, Totals, Weather};
+use support::laws;
+use support::log::Log;
+use support::oracle::Oracle;
+use support::random::Random;
+use tiderace_types::Reason;
+
+const STEPS: u64 = 400;
+
+/// Runs one schedule, holding the laws all the way.
+fn run(seed: u64, weather: Weather) -> Result<(), String> {
+    let world = world();
+    let mut random = Random(seed ^ 0x10_6000);
+    let log = Log::new(world, &mut random);
+    let oracle = Oracle::new(world, &log);
+    let mut driver = Driver::new(world, &log, weather, seed);
+    for _ in 0..random.below(STEPS) {
+        if driver.step() {
+            laws::markers_hold(&driver, &oracle)?;
+        }
+        laws::exact_answers_are_right(&driver, &oracle, &mut random)?;
+    }
+    driver.finish();
+    laws::markers_hold(&driver, &oracle)?;
+    laws::all_answers_are_right(&driver, &oracle, &mut random)?;
+    if driver.deaths == 0 {
+        nothing_is_late(&driver)?;
+    }
+    if !weather.expiry {
+        let clean = clean(&log, seed);
+        if laws::online_rows(&driver)? != laws::online_rows(&clean)? {
+            return Err("the rows are not those of one clean run".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// One lane, nothing but reading, publishing once in the end.
+fn clean(log: &Log, seed: u64) -> Driver<'_> {
+    let mut driver = Driver::new(world(), log, Weather::default(), seed ^ 0xc1ea);
+    driver.finish();
+    driver
+}
+
+/// The logs are made so that no partition is ever further behind than rows keep.
+fn nothing_is_late(driver: &Driver<'_>) -> Result<(), String> {
+    match driver.totals.views.values().map(|counts| counts[3]).sum() {
+        0u64 => Ok(()),
+        late => Err(format!("{late} events came before what rows keep")),
+    }
+}
+
+#[test]
+fn deaths_and_other_lane_counts_change_nothing() {
+    let weather = Weather {
+        deaths: 12,
+        lost_tails: true,
+        evictions: 30,
+        ..Weather::default()
+    };
+    support::each(1500, |seed| run(seed, weather));
+}
+
+#[test]
+fn expiry_under_a_reader_changes_no_exact_answer() {
+    let weather = Weather {
+        deaths: 6,
+        lost_tails: true,
+        expiry: true,
+        evictions: 20,
+        ..Weather::default()
+    };
+    support::each(1500, |seed| run(seed, weather));
+}
+
+#[test]
+fn an_emptied_store_is_filled_again() {
+    let weather = Weather {
+        deaths: 6,
+        lost_tails: true,
+        emptied: 12,
+        evictions: 50,
+        ..Weather::default()
+    };
+    support::each(1000, |seed| run(seed, weather));
+}
+
+#[test]
+fn memory_pressure_changes_nothing() {
+    let weather = Weather {
+        evictions: 100,
+        ..Weather::default()
+    };
+    support::each(500, |seed| run(seed, weather));
+}
+
+/// Copies by any partition count once, conflicts are told, every record ends in one place.
+#[test]
+fn every_record_is_accounted_for_once() {
+    support::each(500, |seed| {
+        let log = Log::new(world(), &mut Random(seed));
+        let oracle = Oracle::new(world(), &log);
+        let mut driver = Driver::new(world(), &log, Weather::default(), seed);
+        for _ in 0..seed % STEPS {
+            driver.step();
+        }
+        driver.finish();
+        accounted(&log, &oracle, &driver.totals)?;
+        let conflicts = driver.dead.iter().filter(|dead| dead.reason == Reason::Conflict);
+        let expected: u64 = oracle.ledger.iter().map(|counts| counts[2]).sum();
+        match conflicts.count() as u64 == expected {
+            true => Ok(()),
+            false => Err(format!("expected {expected} dead letters of conflicts")),
+        }
+    });
+}
+
+fn accounted(log: &Log, oracle: &Oracle, totals: &Totals) -> Result<(), String> {
+    let records = || log.partitions.values().flatten();
+    let unreadable = records().filter(|logged| logged.made.is_none()).count() as u64;
+    let mut rejected = totals.rejected.clone();
+    let known = [Reason::Rejected, Reason::TooEarly, Reason::TooLate];
+    let by_contract = known.map(|reason| rejected.remove(&reason).unwrap_or(0));
+    let expected = known.map(|reason| oracle.rejected.get(&reason).copied().unwrap_or(0));
+    let rest: u64 = rejected.values().sum();
+    let read = totals.accepted + totals.dropped + by_contract.iter().sum::<u64>() + rest;
+    let same = by_contract == expected
+        && rest == unreadable
+        && totals.accepted == oracle.accepted
+        && totals.dropped == oracle.dropped
+        && read == records().count() as u64;
+    if !same {
+        return Err(format!("{totals:?}; expected {oracle:?}"));
+    }
+    for (view, [applied, copies, conflicts, failed]) in oracle.ledger.iter().enumerate() {
+        let counts = totals.views.get(&view).copied().unwrap_or_default();
+        let found_failed = totals.failed.get(&view).copied().unwrap_or(0);
+        if counts != [*applied, *copies, *conflicts, 0] || found_failed != *failed {
+            return Err(format!(
+                "view {view}: {counts:?} and {found_failed} failed; expected {:?}",
+                oracle.ledger[view]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The simulation notices a shell that breaks its rules.
+#[test]
+fn planted_faults_are_caught() {
+    let weather = Weather {
+        deaths: 20,
+        lost_tails: true,
+        evictions: 30,
+        ..Weather::default()
+    };
+    for fault in [
+        Fault::ReadsTooFar,
+        Fault::DropsOutbox,
+        Fault::MarksFirst,
+        Fault::LosesWrite,
+        Fault::ShiftsEdge,
+        Fault::Unfenced,
+        Fault::GoesBack,
+    ] {
+        let fault = Some(fault);
+        let caught = (0..2000).find(|seed| run(*seed, Weather { fault, ..weather }).is_err());
+        assert!(caught.is_some(), "{fault:?} goes unnoticed");
+    }
+}

@@ -1,0 +1,161 @@
+//! The views of the simulation: with and without ids, bounded, delayed, lifetime, all of history.
+
+use std::sync::{Arc, OnceLock};
+use tiderace_engine::LaneView;
+use tiderace_plan::model::{Plan, Source, View};
+use tiderace_plan::{SourceFile, load, render_text};
+use tiderace_types::{Duration, Generation};
+
+pub const LATENESS: Duration = Duration::from_secs(3 * 3600);
+pub const AHEAD: Duration = Duration::from_secs(600);
+
+const YAML: &str = r#"
+project: simulated
+kafka: { brokers: "127.0.0.1:1" }
+---
+kind: source
+name: payments
+stream: { kafka: { topic: payments }, format: json }
+columns:
+  id: int64
+  at: { type: timestamp, unit: us }
+  who: int64
+  place: string
+  amount: float64
+  score: int64
+event_time: at
+event_id: id
+allowed_lateness: 3h
+max_ahead: 10m
+complete_since: beginning
+expect:
+  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
+  - { check: "score IS NULL OR score >= 0", otherwise: drop }
+---
+kind: source
+name: clicks
+stream: { kafka: { topic: clicks }, format: json }
+columns:
+  id: int64
+  at: { type: timestamp, unit: us }
+  who: int64
+  place: string
+  amount: float64
+  score: int64
+event_time: at
+allowed_lateness: 3h
+max_ahead: 10m
+complete_since: beginning
+expect:
+  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
+  - { check: "score IS NULL OR score >= 0", otherwise: drop }
+---
+kind: entity
+name: customer
+keys: { who: int64 }
+---
+kind: entity
+name: terminal
+keys: { place: string }
+---
+kind: feature_view
+name: spend
+entity: customer
+source: payments
+features:
+  - { name: n, aggregate: count, windows: [10m, 3h] }
+  - { name: total, aggregate: sum, of: amount, windows: [10m, 3h] }
+  - { name: mean, aggregate: avg, of: amount, windows: [3h] }
+  - { name: least, aggregate: min, of: amount, windows: [3h] }
+  - { name: most, aggregate: max, of: score, windows: [1h] }
+  - { name: places, aggregate: count_distinct, of: place, windows: [3h] }
+  - { name: top, aggregate: top_n, of: place, by: "sum(score)", n: 2, windows: [3h] }
+  - { name: first, aggregate: first, of: amount, windows: [3h] }
+  - { name: last, aggregate: last, of: place, windows: [3h] }
+  - { name: here, aggregate: count, where: "place = 'p1'", windows: [3h] }
+  - { name: inverse, aggregate: sum, of: "1000 / score", windows: [3h] }
+---
+kind: feature_view
+name: risk
+entity: terminal
+source: payments
+where: "score > 0"
+features:
+  - { name: n, aggregate: count, windows: [1h, 3h], delay: 1h }
+  - { name: mean, aggregate: avg, of: score, windows: [3h], delay: 1h }
+  - { name: inverse, aggregate: sum, of: "1000 / score", windows: [1h] }
+---
+kind: feature_view
+name: life
+entity: customer
+source: payments
+features:
+  - { name: n, aggregate: count, windows: [2h, lifetime] }
+  - { name: total, aggregate: sum, of: score, windows: [2h, lifetime] }
+  - { name: mean, aggregate: avg, of: amount, windows: [lifetime] }
+  - { name: places, aggregate: count_distinct, of: place, windows: [lifetime] }
+  - { name: top, aggregate: top_n, of: place, n: 2, windows: [lifetime] }
+  - { name: first, aggregate: first, of: amount, windows: [lifetime] }
+  - { name: last, aggregate: last, of: place, windows: [lifetime] }
+---
+kind: feature_view
+name: browsing
+entity: customer
+source: clicks
+history: 2h
+features:
+  - { name: n, aggregate: count, windows: [1h] }
+  - { name: total, aggregate: sum, of: amount, windows: [1h] }
+  - { name: first, aggregate: first, of: place, windows: [1h] }
+  - { name: last, aggregate: last, of: place, windows: [1h] }
+---
+kind: feature_view
+name: kept
+entity: terminal
+source: clicks
+history: all
+features:
+  - { name: n, aggregate: count, windows: [30m] }
+  - { name: most, aggregate: max, of: amount, windows: [30m, lifetime] }
+"#;
+
+/// What the lanes run.
+#[derive(Debug)]
+pub struct World {
+    pub plan: Plan,
+    pub views: Vec<LaneView>,
+}
+
+/// The definitions, loaded once.
+pub fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let file = SourceFile {
+            path: "simulated.yaml".to_owned(),
+            text: YAML.to_owned(),
+        };
+        let (loaded, found) = load(&[file], &|_| None);
+        let plan = loaded
+            .unwrap_or_else(|| panic!("{}", render_text(&found, false)))
+            .plan;
+        let views = plan.views.iter().map(|view| LaneView {
+            view: Arc::clone(view),
+            generation: Generation(1),
+        });
+        World {
+            views: views.collect(),
+            plan,
+        }
+    })
+}
+
+impl World {
+    pub fn source(&self, name: &str) -> &Arc<Source> {
+        let found = self.plan.sources.iter().find(|source| source.name == name);
+        found.expect("the source is defined")
+    }
+
+    pub fn view(&self, index: usize) -> &View {
+        &self.views[index].view
+    }
+}

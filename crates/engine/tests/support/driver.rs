@@ -1,0 +1,623 @@
+//! The shell around lanes, one small step at a time, in an order that chance decides.
+//!
+//! It keeps the shell's rules: packets reach every lane in order; rows are stored before their
+//! drain counts; markers are written only between drains; after a start nothing is published
+//! until the positions that are already served are passed. [`Fault`] breaks one of them.
+
+use super::definitions::World;
+use super::log::Log;
+use super::online::Online;
+use super::random::Random;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tiderace_decode::Decoder;
+use tiderace_engine::{Commit, Intake, Lane, Packet, Publication, Sample, Write};
+use tiderace_state::{MemoryStore, Store};
+use tiderace_types::{
+    CoveredFrom, DeadLetter, Duration, Partition, Positions, Reason, RecordBatch, RecordMeta,
+    RowKey, ShardRange, SourceId, Timestamp, Version,
+};
+
+/// A rule that the shell breaks, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A source is read again from one record too far.
+    ReadsTooFar,
+    /// What is owed from before a start is forgotten.
+    DropsOutbox,
+    /// A marker claims what has not been stored yet.
+    MarksFirst,
+    /// A commit misses a row.
+    LosesWrite,
+    /// Readers ask a microsecond off.
+    ShiftsEdge,
+    /// Older rows overwrite newer ones.
+    Unfenced,
+    /// Rows are published after a start before what is served has been passed.
+    GoesBack,
+}
+
+/// What may happen on the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// In how many of a thousand steps the process dies.
+    pub deaths: u64,
+    /// Whether a death may take the tail of the state with it.
+    pub lost_tails: bool,
+    /// Whether online rows expire.
+    pub expiry: bool,
+    /// In how many of a thousand steps the online store is emptied.
+    pub emptied: u64,
+    /// In how many of a hundred steps rows are evicted.
+    pub evictions: u64,
+    pub fault: Option<Fault>,
+}
+
+/// A lane with its queue, and what of it is on the way to the store.
+pub struct Worker {
+    pub lane: Lane,
+    queue: VecDeque<Arc<Packet>>,
+    sent: Option<Sent>,
+    hold: Option<Positions>,
+    marked: Option<Version>,
+    /// The place of a full republication.
+    scan: Option<Option<RowKey>>,
+}
+
+/// Rows on their way, and what they end.
+struct Sent {
+    rows: Vec<Publication>,
+    ends: Ends,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Nothing,
+    Drain,
+    Scan,
+}
+
+struct Reading {
+    source: SourceId,
+    intake: Intake,
+    decoder: Decoder,
+    next: BTreeMap<Partition, i64>,
+}
+
+/// Totals over everything that was applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub accepted: u64,
+    pub dropped: u64,
+    pub rejected: BTreeMap<Reason, u64>,
+    pub views: BTreeMap<usize, [u64; 4]>,
+    pub failed: BTreeMap<usize, u64>,
+}
+
+pub struct Driver<'a> {
+    pub world: &'a World,
+    pub log: &'a Log,
+    pub weather: Weather,
+    pub random: Random,
+    pub wall: Timestamp,
+    pub online: Online,
+    pub workers: Vec<Worker>,
+    pub totals: Totals,
+    pub dead: Vec<DeadLetter>,
+    pub deaths: u64,
+    state: Store,
+    readings: Vec<Reading>,
+    /// Rows of dead processes that are still on their way.
+    stray: Vec<Publication>,
+}
+
+impl<'a> Driver<'a> {
+    pub fn new(world: &'a World, log: &'a Log, weather: Weather, seed: u64) -> Driver<'a> {
+        let mut random = Random(seed);
+        let (first, last) = log.span();
+        let wall = match random.below(3) {
+            0 => last.plus(Duration(random.within(0, 1 << 40))),
+            _ => first,
+        };
+        let online = Online {
+            expiring: weather.expiry,
+            unfenced: weather.fault == Some(Fault::Unfenced),
+            ..Online::default()
+        };
+        let mut driver = Driver {
+            world,
+            log,
+            weather,
+            random,
+            wall,
+            online,
+            workers: Vec::new(),
+            totals: Totals::default(),
+            dead: Vec::new(),
+            deaths: 0,
+            state: MemoryStore::new(),
+            readings: Vec::new(),
+            stray: Vec::new(),
+        };
+        let lanes = driver.random.index(5) + 1;
+        driver.start(lanes);
+        driver
+    }
+
+    /// One step that chance picks; tells whether readers may see a difference.
+    pub fn step(&mut self) -> bool {
+        let trace = std::env::var("TRACE").is_ok();
+        let before: Vec<_> = self.workers.iter().map(|w| (w.lane.shards.to_string(), w.lane.positions().clone(), w.lane.owing(), w.marked)).collect();
+        let r = self.step_();
+        if trace {
+            let after: Vec<_> = self.workers.iter().map(|w| (w.lane.shards.to_string(), w.lane.positions().clone(), w.lane.owing(), w.marked)).collect();
+            let rows: Vec<_> = self.online.rows.iter().map(|(k, s)| (k.view.0 % 1000, k.entity.last().copied(), tiderace_aggregate::version_of(&s.value).map(|v| v.to_string()), s.expires.to_string())).collect();
+            if before != after { eprintln!("{} {:?} rows {rows:?}", self.wall, after.iter().map(|(r, p, o, m)| (r, p.0.iter().map(|(q, a)| (q.source.0 % 100, q.number, a.next, a.clock.to_string())).collect::<Vec<_>>(), o, m.map(|m| m.to_string()))).collect::<Vec<_>>()); }
+        }
+        r
+    }
+
+    fn step_(&mut self) -> bool {
+        if self.random.below(1000) < self.weather.deaths {
+            self.die();
+            return true;
+        }
+        if self.random.below(1000) < self.weather.emptied {
+            self.online.empty();
+            self.stray.clear();
+            return true;
+        }
+        if !self.stray.is_empty() && self.random.percent(30) {
+            let row = self.random.index(self.stray.len());
+            let row = self.stray.swap_remove(row);
+            self.online.put(row, self.wall);
+            return true;
+        }
+        let worker = self.random.index(self.workers.len());
+        match self.random.below(100) {
+            0..4 => self.pass_time(),
+            4..8 => self.sample(),
+            8..24 => self.read(),
+            24..52 => self.apply(worker),
+            52..62 => self.commit(worker),
+            62..70 => self.evict(worker),
+            70..80 => self.publish(worker),
+            80..92 => {
+                self.deliver(worker);
+                return true;
+            }
+            _ => return self.mark(worker),
+        }
+        false
+    }
+
+    /// Reads, applies, commits, publishes and marks all there is.
+    pub fn finish(&mut self) {
+        let (_, last) = self.log.span();
+        self.wall = self.wall.max(last);
+        while self.unread() {
+            self.read();
+        }
+        self.sample();
+        for worker in 0..self.workers.len() {
+            while !self.workers[worker].queue.is_empty() {
+                self.apply(worker);
+            }
+        }
+        self.sample();
+        for worker in 0..self.workers.len() {
+            // Twice, since a store that was emptied is noticed only by the marker.
+            for _ in 0..2 {
+                while self.busy(worker) {
+                    self.publish(worker);
+                    self.deliver(worker);
+                }
+                self.mark_surely(worker);
+                self.commit(worker);
+            }
+            while self.busy(worker) {
+                self.publish(worker);
+                self.deliver(worker);
+            }
+            self.mark_surely(worker);
+        }
+        while let Some(row) = self.stray.pop() {
+            self.online.put(row, self.wall);
+        }
+    }
+
+    fn busy(&self, worker: usize) -> bool {
+        let worker = &self.workers[worker];
+        worker.sent.is_some() || worker.scan.is_some() || worker.lane.owing_since().is_some()
+    }
+
+    fn unread(&self) -> bool {
+        let left = |(partition, next): (&Partition, &i64)| self.log.end(*partition, self.wall) > *next;
+        self.readings
+            .iter()
+            .any(|reading| reading.next.iter().any(left))
+    }
+
+    /// Drops everything that is not stored, and starts again with another number of lanes.
+    fn die(&mut self) {
+        self.deaths += 1;
+        for worker in std::mem::take(&mut self.workers) {
+            let rows = worker.sent.into_iter().flat_map(|sent| sent.rows);
+            // Some of what was on its way arrives, some of it late.
+            for row in rows {
+                match self.random.below(3) {
+                    0 => self.online.put(row, self.wall),
+                    1 => self.stray.push(row),
+                    _ => {}
+                }
+            }
+        }
+        let Store::Memory(memory) = &self.state else {
+            unreachable!("the simulation keeps state in memory");
+        };
+        if self.weather.lost_tails && self.random.percent(50) {
+            memory.rewind(self.random.index(6));
+        }
+        self.state = memory.reopen();
+        let lanes = match self.random.percent(50) {
+            true => self.random.index(5) + 1,
+            false => 1,
+        };
+        self.start(lanes);
+    }
+
+    fn start(&mut self, lanes: usize) {
+        let recovered = self.state.positions().expect("memory reads");
+        let views = &self.world.views;
+        let epoch = self.state.epoch();
+        let lanes: Vec<Lane> = ShardRange::split(lanes)
+            .into_iter()
+            .map(|shards| Lane::new(shards, views.clone(), &recovered, epoch))
+            .collect();
+        let positions: Vec<_> = lanes
+            .iter()
+            .map(|lane| (lane.shards, lane.positions().clone()))
+            .collect();
+        self.state.set_positions(&positions).expect("memory writes");
+        let start = positions
+            .into_iter()
+            .map(|(_, positions)| positions)
+            .reduce(|a, b| a.behind(&b))
+            .unwrap_or_default();
+        self.workers = lanes.into_iter().map(|lane| self.worker(lane)).collect();
+        let sources = self.world.plan.sources.iter();
+        self.readings = sources
+            .map(|source| {
+                let own = self.world.views.iter().enumerate();
+                let own = own.filter(|(_, view)| view.view.source.id == source.id);
+                let views = own.map(|(place, view)| (place, Arc::clone(&view.view)));
+                let place = |column: usize| source.used.binary_search(&column).ok();
+                let used = source.used.iter();
+                let columns = used.map(|column| source.columns[*column].clone());
+                let partitions = self.log.partitions.keys();
+                let partitions = partitions.filter(|partition| partition.source == source.id);
+                Reading {
+                    source: source.id,
+                    intake: Intake::new(Arc::clone(source), views.collect(), &start),
+                    decoder: Decoder::json(
+                        columns.collect(),
+                        place(source.event_time).expect("event time is used"),
+                        source.event_id.and_then(place),
+                        source.max_record_bytes,
+                    ),
+                    next: partitions
+                        .map(|partition| (*partition, start.get(*partition).next))
+                        .collect(),
+                }
+            })
+            .collect();
+        if self.weather.fault == Some(Fault::ReadsTooFar) && self.deaths > 0 {
+            for reading in &mut self.readings {
+                reading.next.values_mut().for_each(|next| *next += 1);
+            }
+        }
+    }
+
+    fn worker(&mut self, mut lane: Lane) -> Worker {
+        let owed = self.state.outbox(lane.shards).expect("memory reads");
+        if self.weather.fault != Some(Fault::DropsOutbox) {
+            lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
+        }
+        // A marker is trusted when it is of just these shards, is the newest of any of them,
+        // and speaks for the views.
+        let others = self.online.markers.values();
+        let others = others.filter(|marker| marker.shards.overlaps(lane.shards));
+        let newest = others.max_by_key(|marker| marker.version);
+        let trusted = newest
+            .filter(|marker| marker.shards == lane.shards && !marker.views.is_empty())
+            .cloned();
+        let marked = trusted.as_ref().map(|marker| marker.version);
+        let mut hold = None;
+        if let Some(marker) = trusted {
+            for view in &marker.views {
+                lane.inherit_lag(view.view, view.least_lag);
+            }
+            let back = self.weather.fault == Some(Fault::GoesBack);
+            hold = (!back && !lane.positions().covers(&marker.positions)).then_some(marker.positions);
+        }
+        let mut worker = Worker {
+            queue: VecDeque::new(),
+            sent: None,
+            hold,
+            marked,
+            scan: None,
+            lane,
+        };
+        if marked.is_none() {
+            republish(&mut worker, &mut self.online, self.wall);
+        }
+        worker
+    }
+
+    fn pass_time(&mut self) {
+        let hour = 3_600_000_000;
+        let by = match self.random.below(4) {
+            0 => self.random.within(0, 14 * hour),
+            _ => self.random.within(0, hour),
+        };
+        self.wall = self.wall.plus(Duration(by));
+        // As the shell does ten times a second: no lane may miss that there is more to read.
+        self.sample();
+    }
+
+    fn sample(&mut self) {
+        for reading in &self.readings {
+            let end = |partition: &Partition| (*partition, self.log.end(*partition, self.wall));
+            let sample = Sample {
+                at: self.wall,
+                ends: reading.next.keys().map(end).collect(),
+            };
+            for worker in &mut self.workers {
+                worker.lane.sample(reading.source, sample.clone());
+            }
+        }
+    }
+
+    /// Reads a batch of one source, from its partitions in any order.
+    fn read(&mut self) {
+        let reading = self.random.index(self.readings.len());
+        let reading = &mut self.readings[reading];
+        let mut batch = RecordBatch::default();
+        for _ in 0..1 + self.random.below(24) {
+            let open: Vec<Partition> = reading
+                .next
+                .iter()
+                .filter(|(partition, next)| self.log.end(**partition, self.wall) > **next)
+                .map(|(partition, _)| *partition)
+                .collect();
+            if open.is_empty() {
+                break;
+            }
+            let partition = *self.random.pick(&open);
+            let next = reading.next.entry(partition).or_default();
+            let logged = &self.log.partitions[&partition][*next as usize];
+            let meta = RecordMeta {
+                partition,
+                offset: *next,
+                broker_time: Timestamp(logged.broker_time),
+            };
+            batch.push(meta, logged.payload.as_bytes());
+            *next += 1;
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let decoded = reading.decoder.decode(&batch);
+        let taken = reading.intake.take(batch, decoded);
+        self.totals.accepted += taken.counts.accepted;
+        self.totals.dropped += taken.counts.dropped;
+        for (reason, count) in taken.counts.rejected {
+            *self.totals.rejected.entry(reason).or_default() += count;
+        }
+        for (view, count) in taken.counts.failed {
+            *self.totals.failed.entry(view).or_default() += count;
+        }
+        self.dead.extend(taken.dead);
+        let packet = Arc::new(taken.packet);
+        for worker in &mut self.workers {
+            worker.queue.push_back(Arc::clone(&packet));
+        }
+    }
+
+    fn apply(&mut self, worker: usize) {
+        let worker = &mut self.workers[worker];
+        let Some(packet) = worker.queue.pop_front() else {
+            return;
+        };
+        let missing = worker.lane.prepare(&packet).expect("nothing is left out");
+        let blocks = load(&self.state, &missing);
+        worker.lane.fill(blocks).expect("state is sound");
+        let applied = worker.lane.apply(&packet, self.wall);
+        for (view, counts) in applied.views {
+            let total = self.totals.views.entry(view).or_default();
+            let counts = [
+                counts.applied,
+                counts.duplicate,
+                counts.conflict,
+                counts.too_late_idle,
+            ];
+            total.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
+        }
+        self.dead.extend(applied.dead);
+        if worker
+            .hold
+            .as_ref()
+            .is_some_and(|hold| worker.lane.positions().covers(hold))
+        {
+            worker.hold = None;
+        }
+    }
+
+    fn commit(&mut self, worker: usize) {
+        let worker = &mut self.workers[worker];
+        let commit = worker.lane.commit();
+        let mut stored = stored(&commit);
+        if self.weather.fault == Some(Fault::LosesWrite) && self.random.percent(20) {
+            stored.writes.pop();
+        }
+        let seq = self.state.commit(stored).expect("memory writes");
+        worker.lane.committed(&commit, seq);
+    }
+
+    fn evict(&mut self, worker: usize) {
+        if self.random.percent(self.weather.evictions) {
+            let budget = [0, 0, 2_000, 20_000][self.random.index(4)];
+            self.workers[worker].lane.evict(budget);
+        }
+    }
+
+    /// Sends the next rows, if none are on their way.
+    fn publish(&mut self, worker: usize) {
+        let worker = &mut self.workers[worker];
+        if worker.sent.is_some() || worker.hold.is_some() {
+            return;
+        }
+        let limit = self.random.index(6) + 1;
+        if worker.scan.is_some() && self.random.percent(50) {
+            scan_on(worker, &self.state, self.wall, limit);
+            return;
+        }
+        if worker.lane.owing_since().is_none() {
+            return;
+        }
+        let chunk = worker.lane.chunk(self.wall, limit);
+        let mut rows = chunk.rows;
+        let blocks = load(&self.state, &chunk.stored);
+        for (key, blocks) in chunk.stored.iter().zip(blocks) {
+            let row = worker.lane.publish_stored(key, &blocks, self.wall);
+            rows.extend(row.expect("state is sound"));
+        }
+        let ends = match chunk.last {
+            true => Ends::Drain,
+            false => Ends::Nothing,
+        };
+        worker.sent = Some(Sent { rows, ends });
+    }
+
+    /// Lets the rows on their way arrive.
+    fn deliver(&mut self, worker: usize) {
+        let worker = &mut self.workers[worker];
+        let Some(sent) = worker.sent.take() else {
+            return;
+        };
+        for row in sent.rows {
+            self.online.put(row, self.wall);
+        }
+        match sent.ends {
+            Ends::Nothing => {}
+            Ends::Drain => worker.lane.drained(),
+            Ends::Scan => worker.scan = None,
+        }
+    }
+
+    /// Writes a marker where that is allowed; it may be lost on its way.
+    fn mark(&mut self, worker: usize) -> bool {
+        let first = self.weather.fault == Some(Fault::MarksFirst);
+        let held = &self.workers[worker];
+        let between = held.sent.is_none() && !held.lane.draining();
+        if held.scan.is_some() || held.hold.is_some() || !(between || first) {
+            return false;
+        }
+        if self.random.percent(10) {
+            marker(&mut self.workers[worker].lane, self.wall);
+            return false;
+        }
+        self.mark_surely(worker);
+        true
+    }
+
+    fn mark_surely(&mut self, worker: usize) {
+        let first = self.weather.fault == Some(Fault::MarksFirst);
+        let worker = &mut self.workers[worker];
+        let mut marker = marker(&mut worker.lane, self.wall);
+        if first {
+            marker.positions = worker.lane.positions().clone();
+        }
+        let version = marker.version;
+        match self.online.mark(worker.marked, marker) {
+            true => {
+                worker.marked = Some(version);
+                worker.lane.marked();
+                if self.random.percent(50) {
+                    self.online.retire(worker.lane.shards);
+                }
+            }
+            false => republish(worker, &mut self.online, self.wall),
+        }
+    }
+
+    /// The instant at which a reader's clock stands for the answer to be about `as_of`.
+    pub fn asked(&self, as_of: Timestamp) -> Timestamp {
+        match self.weather.fault {
+            Some(Fault::ShiftsEdge) => as_of.minus(Duration(1)),
+            _ => as_of,
+        }
+    }
+}
+
+fn republish(worker: &mut Worker, online: &mut Online, wall: Timestamp) {
+    let opening = worker.lane.opening(wall, 1);
+    worker.marked = Some(opening.version);
+    online.mark(None, opening);
+    worker.lane.owe_held(wall);
+    worker.scan = Some(None);
+}
+
+/// Sends the next stretch of a full republication.
+fn scan_on(worker: &mut Worker, state: &Store, wall: Timestamp, limit: usize) {
+    let Some(after) = &worker.scan else {
+        return;
+    };
+    let found = state.scan(worker.lane.shards, after.as_ref(), limit);
+    let found = found.expect("memory reads");
+    let end = found.len() < limit;
+    let mut rows = Vec::new();
+    for (key, blocks) in found {
+        let blocks = blocks.into_iter().map(|block| (block.seq, block.bytes));
+        let blocks: Vec<_> = blocks.collect();
+        let row = worker.lane.publish_stored(&key, &blocks, wall);
+        rows.extend(row.expect("state is sound"));
+        worker.scan = Some(Some(key));
+    }
+    let ends = match end {
+        true => Ends::Scan,
+        false => Ends::Nothing,
+    };
+    worker.sent = Some(Sent { rows, ends });
+}
+
+fn marker(lane: &mut Lane, wall: Timestamp) -> tiderace_types::Marker {
+    lane.marker(wall, 1, |_| CoveredFrom::Beginning)
+}
+
+fn load(state: &Store, keys: &[RowKey]) -> Vec<Vec<(u64, Vec<u8>)>> {
+    let rows = state.load(keys).expect("memory reads");
+    rows.into_iter()
+        .map(|blocks| {
+            let plain = blocks.into_iter().map(|block| (block.seq, block.bytes));
+            plain.collect()
+        })
+        .collect()
+}
+
+/// A commit in the words of the state store.
+fn stored(commit: &Commit) -> tiderace_state::Commit {
+    let write = |write: &Write| match write.clone() {
+        Write::Append { key, block } => tiderace_state::Write::Append { key, block },
+        Write::Replace { key, block, old } => tiderace_state::Write::Replace { key, block, old },
+        Write::Delete { key, old } => tiderace_state::Write::Delete { key, old },
+    };
+    tiderace_state::Commit {
+        lane: commit.lane,
+        writes: commit.writes.iter().map(write).collect(),
+        positions: commit.positions.clone(),
+        retire: Vec::new(),
+        outbox: commit.outbox.clone(),
+        outbox_done: commit.outbox_done,
+    }
+}

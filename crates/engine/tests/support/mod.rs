@@ -1,0 +1,33 @@
+//! A simulation of everything around lanes: logs, lanes, state, the online store, readers.
+//!
+//! One seed decides a log and a schedule: where batches are cut, which lane goes on when, when
+//! it commits, publishes, marks, evicts, dies and with how many lanes it starts again, and how
+//! much of the state's tail is lost with it. Nothing else does, so a seed is a replay:
+//! `TIDERACE_SEED=n` runs that one.
+
+#![allow(dead_code)] // every test file takes what it needs
+
+pub mod definitions;
+pub mod driver;
+pub mod laws;
+pub mod log;
+pub mod online;
+pub mod oracle;
+pub mod random;
+
+/// The seeds of `count` runs, or the one that `TIDERACE_SEED` names.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("TIDERACE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("TIDERACE_SEED is a number")],
+        Err(_) => (0..count).collect(),
+    }
+}
+
+/// Runs every seed and stops at the first that breaks a law.
+pub fn each(count: u64, run: impl Fn(u64) -> Result<(), String>) {
+    for seed in seeds(count) {
+        if let Err(broken) = run(seed) {
+            panic!("TIDERACE_SEED={seed}: {broken}");
+        }
+    }
+}
