@@ -114,15 +114,16 @@ impl Running {
         tracing::info!("stopping: finishing what is under way");
     }
 
-    /// Closes the doors, then drains the loop.
+    /// Closes the doors, then drains the loop, however the doors have closed.
     pub async fn stop(self) -> Result<()> {
-        if let Some(server) = self.server {
-            server.stop().await?;
-        }
-        match self.live {
-            Some(live) => live.stop().await,
+        let closed = match self.server {
+            Some(server) => server.stop().await,
             None => Ok(()),
+        };
+        if let Some(live) = self.live {
+            live.stop().await?;
         }
+        closed.context("close the doors")
     }
 }
 
