@@ -3,6 +3,7 @@
 use crate::{Durability, Error, Kind, nearest, proto};
 use bytes::Bytes;
 use proto::feature_store_client::FeatureStoreClient;
+use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 pub use proto::{GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, PushResponse};
@@ -25,7 +26,11 @@ impl Client {
         };
         let endpoint = Endpoint::from_shared(uri)
             .map_err(|error| Error::invalid(format!("address {address:?}: {error}")))?;
-        let connected = endpoint.tcp_nodelay(true).connect().await;
+        let connected = endpoint
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT)
+            .connect()
+            .await;
         let channel = connected.map_err(|error| {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| source.to_string());
@@ -127,6 +132,9 @@ impl Client {
         Ok(self.inner.get_catalogue(request).await?.into_inner())
     }
 }
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The largest answer taken, in bytes: a thousand rows of a hundred features.
 const LARGEST: usize = 64 << 20;

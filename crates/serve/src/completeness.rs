@@ -206,7 +206,9 @@ fn row_is_exact(terms: &Terms, view: &ViewMarker, at: At, held: Held) -> bool {
         return true;
     };
     let by_clock = at.as_of >= view.clock.minus(lateness).minus(history);
-    let by_expiry = held != Held::Absent || at.as_of >= view.surely_kept(at.now).minus(history);
+    // With a lifetime among its windows a view's rows never expire.
+    let may_have_expired = held == Held::Absent && terms.reach.is_some();
+    let by_expiry = !may_have_expired || at.as_of >= view.surely_kept(at.now).minus(history);
     by_clock && by_expiry
 }
 

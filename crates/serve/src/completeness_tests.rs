@@ -219,6 +219,14 @@ fn outside_history_by_what_may_have_expired() {
     check(absent(Duration::ZERO), (Standing::NotFound, COMPLETE));
     check(absent(Duration(-1)), (Standing::OutsideHistory, COMPLETE));
     check(absent(Duration(1)), (Standing::NotFound, COMPLETE));
+    // Rows of a view with a lifetime never do.
+    check(
+        |case| {
+            absent(Duration(-1))(case);
+            case.terms.reach = None;
+        },
+        (Standing::NotFound, COMPLETE),
+    );
     // A row that is there has not expired.
     check(
         |case| {

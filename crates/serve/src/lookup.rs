@@ -103,15 +103,18 @@ impl Lookup {
         let found = self.fetch(&reads.keys).await?;
         let mut answers = Vec::with_capacity(columns.rows);
         for row in 0..columns.rows {
-            if row % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
+            take_turns(row).await;
             answers.push(reads.answer(&prepared, row, at, &found, request.include_metadata));
         }
         add_on_demand(&prepared, &mut answers, &request_data, at.as_of)?;
+        let mut rows = Vec::with_capacity(answers.len());
+        for (row, answer) in answers.into_iter().enumerate() {
+            take_turns(row).await;
+            rows.push(answer.into_row());
+        }
         Ok(proto::GetOnlineFeaturesResponse {
             metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
-            rows: answers.into_iter().map(Answer::into_row).collect(),
+            rows,
             as_of: Some(convert::to_timestamp(at.as_of)),
         })
     }
@@ -176,6 +179,13 @@ impl Lookup {
         }
         let found = self.store.get_rows(keys).await;
         found.map_err(|error| Error::new(Kind::Unavailable, format!("online store: {error}")))
+    }
+}
+
+/// Lets others run once every [`TURN`] rows.
+async fn take_turns(row: usize) {
+    if row % TURN == TURN - 1 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -250,9 +260,9 @@ impl<'a> Reads<'a> {
         let mut values: Vec<Vec<Judged>> = Vec::with_capacity(views);
         for (read, cell) in prepared.views.iter().zip(cells) {
             let bytes = cell.key.and_then(|place| found[place].as_ref());
-            let (judged, details) = answer_view(read, cell.said, bytes, at);
+            let (judged, standing) = answer_view(read, cell.said, bytes, at);
             if all_details || judged.iter().any(|value| value.flags != 0) {
-                answer.details.push(details);
+                answer.details.push(details(read, cell.said, &standing));
             }
             values.push(judged);
         }
@@ -303,12 +313,12 @@ impl Answer {
 }
 
 /// Finishes and judges the asked outputs of one row of one view.
-fn answer_view(
-    read: &ViewRead,
-    said: Option<&ViewMarker>,
+fn answer_view<'a>(
+    read: &'a ViewRead,
+    said: Option<&'a ViewMarker>,
     bytes: Option<&Bytes>,
     at: At,
-) -> (Vec<Judged>, proto::ViewDetails) {
+) -> (Vec<Judged>, RowStanding<'a>) {
     let spec = &read.view.spec;
     let row = match bytes.map(|bytes| Row::decode(bytes, spec)).transpose() {
         Ok(row) => row,
@@ -324,7 +334,7 @@ fn answer_view(
                 ..Judged::default()
             };
             let judged = vec![failed; read.outputs.len()];
-            return (judged, details(read, said, &standing));
+            return (judged, standing);
         }
     };
     let held = match &row {
@@ -374,7 +384,7 @@ fn answer_view(
             message,
         });
     }
-    (judged, details(read, said, &standing))
+    (judged, standing)
 }
 
 fn details(

@@ -61,6 +61,19 @@ enum Reading {
     Failing(Option<Arc<Snapshot>>, String),
 }
 
+impl Reading {
+    fn snapshot(self) -> Result<Arc<Snapshot>, Error> {
+        match self {
+            Reading::Fresh(snapshot) | Reading::Failing(Some(snapshot), _) => Ok(snapshot),
+            Reading::Waiting => Err(Error::new(
+                Kind::Unavailable,
+                "the online store's markers have not been read yet",
+            )),
+            Reading::Failing(None, reason) => Err(unreachable_store(&reason)),
+        }
+    }
+}
+
 /// The newest snapshot, shared by everyone who looks things up.
 #[derive(Clone, Debug)]
 pub struct Markers {
@@ -89,16 +102,7 @@ impl Markers {
     /// # Errors
     /// [`Kind::Unavailable`] as long as none was ever read.
     pub fn latest(&self) -> Result<Arc<Snapshot>, Error> {
-        match &*self.reading.borrow() {
-            Reading::Fresh(snapshot) | Reading::Failing(Some(snapshot), _) => {
-                Ok(Arc::clone(snapshot))
-            }
-            Reading::Waiting => Err(Error::new(
-                Kind::Unavailable,
-                "the online store's markers have not been read yet",
-            )),
-            Reading::Failing(None, reason) => Err(unreachable_store(reason)),
-        }
+        self.reading().snapshot()
     }
 
     /// Tells whether lookups can be answered: the last refresh succeeded.
@@ -106,10 +110,16 @@ impl Markers {
     /// # Errors
     /// [`Kind::Unavailable`] with the reason why not.
     pub fn ready(&self) -> Result<(), Error> {
-        match &*self.reading.borrow() {
-            Reading::Failing(_, reason) => Err(unreachable_store(reason)),
-            _ => self.latest().map(|_| ()),
+        match self.reading() {
+            Reading::Failing(_, reason) => Err(unreachable_store(&reason)),
+            reading => reading.snapshot().map(drop),
         }
+    }
+
+    /// A copy, so that the channel's lock is never held while anything else is done: a second
+    /// borrow behind a waiting writer would stop both for ever.
+    fn reading(&self) -> Reading {
+        self.reading.borrow().clone()
     }
 
     /// Waits for the next refresh; `false` when there will be none.
@@ -180,6 +190,26 @@ const LONGEST: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use tiderace_types::{Positions, ShardRange, Version};
+
+    #[test]
+    fn readers_and_the_refresh_never_stop_each_other() {
+        let snapshot = Arc::new(Snapshot::new(vec![], Timestamp(0)));
+        let (sender, reading) = watch::channel(Reading::Waiting);
+        let markers = Markers { reading };
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let markers = markers.clone();
+                std::thread::spawn(move || (0..100_000).filter(|_| markers.ready().is_ok()).count())
+            })
+            .collect();
+        for _ in 0..100_000 {
+            sender.send_replace(Reading::Fresh(Arc::clone(&snapshot)));
+        }
+        for reader in readers {
+            reader.join().expect("the reader ends");
+        }
+        assert!(markers.ready().is_ok());
+    }
 
     #[test]
     fn the_greatest_version_speaks() {

@@ -108,6 +108,7 @@ impl Server {
         ));
         let (stop, stopped) = watch::channel(());
         let reporter = HealthReporter::new();
+        tell(&reporter, ServingStatus::NotServing).await;
         let health = tokio::spawn(report(reporter.clone(), markers.clone(), stopped.clone()));
         let grpc_address = address_of(&grpc)?;
         let http_address = http.as_ref().map(address_of).transpose()?;
@@ -253,20 +254,19 @@ async fn report(reporter: HealthReporter, mut markers: Markers, mut stopped: wat
             Ok(()) => ServingStatus::Serving,
             Err(_) => ServingStatus::NotServing,
         };
-        for service in ["", tonic_name()] {
-            reporter.set_service_status(service, status).await;
-        }
+        tell(&reporter, status).await;
         tokio::select! {
             _ = stopped.changed() => break,
             more = markers.changed() => if !more { break },
         }
     }
-    for service in ["", tonic_name()] {
-        let status = ServingStatus::NotServing;
-        reporter.set_service_status(service, status).await;
-    }
+    tell(&reporter, ServingStatus::NotServing).await;
 }
 
-fn tonic_name() -> &'static str {
-    <FeatureStoreServer<grpc::Grpc> as tonic::server::NamedService>::NAME
+/// Says it of the whole server and of its one service.
+async fn tell(reporter: &HealthReporter, status: ServingStatus) {
+    let service = <FeatureStoreServer<grpc::Grpc> as tonic::server::NamedService>::NAME;
+    for name in ["", service] {
+        reporter.set_service_status(name, status).await;
+    }
 }

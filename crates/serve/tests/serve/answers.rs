@@ -1,8 +1,7 @@
 //! Values, statuses and completeness, of one row and of many.
 
 use crate::fixture::*;
-use tiderace_aggregate::Cell;
-use tiderace_aggregate::Row;
+use tiderace_aggregate::{Cell, Kept, Row};
 use tiderace_serve::proto::{Completeness, Status};
 use tiderace_types::{CoveredFrom, DataType, Duration, Timestamp, Value};
 
@@ -144,20 +143,19 @@ async fn outside_max_age() {
 #[tokio::test]
 async fn outside_history_is_null_with_a_reason() {
     let mut fixture = with_customer().await;
-    // Kept: the clock minus lateness (a day; history is 0).
-    for (back, expect) in [
-        (DAY.0, "1 PRESENT 0"),
-        (DAY.0 + 1, "null OUTSIDE_HISTORY 0"),
+    let Kept::Span { lateness, .. } = fixture.view("spend").spec.kept else {
+        panic!("the view keeps all");
+    };
+    for (back, expect, messages) in [
+        (lateness.0, "PRESENT 0", 0),
+        (lateness.0 + 1, "OUTSIDE_HISTORY 0", 1),
     ] {
         let mut request = features(&["spend:tx_count_7d"], vec![ints("customer_id", &[596])]);
         request.as_of = Some(proto_time(Timestamp(NOW.0 - back)));
         let response = fixture.get(request).await;
         let found = shown(&response.rows[0]);
-        assert_eq!(
-            found[0].split_once(' ').unwrap().1,
-            expect.split_once(' ').unwrap().1
-        );
-        assert_eq!(response.rows[0].messages.len(), usize::from(back > DAY.0));
+        assert_eq!(found[0].split_once(' ').unwrap().1, expect);
+        assert_eq!(response.rows[0].messages.len(), messages);
     }
     // `history: all` has no such bound.
     let mut request = features(&["risk:tx_count"], vec![texts("terminal_id", &["t"])]);

@@ -255,3 +255,35 @@ as of 2023-11-14T22:13:20Z
     );
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn reflection_lists_the_service() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let fixture = Fixture::new().await;
+    let channel = Channel::from_shared(format!("http://{}", fixture.server.grpc())).unwrap();
+    let mut client = ServerReflectionClient::new(channel.connect().await.unwrap());
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let asked = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let answer = asked
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<&str> = list.service.iter().map(|each| &*each.name).collect();
+    assert!(names.contains(&"tiderace.v1.FeatureStore"), "{names:?}");
+    drop(client);
+    fixture.stop().await;
+}
