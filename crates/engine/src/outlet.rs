@@ -290,6 +290,9 @@ impl Lane {
             Some(promised) => lag.max(*promised),
             None => lag,
         };
+        if lag == Duration::MAX {
+            return None;
+        }
         self.note_lag(view, lag);
         let unseen = newest.unwrap_or(clock).plus(reach).plus(history);
         Some(unseen.since(now).plus(lag).max(SLACK))
@@ -339,7 +342,12 @@ impl Lane {
 
     /// Notes that the marker made last is in the store: rows may now expire as soon as it says.
     pub fn marked(&mut self) {
-        self.outlet.promised = self.outlet.least_lag.clone();
+        for view in 0..self.views.len() {
+            let lag = self.outlet.least_lag.get(&view).copied();
+            self.outlet
+                .promised
+                .insert(view, lag.unwrap_or(Duration::MAX));
+        }
     }
 
     /// Says how soon rows may expire from here on, before any does.
