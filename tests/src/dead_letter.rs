@@ -20,10 +20,11 @@ pub struct Letter {
 /// Reads the dead-letter topic of `topic` until it holds `count` different letters.
 ///
 /// # Errors
-/// When they do not come in time, or one lacks a header.
+/// When they do not come in time, or one lacks a header; says what came.
 pub fn of_topic(bootstrap: &str, topic: &str, count: usize) -> Result<BTreeMap<Place, Letter>> {
     let mut letters = BTreeMap::new();
-    for received in topic::read(bootstrap, &format!("{topic}.dead-letters"), count)? {
+    let dead_letters = format!("{topic}.dead-letters");
+    let all = topic::read(bootstrap, &dead_letters, |received| {
         let header = |name: &str| {
             let value = received.headers.get(name);
             value.with_context(|| format!("no header {name:?} in {:?}", received.headers))
@@ -37,9 +38,28 @@ pub fn of_topic(bootstrap: &str, topic: &str, count: usize) -> Result<BTreeMap<P
             reason: header("tiderace.reason")?.clone(),
             payload: received.payload.clone(),
         };
-        letters.insert(place, letter);
-    }
+        let other = letters.insert(place, letter);
+        if let Some(other) = other {
+            // Every view judges copies by the content that it uses itself.
+            anyhow::ensure!(
+                other.reason == "conflict",
+                "{place:?} is there twice: {other:?}"
+            );
+        }
+        Ok(letters.len() == count)
+    });
+    all.with_context(|| format!("{} of {count} letters: {}", letters.len(), told(&letters)))?;
     Ok(letters)
+}
+
+/// How many letters there are of each reason.
+#[must_use]
+pub fn told(letters: &BTreeMap<Place, Letter>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for letter in letters.values() {
+        *counts.entry(&letter.reason).or_default() += 1;
+    }
+    format!("{counts:?}")
 }
 
 /// Reads every file of dead letters in a project's folder.

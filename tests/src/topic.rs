@@ -95,11 +95,15 @@ pub struct Received {
     pub payload: Vec<u8>,
 }
 
-/// Reads `count` records of a topic, from its beginning.
+/// Reads a topic from its beginning, until `take` says that it has enough.
 ///
 /// # Errors
-/// When they do not come in time; says how many did.
-pub fn read(bootstrap: &str, topic: &str, count: usize) -> Result<Vec<Received>> {
+/// When there is not enough in time, or `take` fails.
+pub fn read(
+    bootstrap: &str,
+    topic: &str,
+    mut take: impl FnMut(Received) -> Result<bool>,
+) -> Result<()> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "tests")
@@ -118,10 +122,9 @@ pub fn read(bootstrap: &str, topic: &str, count: usize) -> Result<Vec<Received>>
     }
     consumer.assign(&from)?;
     let deadline = Instant::now() + WITHIN;
-    let mut received = Vec::new();
-    while received.len() < count {
+    loop {
         if Instant::now() > deadline {
-            bail!("{} of {count} records in topic {topic:?}", received.len());
+            bail!("too few records in topic {topic:?}");
         }
         let Some(message) = consumer.poll(Duration::from_millis(100)) else {
             continue;
@@ -136,10 +139,12 @@ pub fn read(bootstrap: &str, topic: &str, count: usize) -> Result<Vec<Received>>
                 .map(|header| (header.key.to_owned(), text(header.value)))
                 .collect()
         });
-        received.push(Received {
+        let received = Received {
             headers: headers.unwrap_or_default(),
             payload: message.payload().unwrap_or_default().to_vec(),
-        });
+        };
+        if take(received)? {
+            return Ok(());
+        }
     }
-    Ok(received)
 }
