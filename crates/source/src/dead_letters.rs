@@ -83,9 +83,11 @@ impl FileDeadLetters {
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(dir)?;
     let mut options = OpenOptions::new();
     let mut file = options.read(true).append(true).create(true).open(path)?;
     if file.metadata()?.len() > 0 {
@@ -97,6 +99,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         }
     }
     file.sync_all()?;
+    File::open(dir)?.sync_all()?;
     Ok(file)
 }
 

@@ -96,7 +96,11 @@ fn unknown_topics_are_refused(config: &KafkaConfig) {
     let error = Reader::kafka(config, "absent", SOURCE, &[]).expect_err("unknown");
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
     assert!(error.to_string().contains("topic \"absent\""), "{error}");
-    KafkaProducer::open(config, "absent").expect_err("unknown");
+    // A producer's question must not make the topic either.
+    for _ in 0..3 {
+        let error = KafkaProducer::open(config, "absent").expect_err("unknown");
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    }
 }
 
 /// Sends records under 10 keys; returns the payloads of each partition.
@@ -243,11 +247,8 @@ fn tombstones_are_empty(config: &KafkaConfig) {
     );
 }
 
-fn dead_letters_tell_their_story(config: &KafkaConfig) {
-    let mut out = KafkaDeadLetters::open(config, "dead")
-        .map(DeadLetters::Kafka)
-        .expect("open");
-    let letter = |offset: i64| DeadLetter {
+fn letter(offset: i64) -> DeadLetter {
+    DeadLetter {
         reason: Reason::WrongType,
         detail: format!("letter {offset}"),
         meta: RecordMeta {
@@ -258,8 +259,14 @@ fn dead_letters_tell_their_story(config: &KafkaConfig) {
             offset,
             broker_time: Timestamp(0),
         },
-        payload: vec![0xff, offset as u8],
-    };
+        payload: vec![0xff, offset.to_le_bytes()[0]],
+    }
+}
+
+fn dead_letters_tell_their_story(config: &KafkaConfig) {
+    let mut out = KafkaDeadLetters::open(config, "dead")
+        .map(DeadLetters::Kafka)
+        .expect("open");
     out.write("events", &[]).expect("nothing");
     out.write("events", &[letter(1), letter(2)]).expect("write");
     out.write("events", &[letter(3)]).expect("write");
@@ -393,6 +400,7 @@ fn real_brokers() {
     new_partitions_are_found(&config);
     expired_offsets_are_an_error(&config);
     large_records_are_refused(&config);
+    large_letters_are_cut(&config);
 }
 
 fn new_partitions_are_found(config: &KafkaConfig) {
@@ -463,9 +471,6 @@ fn large_records_are_refused(config: &KafkaConfig) {
     let mut config = config.clone();
     config
         .properties
-        .insert("message.max.bytes".to_owned(), "5000000".to_owned());
-    config
-        .properties
         .insert("compression.type".to_owned(), "none".to_owned());
     let mut producer = KafkaProducer::open(&config, "events")
         .map(Producer::Kafka)
@@ -475,6 +480,40 @@ fn large_records_are_refused(config: &KafkaConfig) {
     let error = producer.flush().expect_err("too large for the topic");
     assert_eq!(error.kind(), Kind::Invalid, "{error}");
     assert!(error.to_string().contains("topic \"events\""), "{error}");
+}
+
+/// A letter too large for the topic is cut; the others and the writer are as before.
+fn large_letters_are_cut(config: &KafkaConfig) {
+    let mut config = config.clone();
+    config
+        .properties
+        .insert("compression.type".to_owned(), "none".to_owned());
+    ensure_topic(&config, "large", 1, 1, &[]).expect("a topic");
+    let mut out = KafkaDeadLetters::open(&config, "large")
+        .map(DeadLetters::Kafka)
+        .expect("open");
+    let letter = |offset, length| DeadLetter {
+        payload: vec![b'x'; length],
+        ..letter(offset)
+    };
+    out.write(
+        "events",
+        &[letter(1, 10), letter(2, 3_000_000), letter(3, 30)],
+    )
+    .expect("write");
+    out.write("events", &[letter(4, 40)]).expect("write");
+    let mut reader = Reader::kafka(&config, "large", SOURCE, &[]).expect("open");
+    let mut lengths = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while lengths.last() != Some(&40) {
+        assert!(Instant::now() < deadline, "{lengths:?}");
+        let mut batch = RecordBatch::default();
+        reader.poll(&mut batch, ALL, PATIENCE).expect("poll");
+        lengths.extend((0..batch.len()).map(|index| batch.payload(index).len()));
+    }
+    for length in [10, 64 << 10, 30] {
+        assert!(lengths.contains(&length), "{lengths:?}");
+    }
 }
 
 fn admin(config: &KafkaConfig) -> AdminClient<DefaultClientContext> {

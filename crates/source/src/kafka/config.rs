@@ -46,7 +46,9 @@ const CONSUMER_LAWS: [(&str, &str); 5] = [
     ("allow.auto.create.topics", "false"),
 ];
 
-const PRODUCER: [(&str, &str); 8] = [
+/// What a record may weigh is the topic's to say, not the client's.
+const PRODUCER: [(&str, &str); 9] = [
+    ("message.max.bytes", "100000000"),
     ("compression.type", "lz4"),
     ("linger.ms", "5"),
     ("batch.size", "1000000"),

@@ -1,4 +1,8 @@
 //! Dead letters as records of a topic: the original bytes, the story in headers.
+//!
+//! A letter larger than the topic takes is kept cut, with `tiderace.cut_from`
+//! telling its length: a bad record must never stop what comes after it. Give
+//! the topic a `max.message.bytes` above the source's to keep them whole.
 
 use super::config::KafkaConfig;
 use super::outbox::Outbox;
@@ -33,20 +37,73 @@ impl KafkaDeadLetters {
     /// # Errors
     /// When a letter could not be delivered; then write all of them again.
     pub fn write(&mut self, origin: &str, letters: &[DeadLetter]) -> Result<(), Error> {
+        if self.send(origin, letters, None)? == Outcome::TooLarge {
+            // One by one, to cut only what must be; those kept before are there twice.
+            for letter in letters {
+                let letter = std::slice::from_ref(letter);
+                if self.send(origin, letter, None)? == Outcome::TooLarge {
+                    self.send(origin, letter, Some(CUT))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `letters`, their payloads cut where `most` says so, and waits until they are kept.
+    fn send(
+        &mut self,
+        origin: &str,
+        letters: &[DeadLetter],
+        most: Option<usize>,
+    ) -> Result<Outcome, Error> {
         let outbox = match self.outbox.take() {
             Some(outbox) => outbox,
             None => Outbox::open(&self.config)?,
         };
-        for letter in letters {
-            let record = BaseRecord::to(&self.topic)
-                .payload(letter.payload.as_slice())
-                .headers(headers(origin, letter));
-            outbox.send(record)?;
+        match send(&outbox, &self.topic, origin, letters, most) {
+            Ok(()) => {
+                self.outbox = Some(outbox);
+                Ok(Outcome::Kept)
+            }
+            Err(_) if most.is_none() && outbox.found_too_large() => Ok(Outcome::TooLarge),
+            Err(error) => Err(error),
         }
-        outbox.flush(&self.topic)?;
-        self.outbox = Some(outbox);
-        Ok(())
     }
+}
+
+/// What is kept of a letter that is too large for the topic.
+const CUT: usize = 64 << 10;
+
+/// How sending went, where it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Kept,
+    TooLarge,
+}
+
+fn send(
+    outbox: &Outbox,
+    topic: &str,
+    origin: &str,
+    letters: &[DeadLetter],
+    most: Option<usize>,
+) -> Result<(), Error> {
+    for letter in letters {
+        let length = letter.payload.len();
+        let kept = most.map_or(length, |most| most.min(length));
+        let mut headers = headers(origin, letter);
+        if kept < length {
+            headers = headers.insert(Header {
+                key: "tiderace.cut_from",
+                value: Some(&length.to_string()),
+            });
+        }
+        let record = BaseRecord::to(topic)
+            .payload(&letter.payload[..kept])
+            .headers(headers);
+        outbox.send(record)?;
+    }
+    outbox.flush(topic)
 }
 
 fn headers(origin: &str, letter: &DeadLetter) -> OwnedHeaders {
@@ -59,7 +116,7 @@ fn headers(origin: &str, letter: &DeadLetter) -> OwnedHeaders {
         ("tiderace.offset", meta.offset.to_string()),
     ];
     texts.iter().fold(
-        OwnedHeaders::new_with_capacity(texts.len()),
+        OwnedHeaders::new_with_capacity(texts.len() + 1),
         |headers, (key, text)| {
             let value = Some(text.as_str());
             headers.insert(Header { key, value })

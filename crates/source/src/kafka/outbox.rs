@@ -7,7 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a flush waits for an answer before it looks whether all are there.
@@ -32,9 +32,18 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((cause, _)) = result {
-            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            failure.get_or_insert_with(|| cause.clone());
+            self.fail(cause);
         }
+    }
+}
+
+impl Deliveries {
+    fn failure(&self) -> MutexGuard<'_, Option<KafkaError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, cause: &KafkaError) {
+        self.failure().get_or_insert_with(|| cause.clone());
     }
 }
 
@@ -65,7 +74,10 @@ impl Outbox {
                     self.producer.poll(Duration::from_millis(10));
                     self.check(&topic)?;
                 }
-                Err((cause, _)) => return Err(error(&produce(&topic), &cause)),
+                Err((cause, _)) => {
+                    self.producer.context().fail(&cause);
+                    return self.check(&topic);
+                }
             }
         }
     }
@@ -86,11 +98,7 @@ impl Outbox {
 
     /// The first failure; it ends this producer, because what follows may be out of order.
     fn check(&self, topic: &str) -> Result<(), Error> {
-        let context = self.producer.context();
-        let failure = context
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let failure = self.producer.context().failure();
         match failure.as_ref() {
             None => Ok(()),
             Some(cause) => {
@@ -104,17 +112,11 @@ impl Outbox {
         }
     }
 
-    /// How many partitions `topic` has.
-    pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<u32, Error> {
-        let what = format!("look up topic \"{topic}\"");
-        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout);
-        let metadata = metadata.map_err(|cause| error(&what, &cause))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let count = found.map_or(0, |found| found.partitions().len());
-        match u32::try_from(count) {
-            Ok(count) if count > 0 => Ok(count),
-            _ => Err(Error::invalid(format!("{what}: unknown topic"))),
-        }
+    /// Tells whether the first failure was a record larger than the topic takes.
+    pub fn found_too_large(&self) -> bool {
+        let failure = self.producer.context().failure();
+        let code = failure.as_ref().and_then(KafkaError::rdkafka_error_code);
+        code == Some(Code::MessageSizeTooLarge)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Records into a topic, in order per key.
 
 use super::config::KafkaConfig;
+use super::error::error;
 use super::outbox::Outbox;
+use super::topic::partitions;
 use crate::Error;
 use rdkafka::producer::BaseRecord;
 use std::fmt;
@@ -11,7 +13,7 @@ use tiderace_types::Timestamp;
 pub struct KafkaProducer {
     outbox: Outbox,
     topic: String,
-    partitions: u32,
+    partitions: usize,
 }
 
 impl KafkaProducer {
@@ -20,18 +22,20 @@ impl KafkaProducer {
     /// # Errors
     /// When the topic is unknown or the cluster does not answer.
     pub fn open(config: &KafkaConfig, topic: &str) -> Result<KafkaProducer, Error> {
-        let outbox = Outbox::open(config)?;
-        let partitions = outbox.partitions(topic, config.request_timeout)?;
+        // A producer's own question would make the topic where brokers allow it.
+        let asker = config.consumer().create();
+        let asker = asker.map_err(|cause| error("create a kafka consumer", &cause))?;
+        let partitions = partitions(&asker, topic, config.request_timeout)?;
         Ok(KafkaProducer {
-            outbox,
+            outbox: Outbox::open(config)?,
             topic: topic.to_owned(),
-            partitions,
+            partitions: partitions.len(),
         })
     }
 
     /// How many partitions the topic has.
     #[must_use]
-    pub fn partitions(&self) -> u32 {
+    pub fn partitions(&self) -> usize {
         self.partitions
     }
 

@@ -11,6 +11,7 @@
 
 use super::config::KafkaConfig;
 use super::error::error;
+use super::topic::partitions;
 use crate::{Error, Kind, Limit};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -71,7 +72,7 @@ impl KafkaReader {
             discovered: Instant::now(),
             request_timeout: config.request_timeout,
         };
-        let partitions = reader.fetch_partitions(config.request_timeout)?;
+        let partitions = partitions(&reader.asker, topic, config.request_timeout)?;
         if let Some((unknown, _)) = start
             .iter()
             .find(|(number, _)| !partitions.contains(number))
@@ -171,7 +172,7 @@ impl KafkaReader {
     /// that fails for want of a broker is repeated later; reading shows the outage.
     fn discover(&mut self) -> Result<(), Error> {
         self.discovered = Instant::now();
-        let partitions = match self.fetch_partitions(DISCOVERY_TIMEOUT) {
+        let partitions = match partitions(&self.asker, &self.topic, DISCOVERY_TIMEOUT) {
             Ok(partitions) => partitions,
             Err(error) if error.kind() == Kind::Retry => {
                 tracing::debug!(%error, "no partition discovery now");
@@ -187,31 +188,6 @@ impl KafkaReader {
             self.assign()?;
         }
         Ok(())
-    }
-
-    fn fetch_partitions(&self, timeout: Duration) -> Result<Vec<u32>, Error> {
-        let what = format!("look up topic \"{}\"", self.topic);
-        let metadata = self
-            .asker
-            .fetch_metadata(Some(&self.topic), timeout)
-            .map_err(|cause| error(&what, &cause))?;
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|found| found.name() == self.topic);
-        let Some(topic) = topic else {
-            return Err(Error::invalid(format!("{what}: unknown topic")));
-        };
-        if let Some(code) = topic.error() {
-            return Err(error(&what, &KafkaError::MetadataFetch(code.into())));
-        }
-        let partitions = topic.partitions().iter();
-        let mut numbers: Vec<u32> = partitions.map(|found| found.id().unsigned_abs()).collect();
-        if numbers.is_empty() {
-            return Err(Error::invalid(format!("{what}: it has no partitions")));
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
     }
 
     fn watermarks(&self, number: u32) -> Result<(i64, i64), Error> {

@@ -1,16 +1,18 @@
-//! Making topics that must exist.
+//! Looking topics up, and making those that must exist.
 
 use super::config::KafkaConfig;
 use super::error::{error, kind};
 use crate::Error;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 /// Creates `topic` with so many partitions and copies, and settings such as
 /// `retention.ms`, unless it exists; then it is left as it is. `replication`
@@ -49,6 +51,27 @@ pub fn ensure_topic(
         }
     }
     Ok(())
+}
+
+/// The partitions of `topic`, in order.
+pub fn partitions(asker: &BaseConsumer, topic: &str, timeout: Duration) -> Result<Vec<u32>, Error> {
+    let what = format!("look up topic \"{topic}\"");
+    let metadata = asker.fetch_metadata(Some(topic), timeout);
+    let metadata = metadata.map_err(|cause| error(&what, &cause))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found else {
+        return Err(Error::invalid(format!("{what}: unknown topic")));
+    };
+    if let Some(code) = found.error() {
+        return Err(error(&what, &KafkaError::MetadataFetch(code.into())));
+    }
+    let ids = found.partitions().iter().map(|found| found.id());
+    let mut numbers: Vec<u32> = ids.map(i32::unsigned_abs).collect();
+    if numbers.is_empty() {
+        return Err(Error::invalid(format!("{what}: it has no partitions")));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 struct Unpark(Thread);
