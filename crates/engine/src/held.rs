@@ -21,6 +21,8 @@ pub(crate) struct Held {
     pub(crate) rewrite: bool,
     pub(crate) uncommitted: bool,
     pub(crate) unpublished: bool,
+    /// What its lane counts for it, in bytes.
+    pub(crate) counted: usize,
     /// Touched since the evicting hand last passed.
     pub(crate) recent: bool,
     /// Whether the stored blocks have been read.
@@ -38,9 +40,17 @@ impl Held {
             rewrite: false,
             uncommitted: false,
             unpublished: false,
+            counted: 0,
             recent: true,
             loaded: false,
         }
+    }
+
+    /// Counts anew the bytes that it takes; tells what was counted before, and now.
+    pub(crate) fn count(&mut self) -> (usize, usize) {
+        let blocks = self.blocks.capacity() * size_of::<u64>();
+        let now = size_of::<Held>() + self.entity.len() + blocks + self.row.memory();
+        (std::mem::replace(&mut self.counted, now), now)
     }
 
     /// Offers an event, keeping account of what is stored.

@@ -311,11 +311,7 @@ fn keyed(
         bad.extend(failed.map(|(event, error)| (event, (Reason::ExpressionFailed, error))));
         array
     });
-    let belongs = |member: usize| {
-        condition
-            .as_ref()
-            .is_none_or(|array| holds(array, member))
-    };
+    let belongs = |member: usize| condition.as_ref().is_none_or(|array| holds(array, member));
     // An event that does not belong cannot fail what is asked of those that do.
     let mut refuse = |event: u32, reason, detail| {
         if belongs(event as usize) {

@@ -260,7 +260,8 @@ impl Lane {
                 held.stored = held.row.events.len();
                 held.loaded = true;
                 held.trim(spec, upto);
-                self.memory += held.row.memory();
+                let (_, now) = held.count();
+                self.memory += now;
             }
         }
         self.scratch.missing = missing;
@@ -319,6 +320,7 @@ impl Lane {
                 Offer::Known(Insert::Applied { .. }) => {
                     counts.applied += 1;
                     self.memory += width;
+                    held.counted += width;
                     if !std::mem::replace(&mut held.uncommitted, true) {
                         self.uncommitted.push((batch.view, *slot));
                     }
@@ -411,6 +413,8 @@ impl Lane {
                 if let Some(write) = writes.next_if(|write| *write.key() == key) {
                     held.written(write, seq);
                 }
+                let (before, now) = held.count();
+                self.memory = (self.memory + now).saturating_sub(before);
             }
         }
         self.outlet.committed(seq);
@@ -426,7 +430,7 @@ impl Lane {
             let Some(held) = self.tables[view].evict(4096) else {
                 return;
             };
-            self.memory = self.memory.saturating_sub(held.row.memory());
+            self.memory = self.memory.saturating_sub(held.counted);
             if held.unpublished {
                 let lane_view = &self.views[view];
                 self.outlet.owe(RowKey {
@@ -434,9 +438,6 @@ impl Lane {
                     generation: lane_view.generation,
                     entity: held.entity,
                 });
-            }
-            if self.rows() == 0 {
-                self.memory = 0;
             }
         }
     }

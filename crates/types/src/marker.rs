@@ -44,7 +44,8 @@ pub struct ViewMarker {
     pub clock: Timestamp,
     /// The latest wall instant whose sampled high watermarks of the view's source are all published.
     pub caught_up_at: Timestamp,
-    /// The least (wall time − shard clock) at any publication of a row that may expire:
+    /// The least (wall time − shard clock), and some slack, that any row which may expire was
+    /// published for, or will be before the next marker is in the store:
     /// bounds what the store's own expiry can have removed. See [`ViewMarker::surely_kept`].
     pub least_lag: Duration,
 }

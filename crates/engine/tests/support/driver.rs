@@ -42,6 +42,8 @@ pub enum Fault {
 pub struct Weather {
     /// In how many of a thousand steps the process dies.
     pub deaths: u64,
+    /// Whether the number of lanes changes with a death.
+    pub recuts: bool,
     /// Whether a death may take the tail of the state with it.
     pub lost_tails: bool,
     /// Whether online rows expire.
@@ -56,7 +58,7 @@ pub struct Weather {
 /// A lane with its queue, and what of it is on the way to the store.
 pub struct Worker {
     pub lane: Lane,
-    queue: VecDeque<Arc<Packet>>,
+    pub queue: VecDeque<Arc<Packet>>,
     sent: Option<Sent>,
     hold: Option<Positions>,
     marked: Option<Version>,
@@ -146,18 +148,6 @@ impl<'a> Driver<'a> {
 
     /// One step that chance picks; tells whether readers may see a difference.
     pub fn step(&mut self) -> bool {
-        let trace = std::env::var("TRACE").is_ok();
-        let before: Vec<_> = self.workers.iter().map(|w| (w.lane.shards.to_string(), w.lane.positions().clone(), w.lane.owing(), w.marked)).collect();
-        let r = self.step_();
-        if trace {
-            let after: Vec<_> = self.workers.iter().map(|w| (w.lane.shards.to_string(), w.lane.positions().clone(), w.lane.owing(), w.marked)).collect();
-            let rows: Vec<_> = self.online.rows.iter().map(|(k, s)| (k.view.0 % 1000, k.entity.last().copied(), tiderace_aggregate::version_of(&s.value).map(|v| v.to_string()), s.expires.to_string())).collect();
-            if before != after { eprintln!("{} {:?} rows {rows:?}", self.wall, after.iter().map(|(r, p, o, m)| (r, p.0.iter().map(|(q, a)| (q.source.0 % 100, q.number, a.next, a.clock.to_string())).collect::<Vec<_>>(), o, m.map(|m| m.to_string()))).collect::<Vec<_>>()); }
-        }
-        r
-    }
-
-    fn step_(&mut self) -> bool {
         if self.random.below(1000) < self.weather.deaths {
             self.die();
             return true;
@@ -232,7 +222,8 @@ impl<'a> Driver<'a> {
     }
 
     fn unread(&self) -> bool {
-        let left = |(partition, next): (&Partition, &i64)| self.log.end(*partition, self.wall) > *next;
+        let left =
+            |(partition, next): (&Partition, &i64)| self.log.end(*partition, self.wall) > *next;
         self.readings
             .iter()
             .any(|reading| reading.next.iter().any(left))
@@ -241,6 +232,7 @@ impl<'a> Driver<'a> {
     /// Drops everything that is not stored, and starts again with another number of lanes.
     fn die(&mut self) {
         self.deaths += 1;
+        let lanes = self.workers.len();
         for worker in std::mem::take(&mut self.workers) {
             let rows = worker.sent.into_iter().flat_map(|sent| sent.rows);
             // Some of what was on its way arrives, some of it late.
@@ -259,14 +251,14 @@ impl<'a> Driver<'a> {
             memory.rewind(self.random.index(6));
         }
         self.state = memory.reopen();
-        let lanes = match self.random.percent(50) {
+        let lanes = match self.weather.recuts && self.random.percent(50) {
             true => self.random.index(5) + 1,
-            false => 1,
+            false => lanes,
         };
         self.start(lanes);
     }
 
-    fn start(&mut self, lanes: usize) {
+    pub fn start(&mut self, lanes: usize) {
         let recovered = self.state.positions().expect("memory reads");
         let views = &self.world.views;
         let epoch = self.state.epoch();
@@ -338,7 +330,8 @@ impl<'a> Driver<'a> {
                 lane.inherit_lag(view.view, view.least_lag);
             }
             let back = self.weather.fault == Some(Fault::GoesBack);
-            hold = (!back && !lane.positions().covers(&marker.positions)).then_some(marker.positions);
+            hold =
+                (!back && !lane.positions().covers(&marker.positions)).then_some(marker.positions);
         }
         let mut worker = Worker {
             queue: VecDeque::new(),
@@ -365,7 +358,7 @@ impl<'a> Driver<'a> {
         self.sample();
     }
 
-    fn sample(&mut self) {
+    pub fn sample(&mut self) {
         for reading in &self.readings {
             let end = |partition: &Partition| (*partition, self.log.end(*partition, self.wall));
             let sample = Sample {
@@ -379,7 +372,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Reads a batch of one source, from its partitions in any order.
-    fn read(&mut self) {
+    pub fn read(&mut self) {
         let reading = self.random.index(self.readings.len());
         let reading = &mut self.readings[reading];
         let mut batch = RecordBatch::default();
@@ -424,7 +417,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn apply(&mut self, worker: usize) {
+    pub fn apply(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
         let Some(packet) = worker.queue.pop_front() else {
             return;
@@ -453,7 +446,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn commit(&mut self, worker: usize) {
+    pub fn commit(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
         let commit = worker.lane.commit();
         let mut stored = stored(&commit);
@@ -472,7 +465,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Sends the next rows, if none are on their way.
-    fn publish(&mut self, worker: usize) {
+    pub fn publish(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
         if worker.sent.is_some() || worker.hold.is_some() {
             return;
@@ -500,7 +493,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Lets the rows on their way arrive.
-    fn deliver(&mut self, worker: usize) {
+    pub fn deliver(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
         let Some(sent) = worker.sent.take() else {
             return;
@@ -531,7 +524,7 @@ impl<'a> Driver<'a> {
         true
     }
 
-    fn mark_surely(&mut self, worker: usize) {
+    pub fn mark_surely(&mut self, worker: usize) {
         let first = self.weather.fault == Some(Fault::MarksFirst);
         let worker = &mut self.workers[worker];
         let mut marker = marker(&mut worker.lane, self.wall);

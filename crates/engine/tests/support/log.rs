@@ -46,6 +46,18 @@ const JUNK: [&str; 6] = [
     r#"{"id": 5, "at": 1522540800000000, "who": "one", "amount": 1.0, "score": 1, "place": "p1"}"#,
 ];
 
+impl Logged {
+    /// A readable record.
+    pub fn new(broker_time: i64, made: Made) -> Logged {
+        let (made, payload) = written(made);
+        Logged {
+            broker_time,
+            made,
+            payload,
+        }
+    }
+}
+
 impl Log {
     pub fn new(world: &World, random: &mut Random) -> Log {
         let mut partitions = BTreeMap::new();
@@ -129,9 +141,7 @@ impl Log {
         let source = partition.source;
         let all: Vec<&Made> = self.made(source).collect();
         let made = all.get(random.index(all.len()))?;
-        let alone = all
-            .iter()
-            .all(|other| other.id != made.id || other == made);
+        let alone = all.iter().all(|other| other.id != made.id || other == made);
         (alone && made.at >= now - OLDEST).then(|| (*made).clone())
     }
 

@@ -3,7 +3,7 @@
 //! One seed decides a log and a schedule: where batches are cut, which lane goes on when, when
 //! it commits, publishes, marks, evicts, dies and with how many lanes it starts again, and how
 //! much of the state's tail is lost with it. Nothing else does, so a seed is a replay:
-//! `TIDERACE_SEED=n` runs that one.
+//! `TIDERACE_SEED=n` runs that one, `TIDERACE_RUNS=n` runs n times as many as usual.
 
 #![allow(dead_code)] // every test file takes what it needs
 
@@ -15,11 +15,15 @@ pub mod online;
 pub mod oracle;
 pub mod random;
 
-/// The seeds of `count` runs, or the one that `TIDERACE_SEED` names.
-pub fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("TIDERACE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("TIDERACE_SEED is a number")],
-        Err(_) => (0..count).collect(),
+/// The seeds of `count` runs (times `TIDERACE_RUNS`), or the one that `TIDERACE_SEED` names.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().expect("a number"))
+    };
+    match number("TIDERACE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..count * number("TIDERACE_RUNS").unwrap_or(1),
     }
 }
 

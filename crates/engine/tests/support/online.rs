@@ -46,9 +46,8 @@ impl Online {
         if expected.is_some() && found != expected {
             return false;
         }
-        let newer = |held: &&Marker| {
-            held.shards.overlaps(marker.shards) && held.version > marker.version
-        };
+        let newer =
+            |held: &&Marker| held.shards.overlaps(marker.shards) && held.version > marker.version;
         assert!(
             !self.markers.values().any(|held| newer(&held)),
             "only one process runs, so nothing is fenced"

@@ -139,7 +139,7 @@ impl Worker {
             names,
             hold,
             incarnation,
-            marked: None,
+            marked: trusted.iter().flatten().next().map(|m| m.version),
             in_doubt: None,
             marked_at: Instant::now(),
             busy: false,
@@ -531,6 +531,10 @@ fn trusted(
 ) -> Option<Vec<Marker>> {
     let known = known?;
     let marker = markers.iter().find(|marker| marker.shards == lane.shards)?;
+    // Lanes that were cut otherwise since then have published more, and for less long.
+    let superseded = markers
+        .iter()
+        .any(|other| other.shards.overlaps(lane.shards) && other.version > marker.version);
     let same = plan.views.iter().all(|view| {
         marker.views.iter().any(|said| {
             said.view == view.id
@@ -538,7 +542,7 @@ fn trusted(
                 && said.generation == coverage.generation(view.id)
         })
     });
-    (same && marker.version >= known).then(|| vec![marker.clone()])
+    (same && !superseded && marker.version >= known).then(|| vec![marker.clone()])
 }
 
 fn row_write(publication: Publication) -> RowWrite {
