@@ -48,6 +48,9 @@ pub struct Lookup {
     limits: Limits,
 }
 
+/// How often a lookup is begun again because the store was emptied under it.
+const DOUBTS: usize = 4;
+
 /// How many lists of features are kept prepared.
 const LISTS: usize = 1_024;
 
@@ -82,7 +85,8 @@ impl Lookup {
         })
     }
 
-    /// Answers one request, in one round trip to the store.
+    /// Answers one request, in one round trip to the store; in two where a row is absent, for it
+    /// may have been lost.
     ///
     /// # Errors
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
@@ -98,14 +102,29 @@ impl Lookup {
             as_of: request.as_of.unwrap_or(now),
             now,
         };
-        let snapshot = self.markers.latest()?;
-        let reads = Reads::new(&prepared, &snapshot, &keys);
-        let found = self.fetch(&reads.keys).await?;
-        let mut answers = Vec::with_capacity(columns.rows);
-        for row in 0..columns.rows {
-            take_turns(row).await;
-            answers.push(reads.answer(&prepared, row, at, &found, request.include_metadata));
-        }
+        let mut snapshot = self.markers.latest()?;
+        let mut doubts = 0;
+        let mut answers = loop {
+            let reads = Reads::new(&prepared, &snapshot, &keys);
+            let found = self.fetch(&reads.keys).await?;
+            if let Some(newer) = self.doubted(&reads, &found, &snapshot).await? {
+                doubts += 1;
+                if doubts == DOUBTS {
+                    return Err(Error::new(
+                        Kind::Unavailable,
+                        "the online store is losing its rows",
+                    ));
+                }
+                snapshot = newer;
+                continue;
+            }
+            let mut answers = Vec::with_capacity(columns.rows);
+            for row in 0..columns.rows {
+                take_turns(row).await;
+                answers.push(reads.answer(&prepared, row, at, &found, request.include_metadata));
+            }
+            break answers;
+        };
         add_on_demand(&prepared, &mut answers, &request_data, at.as_of)?;
         let mut rows = Vec::with_capacity(answers.len());
         for (row, answer) in answers.into_iter().enumerate() {
@@ -171,6 +190,33 @@ impl Lookup {
             )));
         }
         Ok(())
+    }
+
+    /// The markers, read again, if they do not say any more what those in `snapshot` said of a
+    /// row that is absent.
+    ///
+    /// A store that was emptied after its markers were read has lost the row, which is not the
+    /// same as an entity without events. What is kept in this process is never lost.
+    async fn doubted(
+        &self,
+        reads: &Reads<'_>,
+        found: &[Option<Bytes>],
+        snapshot: &Snapshot,
+    ) -> Result<Option<Arc<Snapshot>>, Error> {
+        let absent = || {
+            let rows = reads.keys.iter().zip(found);
+            rows.filter(|(_, row)| row.is_none())
+                .map(|(key, _)| key.shard())
+        };
+        if !matches!(self.store, Store::Redis(_)) || absent().next().is_none() {
+            return Ok(None);
+        }
+        let markers = self.store.markers().await;
+        let markers = markers
+            .map_err(|error| Error::new(Kind::Unavailable, format!("online store: {error}")))?;
+        let again = Snapshot::new(markers, (self.clock)());
+        let stands = absent().all(|shard| again.stands_by(snapshot, shard));
+        Ok((!stands).then(|| Arc::new(again)))
     }
 
     async fn fetch(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {

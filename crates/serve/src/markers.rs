@@ -48,6 +48,18 @@ impl Snapshot {
     pub fn of(&self, shard: Shard) -> Option<&Marker> {
         self.by_shard[usize::from(shard.0)].map(|place| &self.markers[place])
     }
+
+    /// Tells whether the store still holds what `earlier` spoke for in `shard`: the same
+    /// incarnation, and no marker from before it.
+    #[must_use]
+    pub fn stands_by(&self, earlier: &Snapshot, shard: Shard) -> bool {
+        match (self.of(shard), earlier.of(shard)) {
+            (Some(now), Some(then)) => {
+                now.incarnation == then.incarnation && now.version >= then.version
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What the last refreshes brought.
