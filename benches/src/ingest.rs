@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Threads that advance state.
     #[arg(long, default_value_t = 1)]
     lanes: usize,
+    /// How often state is committed, in milliseconds.
+    #[arg(long, default_value_t = 200)]
+    commit_interval: u64,
     /// How often everything is measured; the table has medians.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -93,9 +96,6 @@ struct Run {
 /// Nothing may take longer than this.
 const WITHIN: Duration = Duration::from_mins(3);
 
-/// The default interval of commits.
-const COMMIT: Duration = Duration::from_millis(200);
-
 pub fn run(arguments: &Arguments) -> Result<()> {
     let cores = Cores::divide(arguments.shared)?;
     let kafka = Kafka::start(1)?;
@@ -114,9 +114,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let events = Project::new(&settings)?.replay(&input.file)?;
     println!(
-        "{} events, 4 partitions, {} lane(s), {} rounds; {}\n",
+        "{} events, 4 partitions, {} lane(s), a commit every {} ms, {} rounds; {}\n",
         grouped(events as f64),
         arguments.lanes,
+        arguments.commit_interval,
         arguments.rounds,
         cores.describe()
     );
@@ -208,6 +209,7 @@ fn measure(
         kafka: (contender != Contender::Embedded).then(|| kafka.bootstrap()),
         redis: redis.as_ref().map(Redis::url),
         lanes: arguments.lanes,
+        commit_interval: Some(format!("{}ms", arguments.commit_interval)),
         ..Settings::default()
     })?;
     if contender == Contender::Embedded {
@@ -219,7 +221,7 @@ fn measure(
     let mut asker = Asker::new(&server.grpc_url())?;
     asker.wait_caught_up(&mut server, began, WITHIN)?;
     let seconds = began.elapsed().as_secs_f64();
-    std::thread::sleep(COMMIT);
+    std::thread::sleep(Duration::from_millis(arguments.commit_interval));
     let usage = server.usage()?;
     input.recount.check(&mut asker)?;
     // A connection that nobody drives would keep the server waiting for it.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub publish_deadline: Option<String>,
     /// Threads that advance state; 0 for the default.
     pub lanes: usize,
+    /// How often state is committed; `None` for the default.
+    pub commit_interval: Option<String>,
     /// Further definitions.
     pub more: Option<&'static str>,
 }
@@ -117,10 +119,14 @@ impl Settings {
         if !online.is_empty() {
             text += &format!("online: {{ {} }}\n", online.join(", "));
         }
-        text + &match self.lanes {
-            0 => "state: { path: state }\n".to_owned(),
-            lanes => format!("state: {{ path: state, lanes: {lanes} }}\n"),
+        let mut state = "path: state".to_owned();
+        if self.lanes > 0 {
+            state += &format!(", lanes: {}", self.lanes);
         }
+        if let Some(interval) = &self.commit_interval {
+            state += &format!(", commit_interval: {interval}");
+        }
+        text + &format!("state: {{ {state} }}\n")
     }
 }
 
