@@ -7,10 +7,11 @@
 //! | `GET /v1/catalogue` | what there is |
 //! | `GET /health` | the process lives |
 //! | `GET /ready` | lookups can be answered |
+//! | `GET /metrics` | what the process has counted, as Prometheus reads it |
 //!
 //! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
 
-use crate::{Durability, Error, Kind, Serving, json};
+use crate::{Durability, Error, Kind, Metrics, Serving, json};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -22,8 +23,14 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// The routes, for bodies of at most `max_body` bytes.
-pub(crate) fn router(serving: Arc<Serving>, max_body: usize) -> Router {
-    Router::new()
+pub(crate) fn router(serving: Arc<Serving>, metrics: Option<Metrics>, max_body: usize) -> Router {
+    let metrics = match metrics {
+        Some(Metrics(text)) => {
+            Router::new().route("/metrics", get(move || std::future::ready(text())))
+        }
+        None => Router::new(),
+    };
+    metrics
         .route("/v1/features", post(features))
         .route("/v1/push/{source}", post(push))
         .route("/v1/catalogue", get(catalogue))

@@ -57,7 +57,7 @@ mod http;
 mod json;
 
 mod server;
-pub use server::{Options, Server};
+pub use server::{Metrics, Options, Server};
 
 pub mod client;
 pub mod render;

@@ -6,6 +6,7 @@ use crate::proto::feature_store_server::FeatureStoreServer;
 use crate::push::Push;
 use crate::serving::Serving;
 use crate::{Error, Kind, grpc, http, proto};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,18 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+/// Writes what a process has counted, in the text form that Prometheus reads.
+#[derive(Clone)]
+pub struct Metrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
 /// How a server listens, and what it bears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where gRPC listens: `127.0.0.1:6565`; port 0 takes any free one.
     pub grpc: String,
@@ -39,6 +50,8 @@ pub struct Options {
     pub keepalive: Duration,
     /// How long calls in flight may take to end at shutdown; 10 s.
     pub drain: Duration,
+    /// What `GET /metrics` says; `None` for no such path.
+    pub metrics: Option<Metrics>,
 }
 
 impl Options {
@@ -55,6 +68,7 @@ impl Options {
             marker_interval: Duration::from_millis(100),
             keepalive: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            metrics: None,
         }
     }
 }
@@ -120,7 +134,7 @@ impl Server {
             stopped.clone(),
         )?];
         if let Some(http) = http {
-            let router = http::router(serving, options.max_message_bytes);
+            let router = http::router(serving, options.metrics.clone(), options.max_message_bytes);
             doors.push(open_http(http, router, stopped));
         }
         Ok(Server {

@@ -18,6 +18,7 @@ mod coverage;
 mod intake;
 mod lane;
 mod ledger;
+mod metrics;
 mod publisher;
 
 pub use ledger::{Ledger, SourceLedger, ViewLedger};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
 use tiderace_plan::Plan;
 use tiderace_plan::model::Stream;
-use tiderace_serve::{Options, Push, Server};
+use tiderace_serve::{Metrics, Options, Push, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Which parts this process runs.
@@ -65,7 +65,11 @@ impl Running {
                 let none = std::collections::BTreeMap::new();
                 let logs = live.as_ref().map_or(&none, Live::logs);
                 let push: Arc<dyn Push> = Arc::new(Pusher::new(plan, logs)?);
-                let options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                options.metrics = live.as_ref().map(|live| {
+                    let ledger = live.ledger();
+                    Metrics(Arc::new(move || ledger.counts().metrics()))
+                });
                 let clock = Arc::new(live::now);
                 let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
                 Some(server.await?)

@@ -1,0 +1,143 @@
+//! The ledger in the text form that Prometheus reads. Names and labels are stable.
+
+use super::ledger::Counts;
+use std::fmt::Write;
+use tiderace_types::Reason;
+
+impl Counts {
+    /// Writes every counter.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let mut page = Page(String::new());
+        self.sources(&mut page);
+        self.views(&mut page);
+        let name = "tiderace_rows_published_total";
+        page.family(name, "counter", "Rows put into the online store.");
+        page.line(name, &[], self.published);
+        let name = "tiderace_commits_total";
+        page.family(name, "counter", "Commits to state.");
+        page.line(name, &[], self.commits);
+        let name = "tiderace_republications_total";
+        page.family(name, "counter", "Times that every row was published again.");
+        page.line(name, &[], self.republications);
+        let name = "tiderace_rows_owed";
+        page.family(name, "gauge", "Rows that the online store is owed.");
+        for (lane, rows) in &self.owing {
+            page.line(name, &[("shards", lane)], *rows as u64);
+        }
+        let name = "tiderace_rows_held";
+        page.family(name, "gauge", "Rows held in memory.");
+        for (lane, rows) in &self.held {
+            page.line(name, &[("shards", lane)], *rows as u64);
+        }
+        page.0
+    }
+
+    fn sources(&self, page: &mut Page) {
+        let name = "tiderace_records_total";
+        page.family(
+            name,
+            "counter",
+            "Records of a source, by what became of them; read is all.",
+        );
+        for (source, ledger) in &self.sources {
+            for (outcome, count) in [
+                ("read", ledger.read),
+                ("accepted", ledger.accepted),
+                ("dropped", ledger.dropped),
+            ] {
+                page.line(name, &[("source", source), ("outcome", outcome)], count);
+            }
+        }
+        let name = "tiderace_rejected_total";
+        page.family(name, "counter", "Records of a source that were refused.");
+        for (source, ledger) in &self.sources {
+            for (reason, count) in &ledger.rejected {
+                page.line(
+                    name,
+                    &[("source", source), ("reason", reason.name())],
+                    *count,
+                );
+            }
+        }
+    }
+
+    fn views(&self, page: &mut Page) {
+        let name = "tiderace_events_total";
+        page.family(
+            name,
+            "counter",
+            "Accepted events of a view, by what became of them.",
+        );
+        for (view, ledger) in &self.views {
+            for (outcome, count) in [
+                ("applied", ledger.applied),
+                ("duplicate", ledger.duplicate),
+                ("filtered", ledger.filtered),
+                ("null_key", ledger.null_key),
+            ] {
+                page.line(name, &[("view", view), ("outcome", outcome)], count);
+            }
+        }
+        let name = "tiderace_refused_total";
+        page.family(name, "counter", "Accepted events that a view refused.");
+        for (view, ledger) in &self.views {
+            for (reason, count) in [
+                (Reason::Conflict, ledger.conflict),
+                (Reason::TooLateIdle, ledger.too_late_idle),
+                (Reason::ExpressionFailed, ledger.failed),
+            ] {
+                page.line(name, &[("view", view), ("reason", reason.name())], count);
+            }
+        }
+    }
+}
+
+/// The page as it grows. Writing to a string cannot fail.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// Label values are names of this project and need no escaping.
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
+        let labels = match labels.as_slice() {
+            [] => String::new(),
+            labels => format!("{{{}}}", labels.join(",")),
+        };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::{SourceLedger, ViewLedger};
+
+    #[test]
+    fn every_counter_is_a_line() {
+        let mut counts = Counts::default();
+        let mut source = SourceLedger {
+            read: 3,
+            accepted: 2,
+            ..SourceLedger::default()
+        };
+        source.rejected.insert(Reason::Malformed, 1);
+        counts.sources.insert("payments".into(), source);
+        counts.views.insert("spend".into(), ViewLedger::default());
+        counts.owing.insert("0-255".into(), 7);
+        let text = counts.metrics();
+        for line in [
+            "tiderace_records_total{source=\"payments\",outcome=\"read\"} 3",
+            "tiderace_rejected_total{source=\"payments\",reason=\"malformed\"} 1",
+            "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
+            "tiderace_rows_owed{shards=\"0-255\"} 7",
+            "tiderace_commits_total 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+}
