@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-step "build in $CARGO_TARGET_DIR" cargo build --release --locked --offline --workspace "$@"
+step "build in $CARGO_TARGET_DIR" build "$@"

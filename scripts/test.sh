@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Formats are checked, everything is built and linted, every test is run; the last
-# line sums them up. `nightly` as the first argument adds what is too slow for every change.
+# Formats are checked, everything is built and linted, every test is run, the documentation
+# is written; the last line sums up the tests. With TIDERACE_NIGHTLY set, tests with
+# random schedules run many more of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -19,8 +20,8 @@ if command -v cargo-deny >/dev/null; then
     step "licences and sources" cargo deny --offline check licenses bans sources
 fi
 # The binary first: the tests run it.
-step "build" cargo build --release --locked --offline --workspace --bins
-step "build tests and benches" cargo build --release --locked --offline --workspace --all-targets
+step "build" build --bin tiderace
+step "build tests and benches" build --all-targets
 step "tests" tests --lib --bins --tests
 RUSTDOC="$PWD/scripts/rustdoc" step "documentation and its examples" tests --doc
 
