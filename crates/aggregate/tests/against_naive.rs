@@ -52,7 +52,6 @@ fn trimmed_rows_answer_what_they_hold(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_answer_as_the_oracle(case in cases()) {

@@ -44,7 +44,6 @@ fn use_up(spec: &RowSpec, row: &Row) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_reads(case in cases()) {

@@ -80,7 +80,6 @@ fn splits_merge_to_the_whole(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn any_split_merges_to_the_whole(case in cases()) {

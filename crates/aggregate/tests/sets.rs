@@ -8,7 +8,6 @@ use tiderace_aggregate::{IdKind, Insert, Offer, Row};
 use tiderace_types::{Timestamp, Value, Version};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn the_order_of_arrival_does_not_matter(case in cases()) {
