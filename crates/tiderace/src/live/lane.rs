@@ -71,6 +71,8 @@ pub struct Worker {
     sent: usize,
     /// Since when the oldest row of the present drain was owed.
     drain_since: Option<Timestamp>,
+    /// When the last drain began.
+    drained_at: Timestamp,
     /// The place in the scan of a full republication.
     scan: Option<Scan>,
     committed_at: Instant,
@@ -146,6 +148,7 @@ impl Worker {
             last: false,
             sent: 0,
             drain_since: None,
+            drained_at: Timestamp::MIN,
             scan: None,
             committed_at: Instant::now(),
             committed,
@@ -192,12 +195,19 @@ impl Worker {
         self.scan.as_ref().is_none_or(|scan| scan.opened)
     }
 
+    /// When what is owed is to be published: a deadline after the last drain began, so that a
+    /// change after a pause shows at once, and no change waits longer than the deadline.
+    fn due_at(&self) -> Option<Timestamp> {
+        let since = self.lane.owing_since()?;
+        let deadline = self.plan.project.publish_deadline;
+        Some(since.min(self.drained_at).plus(deadline))
+    }
+
     /// How long there is nothing to do but wait.
     fn patience(&self) -> Duration {
-        let deadline = self.plan.project.publish_deadline;
-        match self.lane.owing_since() {
-            Some(since) if !self.busy && self.hold.is_none() && self.opened() => {
-                let left = since.plus(deadline).since(now()).0.clamp(0, 20_000);
+        match self.due_at() {
+            Some(at) if !self.busy && self.hold.is_none() && self.opened() => {
+                let left = at.since(now()).0.clamp(0, 20_000);
                 Duration::from_micros(left.unsigned_abs())
             }
             _ => Duration::from_millis(20),
@@ -300,11 +310,7 @@ impl Worker {
         if self.hold.is_some() {
             return Ok(());
         }
-        let deadline = self.plan.project.publish_deadline;
-        let due = self
-            .lane
-            .owing_since()
-            .is_some_and(|since| now() >= since.plus(deadline));
+        let due = self.due_at().is_some_and(|at| now() >= at);
         if !self.opened() {
             if self.marked_at.elapsed() >= MARKING {
                 self.marked_at = Instant::now();
@@ -348,6 +354,7 @@ impl Worker {
         }
         if self.drain_since.is_none() {
             self.drain_since = Some(since);
+            self.drained_at = now();
         }
         self.last = chunk.last;
         self.sent = rows.len();
