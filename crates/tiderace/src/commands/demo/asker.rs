@@ -30,9 +30,9 @@ pub struct About {
 pub struct Asked {
     pub name: String,
     /// Its entity keys, each [`CUSTOMER`] or [`TERMINAL`].
-    keys: Vec<String>,
+    pub keys: Vec<String>,
     /// Whether it wants [`AMOUNT`].
-    with_amount: bool,
+    pub with_amount: bool,
 }
 
 /// A table: a view of customers.

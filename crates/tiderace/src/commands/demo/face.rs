@@ -26,16 +26,26 @@ impl Face {
         }
     }
 
+    /// Says what this is, where a frame will not.
+    ///
+    /// # Errors
+    /// When nobody reads standard output.
+    pub fn open(&self, constants: &Constants) -> std::io::Result<()> {
+        match self {
+            Face::Screen(_) => Ok(()),
+            Face::Plain { .. } => {
+                writeln!(std::io::stdout().lock(), "{}", plain::opening(constants))
+            }
+        }
+    }
+
     /// Shows a moment.
     ///
     /// # Errors
     /// When nobody reads standard output any more.
     pub fn show(&mut self, constants: &Constants, moment: &Moment) -> std::io::Result<()> {
         match self {
-            Face::Screen(screen) => {
-                screen.show(&page::page(constants, moment, screen.size()));
-                Ok(())
-            }
+            Face::Screen(screen) => screen.show(&page::page(constants, moment, screen.size())),
             Face::Plain { told } => {
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "{}", plain::line(moment))?;

@@ -43,15 +43,14 @@ impl Burst {
         lasts: Duration,
         size: i64,
     ) -> Burst {
-        let (cards, places) = match scheme {
-            Scheme::StolenCard => (1, 3),
-            Scheme::CompromisedTerminal => (8, 1),
+        let (cards, terminals) = match scheme {
+            Scheme::StolenCard => (1, (0..3).map(|_| world.anywhere(rng)).collect()),
+            Scheme::CompromisedTerminal => (8, vec![world.unguarded(rng)]),
         };
         // Whose card it is pays at this hour: there is something to compare with.
         let victims: Vec<_> = (0..cards).map(|_| world.payer(rng, begins)).collect();
         let usual = victims[0].cents(rng, 1.0);
         let customers = victims.iter().map(|customer| customer.id).collect();
-        let terminals = (0..places).map(|_| world.anywhere(rng)).collect();
         Burst {
             scheme,
             customers,

@@ -47,6 +47,12 @@ impl Line {
         self
     }
 
+    /// Its text alone.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        self.pieces.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
     /// How many rows it takes on a screen of so many columns.
     pub fn rows(&self, columns: usize) -> usize {
         self.width().max(1).div_ceil(columns.max(1))

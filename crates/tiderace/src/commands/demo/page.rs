@@ -148,3 +148,107 @@ fn per_second(count: u64) -> String {
 fn label(name: &str) -> Line {
     Line::default().with(Look::Strong, name).to(LABEL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::asker::{Asked, Table};
+    use super::super::board::{Cell, Seen, Watch};
+    use super::super::fraud::Scheme;
+    use super::super::moment::Tally;
+    use super::*;
+    use std::time::Duration;
+    use tiderace_serve::proto::{Value, value::Kind};
+    use tiderace_types::Timestamp;
+
+    fn constants() -> Constants {
+        Constants {
+            asked: Asked {
+                name: "fraud_v1".to_owned(),
+                keys: vec!["customer_id".to_owned(), "terminal_id".to_owned()],
+                with_amount: true,
+            },
+            table: Some(Table {
+                view: "customer_spend".to_owned(),
+                outputs: vec!["amount_sum_1d".to_owned(), "tx_count_1d".to_owned()],
+            }),
+            customers: 10_000,
+            days: 15,
+            project: "features".to_owned(),
+            command: "tiderace".to_owned(),
+            server: String::new(),
+            grpc: "127.0.0.1:6565".to_owned(),
+            http: "127.0.0.1:6566".to_owned(),
+            dead_letters: "/tmp/dead".to_owned(),
+        }
+    }
+
+    fn moment(features: usize) -> Moment {
+        let watch = Watch {
+            customer: 596,
+            terminal: 3156,
+            usual: "20.00".to_owned(),
+            scheme: Scheme::StolenCard,
+            begins: Timestamp(0),
+            ends: Timestamp(8_000_000),
+            made: 20,
+        };
+        let value = |n| Value {
+            kind: Some(Kind::Int64Value(n)),
+        };
+        let cell = |place: usize| Cell {
+            name: format!("feature_{place}_1d"),
+            value: value(17),
+            status: 1,
+            completeness: u32::from(place.is_multiple_of(3)),
+        };
+        Moment {
+            now: Timestamp(4_000_000),
+            elapsed: Duration::from_secs(83),
+            tally: Tally::default(),
+            seen: Seen {
+                watch: Some(watch),
+                amount: "57.16".to_owned(),
+                vector: (0..features).map(cell).collect(),
+                before: [("feature_1_1d".to_owned(), value(3))].into(),
+                top: (1..20).map(|id| (id, vec![value(id), value(2)])).collect(),
+                ..Seen::default()
+            },
+            note: None,
+        }
+    }
+
+    #[test]
+    fn a_frame_never_outgrows_its_screen() {
+        for (columns, rows) in [(80, 24), (120, 40), (200, 60), (60, 15), (20, 5)] {
+            for features in [0, 1, 17, 60] {
+                let frame = page(&constants(), &moment(features), (columns, rows));
+                let tall: usize = frame.iter().map(|line| line.rows(columns)).sum();
+                assert!(tall <= rows, "{tall} rows on {columns} x {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_screen_has_everything() {
+        for size in [(80, 24), (120, 40)] {
+            let frame = page(&constants(), &moment(17), size);
+            let text: Vec<String> = frame.iter().map(Line::text).collect();
+            let text = text.join("\n");
+            for wanted in [
+                "events",
+                "freshness",
+                "lookups",
+                "customer_spend",
+                "STOLEN CARD: 20 frauds in 4.0 s",
+                "feature_16_1d",
+                "17▲",
+                "warming",
+                "tiderace get fraud_v1 customer_id=596 terminal_id=3156 amount=57.16",
+                "curl -s 127.0.0.1:6566/v1/features",
+                "Ctrl-C",
+            ] {
+                assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
+            }
+        }
+    }
+}

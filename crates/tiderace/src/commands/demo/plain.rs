@@ -7,6 +7,20 @@ use super::text;
 use super::vector::happening;
 use std::fmt::Write;
 
+/// What this is.
+pub fn opening(constants: &Constants) -> String {
+    let Constants {
+        project,
+        grpc,
+        http,
+        ..
+    } = constants;
+    format!(
+        "tiderace demo: made-up card payments in, exact windowed features out, as {project}/ \
+         defines them\nserving gRPC at {grpc}, HTTP at {http}"
+    )
+}
+
 /// What happened in the last second, on one line.
 pub fn line(moment: &Moment) -> String {
     let (tally, seen) = (&moment.tally, &moment.seen);

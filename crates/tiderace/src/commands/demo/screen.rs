@@ -36,7 +36,8 @@ impl Screen {
             }));
         });
         TAKEN.store(true, Ordering::Release);
-        write(TAKE);
+        // A terminal that cannot be told is found out by the first frame.
+        let _ = write(TAKE);
         Screen {
             colored: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             size: (0, 0),
@@ -50,9 +51,12 @@ impl Screen {
 
     /// Shows a frame. A line longer than the screen is wide is wrapped by the terminal, so
     /// that it can be copied whole.
-    pub fn show(&mut self, lines: &[Line]) {
+    ///
+    /// # Errors
+    /// When the terminal was given back by a panic, or is gone.
+    pub fn show(&mut self, lines: &[Line]) -> std::io::Result<()> {
         if !TAKEN.load(Ordering::Acquire) {
-            return;
+            return Err(std::io::ErrorKind::BrokenPipe.into());
         }
         // Between these two marks a terminal that knows them draws nothing.
         let mut out = "\x1b[?2026h\x1b[H".to_owned();
@@ -69,7 +73,7 @@ impl Screen {
             }
         }
         out.push_str("\x1b[J\x1b[?2026l");
-        write(&out);
+        write(&out)
     }
 }
 
@@ -81,14 +85,15 @@ impl Drop for Screen {
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::AcqRel) {
-        write(GIVE_BACK);
+        // Nothing can be done for a terminal that is gone.
+        let _ = write(GIVE_BACK);
     }
 }
 
-/// A terminal that is gone cannot be told.
-fn write(text: &str) {
+fn write(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 #[expect(

@@ -16,6 +16,7 @@ use crate::layout::Layout;
 use crate::live::{Ledger, Live, now};
 use anyhow::{Context, Result, anyhow};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -57,7 +58,7 @@ impl Show {
         let already = log.map(tiderace_source::Log::end).unwrap_or_default();
 
         let customers = (args.rate as usize * 10).clamp(2_000, 20_000);
-        let world = Arc::new(World::new(args.seed, customers, customers / 5));
+        let world = Arc::new(World::new(args.seed, customers, customers / 4));
         let board = Arc::new(Board::default());
         let stop = Arc::new(AtomicBool::new(false));
         let (probes, probed) = tokio::sync::watch::channel(None);
@@ -103,7 +104,9 @@ impl Show {
         let feeder = std::thread::Builder::new()
             .name("payments".to_owned())
             .spawn(move || feeder.run())?;
-        let expected = crate::project::load(&args.project)?;
+        // `get` looks for the server where the definitions in `features` say.
+        let said = crate::project::load(&args.project)?.project.grpc.clone();
+        let found = args.project == Path::new("features") && said == grpc.to_string();
         let constants = Constants {
             asked,
             table,
@@ -115,7 +118,7 @@ impl Show {
                 .trim_end_matches('/')
                 .to_owned(),
             command: stage::command(),
-            server: match expected.project.grpc == grpc.to_string() {
+            server: match found {
                 true => String::new(),
                 false => format!(" --server {grpc}"),
             },
@@ -143,7 +146,10 @@ impl Show {
             true => Face::Screen(Screen::take()),
             false => Face::Plain { told: false },
         };
-        let shown = self.show(args.seconds, &mut face).await;
+        let shown = match face.open(&self.constants) {
+            Ok(()) => self.show(args.seconds, &mut face).await,
+            Err(_) => Ok(()),
+        };
         let moment = self.moment();
         drop(face);
         self.stop.store(true, Ordering::Release);
@@ -175,6 +181,10 @@ impl Show {
             let moment = self.moment();
             if face.show(&self.constants, &moment).is_err() {
                 return Ok(());
+            }
+            // They never end but by a panic.
+            if let Some(ended) = self.tasks.try_join_next() {
+                ended.context("measure")?;
             }
             let over = end.is_some_and(|end| moment.elapsed >= end);
             let died = self.running.live.as_ref().is_some_and(Live::failed);

@@ -38,6 +38,9 @@ pub const RHYTHM: [f64; 24] = [
 /// One in so many lives by night.
 const NIGHT_OWLS: u32 = 12;
 
+/// So many terminals are badly guarded.
+const UNGUARDED: i64 = 12;
+
 /// How often somebody pays away from their usual terminals.
 const AWAY: f64 = 0.12;
 
@@ -86,6 +89,11 @@ impl World {
     /// Any customer.
     pub fn anyone(&self, rng: &mut StdRng) -> &Customer {
         &self.customers[rng.random_range(0..self.customers.len())]
+    }
+
+    /// One of the few terminals that are badly guarded: fraud happens there again.
+    pub fn unguarded(&self, rng: &mut StdRng) -> i64 {
+        self.anywhere(rng) % UNGUARDED + 1
     }
 
     /// Any terminal.
