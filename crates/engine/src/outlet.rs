@@ -7,6 +7,7 @@
 //!
 //! # Laws
 //! - A marker claims positions only after every row they changed is in the store.
+//! - What is owed is paid only when a marker that speaks for it is in the store.
 //! - No row is published to expire sooner than the marker in the store allows for.
 //! - A publication's version is above that of every earlier one of its lane.
 
@@ -65,6 +66,11 @@ pub(crate) struct Outlet {
     drain: Option<Drain>,
     published: Positions,
     committed: Option<u64>,
+    /// Commits whose rows are in the store.
+    settled: Option<u64>,
+    /// Those of them that the marker made last speaks for.
+    claimed: Option<u64>,
+    /// Those that a marker in the store speaks for.
     paid: Option<u64>,
     /// Per view, the least lag that any row was published for, or may be.
     least_lag: BTreeMap<usize, Duration>,
@@ -82,6 +88,8 @@ impl Outlet {
             drain: None,
             published: Positions::default(),
             committed: None,
+            settled: None,
+            claimed: None,
             paid: None,
             least_lag: BTreeMap::new(),
             promised: BTreeMap::new(),
@@ -170,6 +178,8 @@ impl Lane {
         self.outlet.promised.clear();
         // What a drain under way has put there may be lost as well, so that it proves nothing.
         self.outlet.published = Positions::default();
+        self.outlet.settled = self.outlet.paid;
+        self.outlet.claimed = self.outlet.paid;
         for progress in self.progress.values_mut() {
             progress.caught_up_at = Timestamp::MIN;
         }
@@ -314,7 +324,7 @@ impl Lane {
     /// Notes that the chunk marked `last` is in the store: its drain is over.
     pub fn drained(&mut self) {
         if let Some(drain) = self.outlet.drain.take() {
-            self.outlet.paid = drain.committed.or(self.outlet.paid);
+            self.outlet.settled = drain.committed.or(self.outlet.settled);
             self.settle(drain.positions);
         }
     }
@@ -340,8 +350,10 @@ impl Lane {
         }
     }
 
-    /// Notes that the marker made last is in the store: rows may now expire as soon as it says.
+    /// Notes that the marker made last is in the store: what it speaks for is not owed any more,
+    /// and rows may now expire as soon as it says.
     pub fn marked(&mut self) {
+        self.outlet.paid = self.outlet.claimed;
         for view in 0..self.views.len() {
             let lag = self.outlet.least_lag.get(&view).copied();
             self.outlet
@@ -370,9 +382,10 @@ impl Lane {
     ) -> Marker {
         if self.outlet.idle() {
             let positions = self.positions.clone();
-            self.outlet.paid = self.outlet.committed.or(self.outlet.paid);
+            self.outlet.settled = self.outlet.committed.or(self.outlet.settled);
             self.settle(positions);
         }
+        self.outlet.claimed = self.outlet.settled;
         self.promise(now);
         let version = self.outlet.next_version();
         let progress = |source: SourceId| &self.progress[&source];
