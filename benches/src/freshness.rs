@@ -99,6 +99,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "p99",
         "p99.9",
         "events/s in fact",
+        "calls refused",
     ]);
     let mut next_probe = PROBES;
     for rate in &arguments.rates {
@@ -144,6 +145,7 @@ struct Measured {
     latencies: Latencies,
     sent: u64,
     seconds: f64,
+    refused: u64,
 }
 
 impl Measured {
@@ -196,7 +198,7 @@ impl Measured {
             };
             let began = Instant::now();
             sender.send(&probe)?;
-            while !seen(&probe)? {
+            while !seen(&probe).unwrap_or_else(|_| self.refused()) {
                 let waited = began.elapsed();
                 ensure!(
                     waited < Duration::from_secs(30),
@@ -213,6 +215,12 @@ impl Measured {
         Ok(())
     }
 
+    /// A call that failed has not shown the probe.
+    fn refused(&mut self) -> bool {
+        self.refused += 1;
+        false
+    }
+
     fn print(&self, rate: u64, what: &str) {
         let quantile = |share| show(self.latencies.quantile(share));
         table::row(&[
@@ -223,6 +231,7 @@ impl Measured {
             quantile(0.99),
             quantile(0.999),
             grouped(self.sent as f64 / self.seconds),
+            self.refused.to_string(),
         ]);
     }
 }
