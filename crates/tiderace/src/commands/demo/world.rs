@@ -39,7 +39,7 @@ pub const RHYTHM: [f64; 24] = [
 const NIGHT_OWLS: u32 = 12;
 
 /// So many terminals are badly guarded.
-const UNGUARDED: i64 = 12;
+const UNGUARDED: i64 = 25;
 
 /// How often somebody pays away from their usual terminals.
 const AWAY: f64 = 0.12;
