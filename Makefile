@@ -8,7 +8,7 @@ help:
 	@echo 'make build         the binary'
 	@echo 'make install       the binary, into $${PREFIX:-~/.local}/bin'
 	@echo 'make test          formats, lints, every test, the documentation'
-	@echo 'make test-nightly  also long random schedules, and licences of all dependencies'
+	@echo 'make test-nightly  also long random schedules'
 	@echo 'make check         only what needs no test to run: format, lints, documentation, licences'
 	@echo 'make bench         the measurements of benches/RESULTS.md'
 
@@ -32,13 +32,13 @@ test:
 
 .PHONY: test-nightly
 test-nightly:
-	@scripts/setup.sh deny
+	@scripts/setup.sh test
 	@TIDERACE_NIGHTLY=1 scripts/test.sh
 
 .PHONY: check
 check: export TIDERACE_STRICT = 1
 check:
-	@scripts/setup.sh deny
+	@scripts/setup.sh test
 	@scripts/check.sh
 
 .PHONY: bench

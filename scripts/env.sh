@@ -12,6 +12,8 @@ export HOME
 export TIDERACE_CACHE="${TIDERACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tiderace}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$TIDERACE_CACHE/target}"
 
+export PATH="$TIDERACE_CACHE/tools/bin:$PATH"
+
 # A rustup that was installed a moment ago is not in PATH yet.
 if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
     export PATH="$HOME/.cargo/bin:$PATH"

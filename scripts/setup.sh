@@ -2,8 +2,8 @@
 # Installs what is missing to build and run Tiderace, and only that.
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
-#   scripts/setup.sh test   also what the tests need: redis-server, Java and Kafka's jars
-#   scripts/setup.sh deny   also cargo-deny (compiled from source: some minutes)
+#   scripts/setup.sh test   also what the tests need: redis-server, Java, Kafka's jars,
+#                           and cargo-deny, compiled from source (two minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -104,10 +104,9 @@ step "rust" rust
 if [ "$what" != demo ]; then
     step "kafka" scripts/kafka-jars.sh
 fi
-if [ "$what" = deny ] && ! command -v cargo-deny >/dev/null; then
-    step "cargo-deny" env -u RUSTC_WORKSPACE_WRAPPER -u CLIPPY_ARGS \
-        CARGO_TARGET_DIR="$TIDERACE_CACHE/cargo-deny-target" \
-        cargo install --locked --quiet cargo-deny
+if [ "$what" != demo ] && ! command -v cargo-deny >/dev/null; then
+    step "cargo-deny" env -u RUSTC_WORKSPACE_WRAPPER -u CARGO_TARGET_DIR \
+        cargo install --locked --quiet --root "$TIDERACE_CACHE/tools" cargo-deny
 fi
 # From here on nothing needs the network.
 step "crates" cargo fetch --locked --quiet --target "$(rustc -vV | sed -n 's/^host: //p')"

@@ -16,9 +16,7 @@ tests() {
 }
 
 step "format" cargo fmt --all --check
-if command -v cargo-deny >/dev/null; then
-    step "licences and sources" cargo deny --offline check licenses bans sources
-fi
+step "licences and sources" cargo deny --offline check licenses bans sources
 # The binary first: the tests run it.
 step "build" build --bin tiderace
 step "build tests and benches" build --all-targets

@@ -137,15 +137,16 @@ impl Asker {
         self.runtime.block_on(ask(self.client.clone(), question))
     }
 
-    /// Asks many questions at once and gives the answers in their order.
+    /// Asks many questions at once, again where the server has no answer just now, and gives
+    /// the answers in their order.
     ///
     /// # Errors
-    /// The first error there is.
+    /// The first error that remains.
     pub fn ask_all(&self, questions: &[Question]) -> Result<Vec<Answer>> {
         let asked = stream::iter(
             questions
                 .iter()
-                .map(|question| ask(self.client.clone(), question)),
+                .map(|question| ask_patiently(self.client.clone(), question)),
         );
         self.runtime
             .block_on(asked.buffered(IN_FLIGHT).try_collect())
@@ -221,6 +222,26 @@ impl Asker {
         });
         caught_up.with_context(|| format!("the last answer: {last}"))
     }
+}
+
+/// How often a question is asked again that a loaded machine could not answer in time.
+const ATTEMPTS: usize = 10;
+
+/// As a careful client asks: again, while the answer is that there is none now.
+async fn ask_patiently(client: FeatureStoreClient<Channel>, question: &Question) -> Result<Answer> {
+    for _ in 1..ATTEMPTS {
+        match ask(client.clone(), question).await {
+            Err(error) if is_passing(&error) => {}
+            answered => return answered,
+        }
+    }
+    ask(client, question).await
+}
+
+fn is_passing(error: &anyhow::Error) -> bool {
+    let status = error.downcast_ref::<tonic::Status>();
+    let passing = [tonic::Code::Unavailable, tonic::Code::DeadlineExceeded];
+    status.is_some_and(|status| passing.contains(&status.code()))
 }
 
 async fn ask(mut client: FeatureStoreClient<Channel>, question: &Question) -> Result<Answer> {
