@@ -1,11 +1,28 @@
 //! A row as a lane holds it: the row, and what of it is stored and published.
 
-use crate::commit::Write;
 use tiderace_aggregate::{Event, Insert, Offer, Row, RowSpec};
-use tiderace_types::{RowKey, Timestamp, Version};
+use tiderace_types::{RowKey, Timestamp, Version, Write};
 
 /// Past this many blocks a row is written whole again.
 const BLOCKS: usize = 8;
+
+/// How a commit writes a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Written {
+    Nothing,
+    Appended,
+    Replaced,
+}
+
+impl Written {
+    pub(crate) fn how(write: Option<&Write>) -> Written {
+        match write {
+            None => Written::Nothing,
+            Some(Write::Append { .. }) => Written::Appended,
+            Some(Write::Replace { .. } | Write::Delete { .. }) => Written::Replaced,
+        }
+    }
+}
 
 /// A row in memory.
 #[derive(Clone, Debug)]
@@ -101,12 +118,12 @@ impl Held {
         })
     }
 
-    /// Notes that `write` is stored under block number `seq`.
-    pub(crate) fn written(&mut self, write: &Write, seq: u64) {
-        match write {
-            Write::Append { .. } => self.blocks.push(seq),
-            Write::Replace { .. } => self.blocks = vec![seq],
-            Write::Delete { .. } => self.blocks.clear(),
+    /// Notes that what [`Held::write`] gave, if anything, is stored under block number `seq`.
+    pub(crate) fn written(&mut self, written: Written, seq: u64) {
+        match written {
+            Written::Nothing => return,
+            Written::Appended => self.blocks.push(seq),
+            Written::Replaced => self.blocks = vec![seq],
         }
         self.stored = self.row.events.len();
         self.rewrite = false;

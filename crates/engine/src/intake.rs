@@ -91,6 +91,30 @@ impl Intake {
             .map(|(place, view)| (*place, view.name.clone()))
     }
 
+    /// Notes where reading begins in partitions that have not been read yet: nothing before is
+    /// there to be read. Gives the packet that tells the lanes, if there is anything to tell.
+    pub fn begin(&mut self, starts: &[(Partition, i64)]) -> Option<Packet> {
+        let mut reached = Vec::new();
+        for (partition, next) in starts {
+            if !self.reached.contains_key(partition) && *next > 0 {
+                let clock = Timestamp::MIN;
+                let position = PartitionPosition { next: *next, clock };
+                self.reached.insert(*partition, position);
+                reached.push((*partition, *next, position));
+            }
+        }
+        (!reached.is_empty()).then(|| Packet {
+            source: self.source.id,
+            records: RecordBatch::default(),
+            record_of: Vec::new(),
+            times: Vec::new(),
+            ids: PacketIds::Position,
+            views: Vec::new(),
+            contiguous: false,
+            reached,
+        })
+    }
+
     /// Takes in the next batch: `decoded` is what a decoder made of `records`.
     pub fn take(&mut self, records: RecordBatch, decoded: Decoded) -> Taken {
         let mut counts = IntakeCounts {

@@ -10,8 +10,7 @@
 //! - What a commit holds is an exact prefix of every partition.
 //! - Only stored rows are evicted.
 
-use crate::commit::{Commit, Write};
-use crate::held::Held;
+use crate::held::{Held, Written};
 use crate::outlet::Outlet;
 use crate::packet::{Packet, ViewBatch};
 use crate::progress::{Progress, Sample};
@@ -21,7 +20,7 @@ use std::sync::Arc;
 use tiderace_aggregate::{Cell, CodecError, Event, Insert, Offer, Row};
 use tiderace_plan::model::View;
 use tiderace_types::{
-    DeadLetter, Generation, Partition, PartitionPosition, Positions, Reason, RowKey, Shard,
+    Commit, DeadLetter, Generation, Partition, PartitionPosition, Positions, Reason, RowKey, Shard,
     ShardRange, SourceId, Timestamp,
 };
 
@@ -91,6 +90,8 @@ pub struct Lane {
     guards: Vec<(ShardRange, Positions)>,
     pub(crate) progress: BTreeMap<SourceId, Progress>,
     uncommitted: Vec<(usize, Slot)>,
+    /// What the commit under way writes, and how.
+    committing: Vec<(usize, Slot, Written)>,
     memory: usize,
     pub(crate) outlet: Outlet,
     scratch: Scratch,
@@ -137,6 +138,7 @@ impl Lane {
             progress: sources.collect(),
             positions,
             uncommitted: Vec::new(),
+            committing: Vec::new(),
             memory: 0,
             outlet: Outlet::new(epoch),
             views,
@@ -384,14 +386,17 @@ impl Lane {
     /// What one atomic write must hold now. [`Lane::committed`] must follow before anything else.
     pub fn commit(&mut self) -> Commit {
         let mut writes = Vec::with_capacity(self.uncommitted.len());
-        for (view, slot) in &self.uncommitted {
-            let lane_view = &self.views[*view];
+        for (view, slot) in std::mem::take(&mut self.uncommitted) {
+            let lane_view = &self.views[view];
             let spec = &lane_view.view.spec;
             let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
-            let key = self.key(*view, *slot);
-            if let Some(held) = self.tables[*view].get_mut(*slot) {
+            let key = self.key(view, slot);
+            if let Some(held) = self.tables[view].get_mut(slot) {
                 held.trim(spec, upto);
-                writes.extend(held.write(spec, key));
+                let write = held.write(spec, key);
+                self.committing
+                    .push((view, slot, Written::how(write.as_ref())));
+                writes.extend(write);
             }
         }
         Commit {
@@ -399,20 +404,17 @@ impl Lane {
             outbox: writes.iter().map(|write| write.key().clone()).collect(),
             writes,
             positions: self.positions.clone(),
+            retire: Vec::new(),
             outbox_done: self.outlet.paid(),
         }
     }
 
-    /// Notes that `commit` is stored under number `seq`.
-    pub fn committed(&mut self, commit: &Commit, seq: u64) {
-        let mut writes = commit.writes.iter().peekable();
-        for (view, slot) in std::mem::take(&mut self.uncommitted) {
-            let key = self.key(view, slot);
+    /// Notes that the last [`Lane::commit`] is stored under number `seq`.
+    pub fn committed(&mut self, seq: u64) {
+        for (view, slot, written) in std::mem::take(&mut self.committing) {
             if let Some(held) = self.tables[view].get_mut(slot) {
                 held.uncommitted = false;
-                if let Some(write) = writes.next_if(|write| *write.key() == key) {
-                    held.written(write, seq);
-                }
+                held.written(written, seq);
                 let (before, now) = held.count();
                 self.memory = (self.memory + now).saturating_sub(before);
             }
@@ -438,18 +440,6 @@ impl Lane {
                     generation: lane_view.generation,
                     entity: held.entity,
                 });
-            }
-        }
-    }
-}
-
-impl Write {
-    /// The row it changes.
-    #[must_use]
-    pub fn key(&self) -> &RowKey {
-        match self {
-            Write::Append { key, .. } | Write::Replace { key, .. } | Write::Delete { key, .. } => {
-                key
             }
         }
     }

@@ -22,9 +22,6 @@ mod table;
 mod lane;
 pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 
-mod commit;
-pub use commit::{Commit, Write};
-
 mod outlet;
 pub use outlet::{Chunk, Publication};
 

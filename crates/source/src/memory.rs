@@ -105,6 +105,13 @@ pub struct MemoryReader {
 }
 
 impl MemoryReader {
+    /// See [`crate::Reader::positions`].
+    #[must_use]
+    pub fn positions(&self) -> Vec<(u32, i64)> {
+        let next = self.next.iter().map(|next| offset(*next));
+        (0..).zip(next).collect()
+    }
+
     /// See [`crate::Reader::poll`].
     ///
     /// # Errors

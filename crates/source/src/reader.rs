@@ -83,6 +83,16 @@ impl Reader {
         }
     }
 
+    /// The next offset that will be read of each partition, by partition.
+    #[must_use]
+    pub fn positions(&self) -> Vec<(u32, i64)> {
+        match self {
+            Reader::Kafka(reader) => reader.positions(),
+            Reader::Log(reader) => vec![(0, reader.position())],
+            Reader::Memory(reader) => reader.positions(),
+        }
+    }
+
     /// The partitions that are being read, in order.
     ///
     /// # Errors

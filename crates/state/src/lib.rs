@@ -44,7 +44,8 @@ mod error;
 pub use error::{Error, Kind};
 
 mod commit;
-pub use commit::{Block, Commit, ViewState, Write};
+pub use commit::{Block, ViewState};
+pub use tiderace_types::{Commit, Write};
 
 mod store;
 pub use store::Store;

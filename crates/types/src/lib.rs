@@ -29,6 +29,9 @@ pub use record::{DeadLetter, Reason, RecordBatch, RecordMeta};
 mod row;
 pub use row::{Generation, RowKey, ViewId};
 
+mod commit;
+pub use commit::{Commit, Write};
+
 mod marker;
 pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};
 

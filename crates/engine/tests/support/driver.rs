@@ -11,7 +11,7 @@ use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tiderace_decode::Decoder;
-use tiderace_engine::{Commit, Intake, Lane, Packet, Publication, Sample, Write};
+use tiderace_engine::{Intake, Lane, Packet, Publication, Sample};
 use tiderace_state::{MemoryStore, Store};
 use tiderace_types::{
     CoveredFrom, DeadLetter, Duration, Partition, Positions, Reason, RecordBatch, RecordMeta,
@@ -448,13 +448,12 @@ impl<'a> Driver<'a> {
 
     pub fn commit(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
-        let commit = worker.lane.commit();
-        let mut stored = stored(&commit);
+        let mut commit = worker.lane.commit();
         if self.weather.fault == Some(Fault::LosesWrite) && self.random.percent(20) {
-            stored.writes.pop();
+            commit.writes.pop();
         }
-        let seq = self.state.commit(stored).expect("memory writes");
-        worker.lane.committed(&commit, seq);
+        let seq = self.state.commit(commit).expect("memory writes");
+        worker.lane.committed(seq);
     }
 
     fn evict(&mut self, worker: usize) {
@@ -596,21 +595,4 @@ fn load(state: &Store, keys: &[RowKey]) -> Vec<Vec<(u64, Vec<u8>)>> {
             plain.collect()
         })
         .collect()
-}
-
-/// A commit in the words of the state store.
-fn stored(commit: &Commit) -> tiderace_state::Commit {
-    let write = |write: &Write| match write.clone() {
-        Write::Append { key, block } => tiderace_state::Write::Append { key, block },
-        Write::Replace { key, block, old } => tiderace_state::Write::Replace { key, block, old },
-        Write::Delete { key, old } => tiderace_state::Write::Delete { key, old },
-    };
-    tiderace_state::Commit {
-        lane: commit.lane,
-        writes: commit.writes.iter().map(write).collect(),
-        positions: commit.positions.clone(),
-        retire: Vec::new(),
-        outbox: commit.outbox.clone(),
-        outbox_done: commit.outbox_done,
-    }
 }

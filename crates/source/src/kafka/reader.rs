@@ -125,6 +125,15 @@ impl KafkaReader {
         Ok(())
     }
 
+    /// See [`crate::Reader::positions`].
+    #[must_use]
+    pub fn positions(&self) -> Vec<(u32, i64)> {
+        self.next
+            .iter()
+            .map(|(number, next)| (*number, *next))
+            .collect()
+    }
+
     /// See [`crate::Reader::ends`]: one request to each broker that leads a partition.
     ///
     /// # Errors

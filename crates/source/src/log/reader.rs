@@ -110,6 +110,12 @@ impl LogReader {
         Ok((segment, until))
     }
 
+    /// The next offset that will be read.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        self.cursor.offset
+    }
+
     /// See [`crate::Reader::ends`].
     #[must_use]
     pub fn ends(&self) -> Vec<(u32, i64)> {

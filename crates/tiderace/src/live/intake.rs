@@ -45,6 +45,7 @@ impl Worker {
         let mut sampled: Option<Instant> = None;
         let mut first = true;
         let mut pause = Duration::from_millis(50);
+        self.begin();
         while !self.stopping() {
             if sampled.is_none_or(|at| at.elapsed() >= SAMPLING) {
                 sampled = Some(Instant::now());
@@ -77,6 +78,21 @@ impl Worker {
 
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Tells the lanes where partitions begin that have let go of their first records.
+    fn begin(&mut self) {
+        let source = self.source.id;
+        let starts = self.reader.positions().into_iter();
+        let starts: Vec<_> = starts
+            .map(|(number, next)| (Partition { source, number }, next))
+            .collect();
+        if let Some(packet) = self.intake.begin(&starts) {
+            let packet = Arc::new(packet);
+            for lane in 0..self.lanes.len() {
+                self.send(lane, Message::Packet(Arc::clone(&packet)));
+            }
+        }
     }
 
     /// Notes where coverage begins; tells whether that is stored.

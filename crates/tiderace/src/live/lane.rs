@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_engine::{Commit, Lane, Packet, Publication, Sample, Write};
+use tiderace_engine::{Lane, Packet, Publication, Sample};
 use tiderace_online::{MarkerWrite, RowWrite};
 use tiderace_plan::Plan;
 use tiderace_source::DeadLetters;
@@ -287,12 +287,9 @@ impl Worker {
         self.committed_at = Instant::now();
         if self.lane.uncommitted() || *self.lane.positions() != self.committed {
             let commit = self.lane.commit();
-            let seq = self
-                .state
-                .commit(stored(&commit))
-                .context("commit to state")?;
-            self.lane.committed(&commit, seq);
-            self.committed = commit.positions;
+            self.committed = commit.positions.clone();
+            let seq = self.state.commit(commit).context("commit to state")?;
+            self.lane.committed(seq);
             self.commits += 1;
             let lanes = self.plan.project.lanes.max(1);
             let memory = usize::try_from(self.plan.project.row_memory).unwrap_or(usize::MAX);
@@ -557,22 +554,5 @@ fn row_write(publication: Publication) -> RowWrite {
         key: publication.key,
         value: publication.value.into(),
         ttl: publication.ttl,
-    }
-}
-
-/// A commit in the words of the state store.
-fn stored(commit: &Commit) -> tiderace_state::Commit {
-    let write = |write: &Write| match write.clone() {
-        Write::Append { key, block } => tiderace_state::Write::Append { key, block },
-        Write::Replace { key, block, old } => tiderace_state::Write::Replace { key, block, old },
-        Write::Delete { key, old } => tiderace_state::Write::Delete { key, old },
-    };
-    tiderace_state::Commit {
-        lane: commit.lane,
-        writes: commit.writes.iter().map(write).collect(),
-        positions: commit.positions.clone(),
-        retire: Vec::new(),
-        outbox: commit.outbox.clone(),
-        outbox_done: commit.outbox_done,
     }
 }

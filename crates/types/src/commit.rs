@@ -1,0 +1,63 @@
+//! What one atomic write to state holds: decided by the engine, carried out by a store.
+
+use crate::{Positions, RowKey, ShardRange};
+
+/// What one commit does to one row. A commit names a row at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Adds a block.
+    Append {
+        /// The row.
+        key: RowKey,
+        /// The new block.
+        block: Vec<u8>,
+    },
+    /// Adds a block in place of others.
+    Replace {
+        /// The row.
+        key: RowKey,
+        /// The new block.
+        block: Vec<u8>,
+        /// The blocks that it replaces.
+        old: Vec<u64>,
+    },
+    /// Removes blocks; a row without blocks does not exist.
+    Delete {
+        /// The row.
+        key: RowKey,
+        /// The blocks to remove.
+        old: Vec<u64>,
+    },
+}
+
+impl Write {
+    /// The row it writes.
+    #[must_use]
+    pub fn key(&self) -> &RowKey {
+        match self {
+            Write::Append { key, .. } | Write::Replace { key, .. } | Write::Delete { key, .. } => {
+                key
+            }
+        }
+    }
+}
+
+/// What becomes true together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The shards that the lane owns: every written row is in one of them.
+    pub lane: ShardRange,
+    /// What happens to rows.
+    pub writes: Vec<Write>,
+    /// How far the lane has come with these writes.
+    pub positions: Positions,
+    /// Lanes of another cut whose positions this one's make needless.
+    ///
+    /// Only those: the positions of a wider lane are still needed while any of
+    /// its shards has no entry of its own. See [`Store::set_positions`](crate::Store::set_positions).
+    pub retire: Vec<ShardRange>,
+    /// The rows that the lane now owes the online store.
+    pub outbox: Vec<RowKey>,
+    /// Outbox entries of this lane up to this commit are paid.
+    pub outbox_done: Option<u64>,
+}
