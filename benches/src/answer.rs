@@ -88,6 +88,22 @@ impl Asker {
         Ok(self.runtime.block_on(asked)?.into_inner())
     }
 
+    /// Asks again when a busy machine has made the store's answer late.
+    ///
+    /// # Errors
+    /// What the server says at last.
+    pub fn insist(
+        &mut self,
+        request: &GetOnlineFeaturesRequest,
+    ) -> Result<GetOnlineFeaturesResponse> {
+        for _ in 0..20 {
+            if let Ok(answer) = self.ask(request.clone()) {
+                return Ok(answer);
+            }
+        }
+        self.ask(request.clone())
+    }
+
     /// Waits until all that was in the source at `since` is in the online store, told by the
     /// lag that the answers declare.
     ///

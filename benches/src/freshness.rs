@@ -145,7 +145,6 @@ struct Measured {
     latencies: Latencies,
     sent: u64,
     seconds: f64,
-    refused: u64,
 }
 
 impl Measured {
@@ -198,7 +197,12 @@ impl Measured {
             };
             let began = Instant::now();
             sender.send(&probe)?;
-            while !seen(&probe).unwrap_or_else(|_| self.refused()) {
+            loop {
+                match seen(&probe) {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(_) => self.latencies.refuse(),
+                }
                 let waited = began.elapsed();
                 ensure!(
                     waited < Duration::from_secs(30),
@@ -215,12 +219,6 @@ impl Measured {
         Ok(())
     }
 
-    /// A call that failed has not shown the probe.
-    fn refused(&mut self) -> bool {
-        self.refused += 1;
-        false
-    }
-
     fn print(&self, rate: u64, what: &str) {
         let quantile = |share| show(self.latencies.quantile(share));
         table::row(&[
@@ -231,7 +229,7 @@ impl Measured {
             quantile(0.99),
             quantile(0.999),
             grouped(self.sent as f64 / self.seconds),
-            self.refused.to_string(),
+            self.latencies.refused().to_string(),
         ]);
     }
 }

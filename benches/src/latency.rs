@@ -3,14 +3,20 @@
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
-/// Latencies up to a minute, to three digits.
+/// Latencies up to a minute, to three digits, and how many calls had none: they failed.
 #[derive(Clone, Debug)]
-pub struct Latencies(Histogram<u64>);
+pub struct Latencies {
+    histogram: Histogram<u64>,
+    refused: u64,
+}
 
 impl Default for Latencies {
     fn default() -> Latencies {
         let histogram = Histogram::new_with_bounds(100, 60_000_000_000, 3);
-        Latencies(histogram.expect("fixed bounds are sane"))
+        Latencies {
+            histogram: histogram.expect("fixed bounds are sane"),
+            refused: 0,
+        }
     }
 }
 
@@ -18,22 +24,34 @@ impl Latencies {
     /// Adds one.
     pub fn record(&mut self, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.0.saturating_record(nanos);
+        self.histogram.saturating_record(nanos);
     }
 
     /// Adds all of another.
     pub fn add(&mut self, other: &Latencies) {
-        self.0.add(&other.0).expect("all have the same bounds");
+        let added = self.histogram.add(&other.histogram);
+        added.expect("all have the same bounds");
+        self.refused += other.refused;
+    }
+
+    /// Counts a call that failed.
+    pub fn refuse(&mut self) {
+        self.refused += 1;
+    }
+
+    /// How many calls failed.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram.len()
     }
 
     /// What a share of them stays within.
     pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_nanos(self.0.value_at_quantile(share))
+        Duration::from_nanos(self.histogram.value_at_quantile(share))
     }
 }
 

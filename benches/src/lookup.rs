@@ -97,6 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "p99.9",
         "requests/CPU-s",
         "of the echo",
+        "refused",
     ]);
     let redis = Redis::start()?;
     let mut notes = measure("Redis", Some(&redis), arguments, &cores)?;
@@ -136,7 +137,7 @@ fn measure(
     let mut notes = Vec::new();
     let url = server.grpc_url();
     for (service, name, width) in SERVICES {
-        let found = asker.ask(answer::request(service, &[1]))?;
+        let found = asker.insist(&answer::request(service, &[1]))?;
         answer::check(&found, width)?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("answer");
@@ -245,6 +246,7 @@ impl Measured {
                 let ratio = per_processor / median(echo.per_processor.clone());
                 format!("{ratio:.2}")
             }),
+            self.latencies.refused().to_string(),
         ]);
     }
 }
@@ -271,8 +273,10 @@ async fn load(url: &str, in_flight: usize, seconds: u64, questions: &Arc<Vec<Byt
                 let request = tonic::Request::new(questions[next].clone());
                 let asked = Instant::now();
                 client.ready().await?;
-                client.unary(request, path.clone(), Raw).await?;
-                latencies.record(asked.elapsed());
+                match client.unary(request, path.clone(), Raw).await {
+                    Ok(_) => latencies.record(asked.elapsed()),
+                    Err(_) => latencies.refuse(),
+                }
             }
             anyhow::Ok(latencies)
         });

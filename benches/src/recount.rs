@@ -45,7 +45,7 @@ impl Recount {
         }
         let mut request = answer::request(Service::FraudV1, &customers);
         request.as_of = Some(answer::instant(self.as_of));
-        let answer = asker.ask(request)?;
+        let answer = asker.insist(&request)?;
         let place = answer::place(&answer, "tx_count_30d")?;
         for (row, (customer, count)) in answer.rows.iter().zip(&self.counts) {
             let value = row.values.get(place).context("a value per name")?;
