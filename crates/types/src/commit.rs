@@ -54,7 +54,7 @@ pub struct Commit {
     /// Lanes of another cut whose positions this one's make needless.
     ///
     /// Only those: the positions of a wider lane are still needed while any of
-    /// its shards has no entry of its own. See [`Store::set_positions`](crate::Store::set_positions).
+    /// its shards has no entry of its own. The state store can set positions anew for all lanes.
     pub retire: Vec<ShardRange>,
     /// The rows that the lane now owes the online store.
     pub outbox: Vec<RowKey>,
