@@ -34,7 +34,12 @@ fn with_kafka_and_redis() {
         let mut server = project.launch().expect("launch");
         live_a_little(&mut server, &mut dice);
         for record in chunk {
-            let sent = sender.send(&record.key(), &record.payload(), None);
+            // A copy may come by any partition.
+            let partition = match record {
+                Record::Copy(_) => i32::try_from(dice.below(4)).ok(),
+                _ => None,
+            };
+            let sent = sender.send(&record.key(), &record.payload(), partition);
             sent.expect("send");
         }
         if round == rounds / 2 {

@@ -1,0 +1,117 @@
+//! Rows that no window can see any more go away by themselves, and nobody can tell: a missing row
+//! and a row with nothing within reach have the same answer.
+
+use tiderace_testkit::generate::{Dice, Payment, Payments, Town};
+use tiderace_testkit::redis::Redis;
+use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::input::made_up;
+use tiderace_tests::oracle::Oracle;
+use tiderace_tests::project::{Project, Settings};
+use tiderace_types::{Duration, Timestamp};
+
+const CONTRACT: &str = "\
+complete_since: beginning
+max_ahead: none
+allowed_lateness: 1h
+";
+
+/// Removes the keys that name a customer: the key encoding of its number is in them.
+const EXPIRE: &str = "\
+local customer = tonumber(ARGV[1])
+local named = string.char(3, 128, 0, 0, 0, 0, 0, math.floor(customer / 256), customer % 256)
+local gone = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if string.find(key, named, 1, true) then
+    gone = gone + redis.call('DEL', key)
+  end
+end
+return gone";
+
+/// Counts the keys that have an end.
+const MORTAL: &str = "\
+local mortal = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) > 0 then mortal = mortal + 1 end
+end
+return mortal";
+
+/// The largest window.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+#[test]
+fn expired_rows_and_empty_ones_answer_alike() {
+    let redis = Redis::start().expect("redis");
+    let project = Project::new(&Settings {
+        redis: Some(redis.url()),
+        source: CONTRACT.to_owned(),
+        history: "0s",
+        ..Settings::default()
+    });
+    let project = project.expect("project");
+    let server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    // A hundred days, so that most of the many customers have not paid for longer than any window.
+    let mut payments = Payments::new(Town {
+        customers: 2000,
+        terminals: 50,
+        per_second: 4000.0 / (100.0 * 86_400.0),
+        ..Town::default()
+    });
+    let mut oracle = Oracle::default();
+    let mut last = pay(&asker, &mut oracle, payments.by_ref().take(4000).collect());
+    let mut dice = Dice::new(5);
+    let mut gone = 0;
+    for _ in 0..4 {
+        check(&asker, &oracle, last);
+        for customer in unseen(&oracle, last) {
+            if dice.chance(0.1) {
+                let customer = customer.to_string();
+                let removed = redis.command(&["EVAL", EXPIRE, "0", &customer]);
+                gone += removed.expect("expire").parse::<usize>().expect("a number");
+            }
+        }
+        check(&asker, &oracle, last);
+        // Some of those whose rows have gone come back.
+        last = pay(&asker, &mut oracle, payments.by_ref().take(60).collect());
+    }
+    check(&asker, &oracle, last);
+    assert!(gone > 50, "only {gone} rows could go");
+    let mortal = redis.command(&["EVAL", MORTAL, "0"]).expect("count");
+    assert_ne!(mortal, "0", "rows of the running stream end by themselves");
+    server.stop().expect("stop");
+}
+
+/// The customers whom no window can see at `at`.
+fn unseen(oracle: &Oracle, at: Timestamp) -> Vec<i64> {
+    let about = |customer: &i64| Question::at("spend", *customer, at);
+    let is_unseen = |customer: &i64| {
+        let payments = oracle.of(&about(customer));
+        payments
+            .iter()
+            .all(|payment| payment.time <= at.minus(MONTH))
+    };
+    oracle
+        .entities("spend")
+        .into_iter()
+        .filter(is_unseen)
+        .collect()
+}
+
+fn pay(asker: &Asker, oracle: &mut Oracle, payments: Vec<Payment>) -> Timestamp {
+    let payloads = payments.iter().map(|p| p.to_json().into_bytes()).collect();
+    asker.push(payloads).expect("push");
+    for payment in &payments {
+        oracle.add(made_up(payment));
+    }
+    asker.wait_caught_up().expect("caught up");
+    payments[payments.len() - 1].tx_time
+}
+
+fn check(asker: &Asker, oracle: &Oracle, at: Timestamp) {
+    let entities = oracle.entities("spend").into_iter();
+    let questions: Vec<Question> = entities
+        .map(|entity| Question::at("spend", entity, at))
+        .collect();
+    let answers = asker.ask_all(&questions).expect("answers");
+    oracle.assert_all(&questions, &answers);
+}
