@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) path: Option<At<String>>,
     /// Threads that advance state. Default: 1.
     pub(crate) lanes: Option<At<u32>>,
-    /// How often state and positions are committed. Default: `200ms`.
+    /// How often state and positions are committed. Default: `1s`.
     pub(crate) commit_interval: Option<At<String>>,
     /// Memory of the state store. Default: `256MiB`.
     pub(crate) memory: Option<At<Size>>,
