@@ -38,6 +38,9 @@ pub struct Arguments {
     /// How long Tiderace may gather rows before it publishes; its own default when absent.
     #[arg(long)]
     publish_deadline: Option<String>,
+    /// How often state is committed, as a duration; its own default when absent.
+    #[arg(long)]
+    commit_interval: Option<String>,
     /// Lets every process use every core.
     #[arg(long)]
     shared: bool,
@@ -65,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         kafka: Some(kafka.bootstrap()),
         redis: Some(redis.url()),
         publish_deadline: arguments.publish_deadline.clone(),
+        commit_interval: arguments.commit_interval.clone(),
         ..Settings::default()
     })?;
     let began = Instant::now();

@@ -3,8 +3,9 @@
 //!
 //! The end is told by the answers: every lane declares a lag shorter than the time since the
 //! start, so that all that the topic held is published; a commit interval later all of it is
-//! committed too, and only then the processor time is read. Markers are written and read every
-//! 100 ms, so the seconds are up to 0.2 s too many. Start-up is included.
+//! committed too, and only then clock and processor time are read. So the seconds are up to a
+//! commit interval and 0.2 s (markers are written and read every 100 ms) too many. Start-up is
+//! included.
 
 use crate::answer::Asker;
 use crate::child::Child;
@@ -41,7 +42,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1)]
     lanes: usize,
     /// How often state is committed, in milliseconds.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1000)]
     commit_interval: u64,
     /// How often everything is measured; the table has medians.
     #[arg(long, default_value_t = 3)]
@@ -220,8 +221,8 @@ fn measure(
     let mut server = project.launch(cores)?;
     let mut asker = Asker::new(&server.grpc_url())?;
     asker.wait_caught_up(&mut server, began, WITHIN)?;
-    let seconds = began.elapsed().as_secs_f64();
     std::thread::sleep(Duration::from_millis(arguments.commit_interval));
+    let seconds = began.elapsed().as_secs_f64();
     let usage = server.usage()?;
     input.recount.check(&mut asker)?;
     // A connection that nobody drives would keep the server waiting for it.
