@@ -43,6 +43,8 @@ fn with_kafka_and_redis() {
             sent.expect("send");
         }
         if round == rounds / 2 {
+            // Kafka itself dies, under a server that has opened its topic.
+            server.wait_ready().expect("ready");
             sender.flush().expect("flush");
             kafka.kill();
             kafka.restart().expect("kafka again");
