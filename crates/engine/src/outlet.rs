@@ -287,7 +287,7 @@ impl Lane {
     /// can see that event, on a clock that is no further behind than the store's marker says.
     fn ttl(&mut self, view: usize, newest: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
         let definition = &self.views[view].view;
-        let clock = self.clock(definition.source.id);
+        let clock = self.pace(definition.source.id);
         let spec = &definition.spec;
         let Kept::Span { reach, history, .. } = spec.kept else {
             return None;
@@ -306,6 +306,31 @@ impl Lane {
         self.note_lag(view, lag);
         let unseen = newest.unwrap_or(clock).plus(reach).plus(history);
         Some(unseen.since(now).plus(lag).max(SLACK))
+    }
+
+    /// The clock that expiry goes by: the shard clock, or, while a partition that has not been
+    /// read at all holds that back, the furthest stream clock. Any will do: what a marker
+    /// promises is only how far behind the wall it was.
+    fn pace(&self, source: SourceId) -> Timestamp {
+        let clock = self.clock(source);
+        if clock != Timestamp::MIN {
+            return clock;
+        }
+        let read = self.positions.0.iter().filter(|(p, _)| p.source == source);
+        read.map(|(_, at)| at.clock).max().unwrap_or(clock)
+    }
+
+    /// Tells whether rows owed now could not be given a time to live, because the marker in the
+    /// store promises that none ever expires: one that names a lag must come first.
+    #[must_use]
+    pub fn must_mark(&self) -> bool {
+        self.views.iter().enumerate().any(|(place, lane_view)| {
+            let expires = matches!(lane_view.view.spec.kept, Kept::Span { .. });
+            expires
+                && !lane_view.view.spec.unbounded()
+                && self.outlet.promised.get(&place) == Some(&Duration::MAX)
+                && self.pace(lane_view.view.source.id) != Timestamp::MIN
+        })
     }
 
     fn note_lag(&mut self, view: usize, lag: Duration) {
@@ -365,7 +390,7 @@ impl Lane {
     /// Says how soon rows may expire from here on, before any does.
     fn promise(&mut self, now: Timestamp) {
         for view in 0..self.views.len() {
-            let clock = self.clock(self.views[view].view.source.id);
+            let clock = self.pace(self.views[view].view.source.id);
             if clock != Timestamp::MIN {
                 self.note_lag(view, now.since(clock).plus(SLACK));
             }

@@ -61,7 +61,8 @@ impl Worker {
             return Ok(());
         }
         let marking = self.scan.is_none() && !self.lane.draining();
-        if marking && self.marked_at.elapsed() >= MARKING {
+        let elapsed = self.marked_at.elapsed() >= MARKING;
+        if marking && (elapsed || due && self.lane.must_mark()) {
             return self.mark();
         }
         if self
