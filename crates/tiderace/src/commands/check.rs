@@ -3,14 +3,14 @@
 use crate::cli::Format;
 use crate::project;
 use anyhow::Result;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 pub fn check(folder: &Path, format: Format) -> Result<ExitCode> {
     let (loaded, diagnostics) = project::check(folder)?;
     match format {
-        Format::Json => println!("{}", tiderace_plan::render_json(&diagnostics)),
+        Format::Json => print(&tiderace_plan::render_json(&diagnostics))?,
         Format::Text if !diagnostics.is_empty() => {
             let color = std::io::stderr().is_terminal();
             eprint!("{}", tiderace_plan::render_text(&diagnostics, color));
@@ -37,9 +37,14 @@ pub fn check(folder: &Path, format: Format) -> Result<ExitCode> {
 }
 
 pub fn schema() -> Result<ExitCode> {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&tiderace_plan::json_schema())?
-    );
+    print(&serde_json::to_string_pretty(&tiderace_plan::json_schema())?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a text that a reader may stop reading midway (`| head`): that is not an error.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

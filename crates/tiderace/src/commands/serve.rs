@@ -155,7 +155,10 @@ async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
 fn ensure_topics(plan: &Plan) -> Result<()> {
     for source in &plan.sources {
         if let Stream::Kafka { dead_letters, .. } = &source.stream {
-            tiderace_source::ensure_topic(&live::kafka(plan)?, dead_letters, 1, 0, &[])?;
+            // A letter holds the record and what is said of it.
+            let largest = (source.max_record_bytes + (64 << 10)).to_string();
+            let settings = [("max.message.bytes", largest.as_str())];
+            tiderace_source::ensure_topic(&live::kafka(plan)?, dead_letters, 1, 0, &settings)?;
         }
     }
     Ok(())
