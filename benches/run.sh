@@ -21,7 +21,7 @@ if [ -n "${FILE:-}" ]; then
     measure "Ingest of a file" ingest --file "$FILE"
 fi
 half=$(sed -n 's/^half of the maximum: //p' <<<"$ingest")
-measure "Freshness" freshness --rates "1000,$half"
+measure "Freshness" freshness --rates "1000,20000,$half"
 measure "Lookups" lookup
 measure "Footprint" footprint
 printf '\n## Hot paths\n\n'

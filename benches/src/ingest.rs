@@ -24,7 +24,7 @@ use tiderace_testkit::redis::Redis;
 #[derive(Args)]
 pub struct Arguments {
     /// How many events to make up.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     events: usize,
     /// How many customers they are of.
     #[arg(long, default_value_t = 50_000)]
