@@ -29,7 +29,7 @@ mod error;
 pub use error::{Error, Kind};
 
 mod model;
-pub use model::{MarkerWrite, RowWrite};
+pub use model::{Found, MarkerWrite, RowWrite};
 
 mod clock;
 pub use clock::Clock;

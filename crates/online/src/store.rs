@@ -1,7 +1,7 @@
 //! The one online store that callers see.
 
 use crate::{
-    Clock, EmbeddedOptions, EmbeddedStore, Error, MarkerWrite, MemoryStore, RedisOptions,
+    Clock, EmbeddedOptions, EmbeddedStore, Error, Found, MarkerWrite, MemoryStore, RedisOptions,
     RedisStore, RowWrite,
 };
 use bytes::Bytes;
@@ -95,6 +95,21 @@ impl Store {
             Store::Redis(redis) => redis.get_rows(keys).await,
             Store::Embedded(embedded) => embedded.get_rows(keys),
             Store::Memory(memory) => memory.get_rows(keys),
+        }
+    }
+
+    /// Reads rows as [`Store::get_rows`], and in the same round trip what tells an absent row
+    /// from a lost one.
+    ///
+    /// # Errors
+    /// As [`Store::get_rows`].
+    pub async fn read(&self, keys: &[RowKey]) -> Result<Found, Error> {
+        match self {
+            Store::Redis(redis) => redis.read_rows(keys).await,
+            Store::Embedded(_) | Store::Memory(_) => Ok(Found {
+                rows: self.get_rows(keys).await?,
+                markers: None,
+            }),
         }
     }
 

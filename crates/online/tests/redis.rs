@@ -114,6 +114,31 @@ fn a_server_that_restarts_between_calls_is_not_noticed() {
 }
 
 #[test]
+fn rows_come_with_the_markers_that_tell_a_lost_one() {
+    let redis = Redis::start().expect("redis");
+    run(async {
+        let store = Store::redis(&redis.url(), "p", patient()).await;
+        let store = store.expect("connect");
+        let (a, b) = (key(1, b"a"), key(1, b"b"));
+        let said = marker(ShardRange::ALL, version(2));
+        store
+            .put_rows(&[row(&a, version(1), b"x")])
+            .await
+            .expect("put");
+        store.put_marker(None, &said).await.expect("mark");
+        let keys = [a, b];
+        let found = store.read(&keys).await.expect("read");
+        assert_eq!(found.rows, store.get_rows(&keys).await.expect("get"));
+        assert!(found.rows[0].is_some() && found.rows[1].is_none());
+        assert_eq!(found.markers().expect("markers"), Some(vec![said]));
+        redis.flush().expect("flush");
+        let found = store.read(&keys).await.expect("read");
+        assert_eq!(found.rows, [None, None]);
+        assert_eq!(found.markers().expect("markers"), Some(vec![]));
+    });
+}
+
+#[test]
 fn a_server_that_stands_still_is_an_error_in_time() {
     run(async {
         let mut redis = Redis::start().expect("start redis");

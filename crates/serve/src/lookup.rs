@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tiderace_aggregate::Row;
-use tiderace_online::Store;
+use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
 use tiderace_types::{KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
 
@@ -85,8 +85,8 @@ impl Lookup {
         })
     }
 
-    /// Answers one request, in one round trip to the store; in two where a row is absent, for it
-    /// may have been lost.
+    /// Answers one request, in one round trip to the store; again only where the store was emptied
+    /// under it.
     ///
     /// # Errors
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
@@ -107,7 +107,7 @@ impl Lookup {
         let mut answers = loop {
             let reads = Reads::new(&prepared, &snapshot, &keys);
             let found = self.fetch(&reads.keys).await?;
-            if let Some(newer) = self.doubted(&reads, &found, &snapshot).await? {
+            if let Some(newer) = self.doubted(&reads, &found, &snapshot)? {
                 doubts += 1;
                 if doubts == DOUBTS {
                     return Err(Error::new(
@@ -121,7 +121,13 @@ impl Lookup {
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
                 take_turns(row).await;
-                answers.push(reads.answer(&prepared, row, at, &found, request.include_metadata));
+                answers.push(reads.answer(
+                    &prepared,
+                    row,
+                    at,
+                    &found.rows,
+                    request.include_metadata,
+                ));
             }
             break answers;
         };
@@ -192,40 +198,44 @@ impl Lookup {
         Ok(())
     }
 
-    /// The markers, read again, if they do not say any more what those in `snapshot` said of a
-    /// row that is absent.
+    /// The markers as they stood after the rows were read, if they do not say any more what those
+    /// in `snapshot` said of a row that is absent.
     ///
     /// A store that was emptied after its markers were read has lost the row, which is not the
     /// same as an entity without events. What is kept in this process is never lost.
-    async fn doubted(
+    fn doubted(
         &self,
         reads: &Reads<'_>,
-        found: &[Option<Bytes>],
+        found: &Found,
         snapshot: &Snapshot,
     ) -> Result<Option<Arc<Snapshot>>, Error> {
         let absent = || {
-            let rows = reads.keys.iter().zip(found);
+            let rows = reads.keys.iter().zip(&found.rows);
             rows.filter(|(_, row)| row.is_none())
                 .map(|(key, _)| key.shard())
         };
-        if !matches!(self.store, Store::Redis(_)) || absent().next().is_none() {
+        if absent().next().is_none() {
             return Ok(None);
         }
-        let markers = self.store.markers().await;
-        let markers = markers
-            .map_err(|error| Error::new(Kind::Unavailable, format!("online store: {error}")))?;
+        let Some(markers) = found.markers().map_err(|error| unreadable(&error))? else {
+            return Ok(None);
+        };
         let again = Snapshot::new(markers, (self.clock)());
         let stands = absent().all(|shard| again.stands_by(snapshot, shard));
         Ok((!stands).then(|| Arc::new(again)))
     }
 
-    async fn fetch(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let found = self.store.get_rows(keys).await;
-        found.map_err(|error| Error::new(Kind::Unavailable, format!("online store: {error}")))
+    async fn fetch(&self, keys: &[RowKey]) -> Result<Found, Error> {
+        let found = match keys.is_empty() {
+            true => Ok(Found::default()),
+            false => self.store.read(keys).await,
+        };
+        found.map_err(|error| unreadable(&error))
     }
+}
+
+fn unreadable(error: &tiderace_online::Error) -> Error {
+    Error::new(Kind::Unavailable, format!("online store: {error}"))
 }
 
 /// Lets others run once every [`TURN`] rows.

@@ -8,7 +8,7 @@ mod link;
 mod script;
 
 use crate::error::Kind;
-use crate::{Error, MarkerWrite, RowWrite, fence};
+use crate::{Error, Found, MarkerWrite, RowWrite, fence};
 use ::redis::{Cmd, Pipeline, Value};
 use bytes::Bytes;
 use link::Link;
@@ -174,11 +174,37 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         let mut pipeline = Pipeline::new();
-        let command = pipeline.cmd("MGET");
+        pipeline.add_command(self.get_rows_call(keys));
+        let answer = self.read("read rows", &pipeline).await?;
+        self.found_rows(keys, answer)
+    }
+
+    /// The rows, and after them the markers' bytes: the server keeps the order of a round trip.
+    pub(crate) async fn read_rows(&self, keys: &[RowKey]) -> Result<Found, Error> {
+        let mut pipeline = Pipeline::new();
+        pipeline.add_command(self.get_rows_call(keys));
+        pipeline.cmd("HVALS").arg(&self.0.markers_key);
+        let deadline = self.0.options.read_deadline;
+        let answers = self.0.link.ask("read rows", &pipeline, deadline).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().unwrap_or(Value::Nil);
+        let rows = self.found_rows(keys, next())?;
+        let markers = self.found_markers(next())?;
+        Ok(Found {
+            rows,
+            markers: Some(markers),
+        })
+    }
+
+    fn get_rows_call(&self, keys: &[RowKey]) -> Cmd {
+        let mut command = ::redis::cmd("MGET");
         for key in keys {
             command.arg(self.row_key(key));
         }
-        let answer = self.read("read rows", &pipeline).await?;
+        command
+    }
+
+    fn found_rows(&self, keys: &[RowKey], answer: Value) -> Result<Vec<Option<Bytes>>, Error> {
         let Value::Array(values) = answer else {
             return Err(self.unexpected("MGET", &answer));
         };
@@ -191,6 +217,19 @@ impl RedisStore {
                 Value::Nil => Ok(None),
                 Value::BulkString(bytes) => Ok(Some(Bytes::from(bytes))),
                 other => Err(self.unexpected("MGET", &other)),
+            })
+            .collect()
+    }
+
+    fn found_markers(&self, answer: Value) -> Result<Vec<Bytes>, Error> {
+        let Value::Array(values) = answer else {
+            return Err(self.unexpected("HVALS", &answer));
+        };
+        values
+            .into_iter()
+            .map(|value| match value {
+                Value::BulkString(bytes) => Ok(Bytes::from(bytes)),
+                other => Err(self.unexpected("HVALS", &other)),
             })
             .collect()
     }
@@ -221,15 +260,10 @@ impl RedisStore {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("HVALS").arg(&self.0.markers_key);
         let answer = self.read("read markers", &pipeline).await?;
-        let Value::Array(values) = answer else {
-            return Err(self.unexpected("HVALS", &answer));
-        };
-        values
+        let markers = self.found_markers(answer)?;
+        markers
             .iter()
-            .map(|value| match value {
-                Value::BulkString(bytes) => fence::read_marker(bytes),
-                other => Err(self.unexpected("HVALS", other)),
-            })
+            .map(|bytes| fence::read_marker(bytes))
             .collect()
     }
 
