@@ -42,8 +42,6 @@ pub(crate) struct Held {
     pub(crate) counted: usize,
     /// Touched since the evicting hand last passed.
     pub(crate) recent: bool,
-    /// Whether the stored blocks have been read.
-    pub(crate) loaded: bool,
 }
 
 impl Held {
@@ -59,7 +57,6 @@ impl Held {
             unpublished: false,
             counted: 0,
             recent: true,
-            loaded: false,
         }
     }
 

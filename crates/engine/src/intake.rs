@@ -15,8 +15,8 @@ use std::sync::Arc;
 use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
-    DataType, DeadLetter, Duration, Partition, PartitionPosition, Positions, Reason, RecordBatch,
-    Timestamp, Value, encode_key_value, hash_key,
+    DataType, DeadLetter, Partition, PartitionPosition, Positions, Reason, RecordBatch, Timestamp,
+    Value, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.
@@ -136,6 +136,11 @@ impl Intake {
         for (_, reason, _) in &refused {
             *counts.rejected.entry(*reason).or_default() += 1;
         }
+        // Expressions of views see accepted events only, so that a refused one cannot fail them.
+        let seen = match accepted.len() == batch.num_rows() {
+            true => batch.clone(),
+            false => evaluate::only(&batch, &accepted),
+        };
         let views = self
             .views
             .iter()
@@ -143,7 +148,7 @@ impl Intake {
                 keyed(
                     *place,
                     view,
-                    &batch,
+                    &seen,
                     &record_of,
                     &accepted,
                     &mut refused,
@@ -293,10 +298,9 @@ fn out_of_time(
     }
     let lateness = source.allowed_lateness;
     if clock != Timestamp::MIN && time < clock.minus(lateness) {
-        let Duration(by) = clock.since(time);
+        let by = clock.since(time);
         let detail = format!(
-            "event time {time} is {} behind the stream clock {clock}; allowed_lateness is {lateness}",
-            Duration(by)
+            "event time {time} is {by} behind the stream clock {clock}; allowed_lateness is {lateness}"
         );
         return Some((Reason::TooLate, detail));
     }
@@ -311,26 +315,19 @@ fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
         .collect()
 }
 
-/// What one view makes of the accepted events.
+/// What one view makes of the accepted events, which are the rows of `seen`.
 fn keyed(
     place: usize,
     view: &View,
-    batch: &ArrowBatch,
+    seen: &ArrowBatch,
     record_of: &[u32],
     accepted: &[u32],
     refused: &mut Vec<(u32, Reason, String)>,
     counts: &mut IntakeCounts,
 ) -> ViewBatch {
-    // Expressions see accepted events only, so that a refused one cannot fail them.
-    let all = accepted.len() == batch.num_rows();
-    let seen = if all {
-        batch.clone()
-    } else {
-        evaluate::only(batch, accepted)
-    };
     let mut bad: BTreeMap<u32, (Reason, String)> = BTreeMap::new();
     let condition = view.condition.as_ref().map(|condition| {
-        let Evaluated { array, failed } = evaluate::evaluate(condition, &seen);
+        let Evaluated { array, failed } = evaluate::evaluate(condition, seen);
         let failed = failed.into_iter();
         bad.extend(failed.map(|(event, error)| (event, (Reason::ExpressionFailed, error))));
         array
@@ -343,7 +340,7 @@ fn keyed(
         }
     };
     let mut run = |compiled, finite: bool| -> ArrayRef {
-        let Evaluated { array, failed } = evaluate::evaluate(compiled, &seen);
+        let Evaluated { array, failed } = evaluate::evaluate(compiled, seen);
         for (event, error) in failed {
             refuse(event, Reason::ExpressionFailed, error);
         }

@@ -260,7 +260,6 @@ impl Lane {
                 held.blocks = blocks.into_iter().map(|(seq, _)| seq).collect();
                 held.row = row;
                 held.stored = held.row.events.len();
-                held.loaded = true;
                 held.trim(spec, upto);
                 let (_, now) = held.count();
                 self.memory += now;

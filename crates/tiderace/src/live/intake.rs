@@ -4,7 +4,7 @@ use super::clock::now;
 use super::coverage::Coverage;
 use super::lane::Message;
 use super::ledger::Ledger;
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -88,10 +88,7 @@ impl Worker {
             .map(|(number, next)| (Partition { source, number }, next))
             .collect();
         if let Some(packet) = self.intake.begin(&starts) {
-            let packet = Arc::new(packet);
-            for lane in 0..self.lanes.len() {
-                self.send(lane, Message::Packet(Arc::clone(&packet)));
-            }
+            self.send_all(&Message::Packet(Arc::new(packet)));
         }
     }
 
@@ -119,10 +116,7 @@ impl Worker {
         let clock = clocks.max().unwrap_or(Timestamp::MIN);
         self.ledger
             .took(&self.source.name, &names, &taken.counts, clock);
-        let packet = Arc::new(taken.packet);
-        for lane in 0..self.lanes.len() {
-            self.send(lane, Message::Packet(Arc::clone(&packet)));
-        }
+        self.send_all(&Message::Packet(Arc::new(taken.packet)));
     }
 
     /// Writes dead letters before anything moves past them; tells whether they are there.
@@ -157,9 +151,7 @@ impl Worker {
                     at,
                     ends: ends.into_iter().map(partition).collect(),
                 };
-                for lane in 0..self.lanes.len() {
-                    self.send(lane, Message::Sample(source, sample.clone()));
-                }
+                self.send_all(&Message::Sample(source, sample));
             }
             Err(error) => {
                 tracing::debug!(source = self.source.name, %error, "high watermarks are unknown for now");
@@ -167,13 +159,11 @@ impl Worker {
         }
     }
 
-    /// Hands a message to a lane, waiting while its queue is full.
-    fn send(&self, lane: usize, mut message: Message) {
-        loop {
-            match self.lanes[lane].send_timeout(message, Duration::from_millis(100)) {
-                Ok(()) | Err(SendTimeoutError::Disconnected(_)) => return,
-                Err(SendTimeoutError::Timeout(back)) => message = back,
-            }
+    /// Hands a message to every lane, waiting while a queue is full. A lane that has died is
+    /// passed over: its error comes when the loop is stopped.
+    fn send_all(&self, message: &Message) {
+        for lane in &self.lanes {
+            drop(lane.send(message.clone()));
         }
     }
 }

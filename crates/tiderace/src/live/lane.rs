@@ -21,6 +21,7 @@ use tiderace_types::{DeadLetter, Marker, Positions, RowKey, SourceId, Timestamp,
 use tokio::sync::mpsc::Sender;
 
 /// What an intake tells a lane.
+#[derive(Clone)]
 pub enum Message {
     /// The next events of a source.
     Packet(Arc<Packet>),
@@ -98,19 +99,14 @@ impl Worker {
         let trusted = trusted(&lane, &plan, &coverage, &markers, known);
         let owed = state.outbox(lane.shards).context("read the outbox")?;
         lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
-        let mut hold = None;
-        for marker in trusted.iter().flatten() {
-            for view in &marker.views {
-                lane.inherit_lag(view.view, view.least_lag);
-            }
-            hold = Some(marker.positions.clone());
+        for view in trusted.iter().flat_map(|marker| &marker.views) {
+            lane.inherit_lag(view.view, view.least_lag);
         }
         // After an end in good order it is passed already, and no packet may ever come to tell.
-        hold = hold.filter(|hold| !lane.positions().covers(hold));
-        let incarnation = match trusted.iter().flatten().next() {
-            Some(marker) => marker.incarnation,
-            None => rand::random(),
-        };
+        let hold = trusted
+            .map(|marker| marker.positions.clone())
+            .filter(|hold| !lane.positions().covers(hold));
+        let incarnation = trusted.map_or_else(rand::random, |marker| marker.incarnation);
         let committed = lane.positions().clone();
         let names = plan.views.iter().map(|view| view.name.clone()).collect();
         let mut worker = Worker {
@@ -124,7 +120,7 @@ impl Worker {
             names,
             hold,
             incarnation,
-            marked: trusted.iter().flatten().next().map(|m| m.version),
+            marked: trusted.map(|marker| marker.version),
             in_doubt: None,
             marked_at: Instant::now(),
             busy: false,
@@ -204,13 +200,7 @@ impl Worker {
             return Ok(Vec::new());
         }
         let rows = self.state.load(keys).context("read rows from state")?;
-        let plain = |blocks: Vec<tiderace_state::Block>| {
-            blocks
-                .into_iter()
-                .map(|block| (block.seq, block.bytes))
-                .collect()
-        };
-        Ok(rows.into_iter().map(plain).collect())
+        Ok(rows.into_iter().map(numbered).collect())
     }
 
     fn bury(&mut self, source: SourceId, letters: &[DeadLetter]) -> Result<()> {
@@ -309,20 +299,26 @@ impl Worker {
     }
 }
 
+/// A row's blocks in the words of the engine.
+fn numbered(blocks: Vec<tiderace_state::Block>) -> Blocks {
+    let numbered = blocks.into_iter().map(|block| (block.seq, block.bytes));
+    numbered.collect()
+}
+
 /// Where state keeps the version of the marker that was written last.
 fn meta(lane: &Lane) -> String {
     format!("marker/{}", lane.shards)
 }
 
-/// The markers that speak for all of the lane's shards, if what they say still holds:
-/// every view at its generation and definition, and none older than the last one written.
-fn trusted(
+/// The marker that speaks for the lane's shards, if what it says still holds: every view at its
+/// generation and definition, and it is not older than the last one written.
+fn trusted<'a>(
     lane: &Lane,
     plan: &Plan,
     coverage: &Coverage,
-    markers: &[Marker],
+    markers: &'a [Marker],
     known: Option<Version>,
-) -> Option<Vec<Marker>> {
+) -> Option<&'a Marker> {
     let known = known?;
     let marker = markers.iter().find(|marker| marker.shards == lane.shards)?;
     // Lanes that were cut otherwise since then have published more, and for less long.
@@ -336,5 +332,5 @@ fn trusted(
                 && said.generation == coverage.generation(view.id)
         })
     });
-    (same && !superseded && marker.version >= known).then(|| vec![marker.clone()])
+    (same && !superseded && marker.version >= known).then_some(marker)
 }

@@ -3,7 +3,7 @@
 //! At most one order is with the publisher; the next is made when it has answered, from what is
 //! owed by then. Under load that alone makes the batches; at rest the deadline spaces them.
 
-use super::{Worker, meta};
+use super::{Worker, meta, numbered};
 use crate::live::clock::now;
 use crate::live::publisher::{Order, Reply};
 use anyhow::{Context, Result, anyhow};
@@ -131,10 +131,7 @@ impl Worker {
         let end = found.len() < CHUNK;
         let mut rows = Vec::with_capacity(found.len());
         for (key, blocks) in found {
-            let blocks: Vec<_> = blocks
-                .into_iter()
-                .map(|block| (block.seq, block.bytes))
-                .collect();
+            let blocks = numbered(blocks);
             rows.extend(
                 self.lane
                     .publish_stored(&key, &blocks, now())?
