@@ -7,6 +7,8 @@
 //! | `freshness` | from produce to the first answer that shows the event | consume, SET, GET |
 //! | `lookup` | one entity with all its features, at 1, 16 and 64 in flight | a bare tonic echo; plain GETs |
 //! | `footprint` | bytes per event and entity, memory of the process | – |
+//! | `engine` | the engine alone: records in memory to committed rows | parse the needed fields and drop |
+//! | `windows` | hopping windows over a file, every row emitted | Flink (`peers/flink`) |
 //!
 //! The measured process has cores of its own ([`cores::Cores`]); everything else (Kafka, Redis,
 //! the load) shares the others. Processor time is what `/proc` says of the measured process.
@@ -33,8 +35,14 @@ mod recount;
 mod ingest;
 mod lookup;
 
+mod engine;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+/// The product's own allocator, for Rust and C++.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Parser)]
 #[command(
@@ -56,6 +64,12 @@ enum Command {
     Lookup(lookup::Arguments),
     /// Bytes per event and per entity.
     Footprint(footprint::Arguments),
+    /// The engine alone: events per processor-second from records in memory to committed rows.
+    Engine(engine::Arguments),
+    /// Hopping windows over a file of events: every row of every window.
+    Windows(engine::windows::Arguments),
+    /// Writes the events of `engine` into a file, for whoever is measured beside it.
+    Stream(engine::stream::Arguments),
     /// Runs the floor of `ingest`: consume, parse the needed fields, drop.
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -73,6 +87,9 @@ fn main() -> Result<()> {
         Command::Freshness(arguments) => freshness::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Footprint(arguments) => footprint::run(&arguments),
+        Command::Engine(arguments) => engine::run(&arguments),
+        Command::Windows(arguments) => engine::windows::run(&arguments),
+        Command::Stream(arguments) => engine::stream::run(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),
         Command::PassThrough(arguments) => pass_through::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),

@@ -53,6 +53,11 @@ impl Table {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// Every held row.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.slots.iter().flatten()
+    }
+
     /// Every held row with its slot.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Held)> {
         let slots = self.slots.iter_mut().enumerate();

@@ -1,0 +1,261 @@
+//! What the live loop does with one source and one lane, on one thread and without its queues:
+//! every call is the product's own.
+
+use super::stages::{Stage, Stages};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tiderace_decode::Decoder;
+use tiderace_engine::{Intake, Lane, LaneView, Packet, Publication, Sample};
+use tiderace_plan::{Plan, Source};
+use tiderace_state::{Options, RocksStore, Store};
+use tiderace_types::{
+    CoveredFrom, Generation, Partition, Positions, RecordBatch, RowKey, ShardRange, SourceId,
+    Timestamp,
+};
+
+/// Rows in one order to a publisher.
+const CHUNK: usize = 1024;
+
+/// How often a marker is made.
+const MARKING: Duration = Duration::from_millis(100);
+
+/// How a machine runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often it commits.
+    pub commit_interval: Duration,
+    /// Whether it encodes publications, and drops them.
+    pub publish: bool,
+}
+
+/// Everything from records to rows on disk.
+pub struct Machine {
+    /// The rows.
+    pub lane: Lane,
+    /// Where they are kept.
+    pub state: Store,
+    /// What took how long.
+    pub stages: Stages,
+    /// New members of rows, over all views.
+    pub applied: u64,
+    /// How many commits there were.
+    pub commits: u64,
+    /// How many bytes were published.
+    pub published: u64,
+    settings: Settings,
+    source: Arc<Source>,
+    decoder: Decoder,
+    intake: Intake,
+    publish_deadline: Duration,
+    row_memory: usize,
+    committed_at: Instant,
+    drained_at: Option<Instant>,
+    marked_at: Instant,
+}
+
+impl Machine {
+    /// A machine with empty state in `folder`.
+    ///
+    /// # Errors
+    /// When state cannot be opened.
+    pub fn new(plan: &Plan, folder: &Path, settings: Settings) -> Result<Machine> {
+        let source = Arc::clone(plan.sources.first().context("there is a source")?);
+        let options = Options {
+            memory_bytes: usize::try_from(plan.project.state_memory)?,
+            sync_every_commit: false,
+        };
+        let state = RocksStore::open(folder, options).context("open state")?;
+        let views: Vec<LaneView> = plan
+            .views
+            .iter()
+            .map(|view| LaneView {
+                view: Arc::clone(view),
+                generation: Generation(1),
+            })
+            .collect();
+        let own = plan.views.iter().map(Arc::clone).enumerate().collect();
+        let mut lane = Lane::new(ShardRange::ALL, views, &[], state.epoch());
+        // The end of the log is never in sight, so that the clock is the stream's.
+        let number = 0;
+        let partition = Partition {
+            source: source.id,
+            number,
+        };
+        let sample = Sample {
+            at: Timestamp::MIN,
+            ends: vec![(partition, i64::MAX)],
+        };
+        lane.sample(source.id, sample);
+        Ok(Machine {
+            lane,
+            state,
+            stages: Stages::default(),
+            applied: 0,
+            commits: 0,
+            published: 0,
+            settings,
+            decoder: decoder(&source)?,
+            intake: Intake::new(Arc::clone(&source), own, &Positions::default()),
+            source,
+            publish_deadline: Duration::from_micros(plan.project.publish_deadline.0.unsigned_abs()),
+            row_memory: usize::try_from(plan.project.row_memory)?,
+            committed_at: Instant::now(),
+            drained_at: None,
+            marked_at: Instant::now(),
+        })
+    }
+
+    /// The source that it reads.
+    pub fn source(&self) -> SourceId {
+        self.source.id
+    }
+
+    /// Does all that is due between batches.
+    ///
+    /// # Errors
+    /// When state fails.
+    pub fn tend(&mut self) -> Result<()> {
+        if self.committed_at.elapsed() >= self.settings.commit_interval {
+            self.commit()?;
+        }
+        if self.settings.publish {
+            self.publish()?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the next batch.
+    ///
+    /// # Errors
+    /// When a record is refused, or state fails.
+    pub fn take(&mut self, records: RecordBatch) -> Result<()> {
+        let decoded = self
+            .stages
+            .time(Stage::Decode, || self.decoder.decode(&records));
+        let taken = self
+            .stages
+            .time(Stage::Intake, || self.intake.take(records, decoded));
+        if let Some(letter) = taken.dead.first() {
+            anyhow::bail!("a record was refused: {}", letter.detail);
+        }
+        let missing = self
+            .stages
+            .time(Stage::Prepare, || self.lane.prepare(&taken.packet))?;
+        self.stages.time(Stage::Load, || -> Result<()> {
+            let rows = self.state.load(&missing).context("read rows")?;
+            self.lane.fill(rows.into_iter().map(numbered).collect())?;
+            Ok(())
+        })?;
+        self.apply(&taken.packet)
+    }
+
+    fn apply(&mut self, packet: &Packet) -> Result<()> {
+        let now = self.now();
+        let applied = self
+            .stages
+            .time(Stage::Apply, || self.lane.apply(packet, now));
+        ensure!(applied.dead.is_empty(), "a row refused an event");
+        let views = applied.views.values();
+        self.applied += views.map(|view| view.applied).sum::<u64>();
+        Ok(())
+    }
+
+    /// The instant at which the latest event came.
+    pub fn now(&self) -> Timestamp {
+        self.lane.clock(self.source.id)
+    }
+
+    /// Commits what has changed.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn commit(&mut self) -> Result<()> {
+        self.committed_at = Instant::now();
+        if self.lane.uncommitted() {
+            let commit = self.stages.time(Stage::Commit, || self.lane.commit());
+            let seq = self.stages.time(Stage::Write, || self.state.commit(commit));
+            let seq = seq.context("commit")?;
+            self.stages.time(Stage::Commit, || self.lane.committed(seq));
+            // Rows that are let go would be read again, and windows would miss them.
+            let memory = self.lane.memory();
+            ensure!(
+                memory <= self.row_memory,
+                "{memory} bytes of rows are too many to hold"
+            );
+            self.commits += 1;
+        }
+        Ok(())
+    }
+
+    /// Publishes the next chunk when it is due, into nothing, and marks.
+    fn publish(&mut self) -> Result<()> {
+        let pause = self.drained_at.map(|at| at.elapsed());
+        let due = pause.is_none_or(|pause| pause >= self.publish_deadline);
+        if self.lane.draining() || due && self.lane.owing_since().is_some() {
+            if !self.lane.draining() {
+                self.drained_at = Some(Instant::now());
+            }
+            let rows = self.chunk()?;
+            self.published += rows.iter().map(|row| row.value.len() as u64).sum::<u64>();
+        } else if self.marked_at.elapsed() >= MARKING {
+            self.marked_at = Instant::now();
+            let now = self.now();
+            let marker = self.lane.marker(now, 1, |_| CoveredFrom::Beginning);
+            std::hint::black_box(marker);
+            self.lane.marked();
+        }
+        Ok(())
+    }
+
+    /// The next chunk of what is owed, as if it were in the store at once.
+    fn chunk(&mut self) -> Result<Vec<Publication>> {
+        let now = self.now();
+        self.stages.time(Stage::Publish, || {
+            let chunk = self.lane.chunk(now, CHUNK);
+            let mut rows = chunk.rows;
+            let stored = self.state.load(&chunk.stored).context("read rows")?;
+            for (key, blocks) in chunk.stored.iter().zip(stored) {
+                rows.extend(self.lane.publish_stored(key, &numbered(blocks), now)?);
+            }
+            if chunk.last {
+                self.lane.drained();
+            }
+            Ok(rows)
+        })
+    }
+
+    /// The online rows of some entities of the first view, as they would be published now.
+    ///
+    /// # Errors
+    /// When state cannot be read.
+    pub fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<Publication>> {
+        self.lane.owe_held(self.now());
+        let mut found = Vec::new();
+        while self.lane.owing_since().is_some() {
+            let rows = self.chunk()?.into_iter();
+            found.extend(rows.filter(|row| keys.contains(&row.key)));
+        }
+        Ok(found)
+    }
+}
+
+/// The decoder of what the plan uses of a source.
+fn decoder(source: &Source) -> Result<Decoder> {
+    let used = source.used.iter();
+    let columns = used.map(|column| source.columns[*column].clone());
+    let place = |column: usize| source.used.binary_search(&column).ok();
+    Ok(Decoder::json(
+        columns.collect(),
+        place(source.event_time).context("event time is used")?,
+        source.event_id.and_then(place),
+        source.max_record_bytes,
+    ))
+}
+
+/// A row's blocks in the words of the engine.
+fn numbered(blocks: Vec<tiderace_state::Block>) -> Vec<(u64, Vec<u8>)> {
+    let numbered = blocks.into_iter().map(|block| (block.seq, block.bytes));
+    numbered.collect()
+}

@@ -1,0 +1,91 @@
+//! Where answers go: into a file, or nowhere. Counted and summed up either way, so that none
+//! can be left out unseen.
+
+use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use tiderace_aggregate::FinishError;
+use tiderace_types::{Timestamp, Value, decode_key};
+
+/// Takes rows: a customer, a window's end, a sum, a count.
+pub struct Sink {
+    lines: Option<BufWriter<File>>,
+    end: Timestamp,
+    /// As the lines show it.
+    shown: String,
+    rows: u64,
+    sum: u64,
+}
+
+impl Sink {
+    /// Opens a file, or nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open(path: Option<&Path>) -> Result<Sink> {
+        let create =
+            |path: &Path| File::create(path).with_context(|| format!("write {}", path.display()));
+        let file = path.map(create).transpose()?;
+        Ok(Sink {
+            lines: file.map(|file| BufWriter::with_capacity(1 << 20, file)),
+            end: Timestamp::MIN,
+            shown: String::new(),
+            rows: 0,
+            sum: 0,
+        })
+    }
+
+    /// The rows that follow are of the window that ends here.
+    pub fn window(&mut self, end: Timestamp) {
+        self.end = end;
+        self.shown = end.to_string().replace('T', " ").replace('Z', "");
+    }
+
+    /// Takes a row.
+    ///
+    /// # Errors
+    /// When it is not a sum and a count, or cannot be written.
+    pub fn put(&mut self, entity: &[u8], answers: &[Result<Value, FinishError>]) -> Result<()> {
+        let [Ok(Value::Int(total)), Ok(Value::Int(count))] = answers else {
+            bail!("a sum and a count were expected, not {answers:?}");
+        };
+        self.rows += 1;
+        let words = [
+            self.end.0.cast_unsigned(),
+            total.cast_unsigned(),
+            count.cast_unsigned(),
+        ];
+        let words = words.into_iter().chain(entity.chunks(8).map(word));
+        // Rows come in no order, so their sums are added up.
+        self.sum = self.sum.wrapping_add(words.fold(0, mixed));
+        if let Some(lines) = &mut self.lines {
+            let key = decode_key(entity).context("read a key")?;
+            let [Value::Int(customer)] = key[..] else {
+                bail!("a customer was expected, not {key:?}");
+            };
+            writeln!(lines, "{customer},{},{total},{count}", self.shown)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; gives how many rows there were, and their sum.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn close(self) -> Result<(u64, u64)> {
+        if let Some(mut lines) = self.lines {
+            lines.flush().context("write the last rows")?;
+        }
+        Ok((self.rows, self.sum))
+    }
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    let start = bytes.iter().rev();
+    start.fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+fn mixed(so_far: u64, word: u64) -> u64 {
+    (so_far.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
