@@ -28,7 +28,12 @@ fn spec() -> RowSpec {
         (Function::Avg, amount, None, float.clone()),
         (Function::Min, amount, None, float.clone()),
         (Function::Max, amount, None, float.clone()),
-        (Function::CountDistinct, terminal, None, DataType::Int64),
+        (
+            Function::CountDistinct { cap: 256 },
+            terminal,
+            None,
+            DataType::Int64,
+        ),
         (Function::Count, None, Some(0), DataType::Int64),
         (Function::Sum, amount, Some(0), float),
         (Function::Sum, fraud, None, DataType::Int64),
@@ -39,7 +44,7 @@ fn spec() -> RowSpec {
         for hours in [1, 24, 7 * 24, 14 * 24, 30 * 24] {
             outputs.push(Output {
                 name: format!("{function:?}_{input:?}_{filter:?}_{hours}h"),
-                function,
+                function: function.clone(),
                 input,
                 by: None,
                 filter,

@@ -209,7 +209,7 @@ fn habits() -> Vec<Output> {
         lifetime
     };
     let hour = Duration::from_secs(3600);
-    let top = Function::TopN { n: 3 };
+    let top = Function::TopN { n: 3, cap: 256 };
     let mut large = output("large_count_30d", Function::Count, None, days(30));
     large.filter = Some(0);
     vec![
@@ -219,7 +219,7 @@ fn habits() -> Vec<Output> {
         output("amount_max_7d", Function::Max, Some(AMOUNT), days(7)),
         output(
             "terminals_30d",
-            Function::CountDistinct,
+            Function::CountDistinct { cap: 256 },
             Some(TERMINAL),
             days(30),
         ),

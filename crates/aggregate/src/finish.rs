@@ -1,10 +1,12 @@
 //! From a row and an instant to answers.
 
+use crate::answer::{Answer, Reading};
 use crate::column::Cell;
 use crate::events::Events;
+use crate::function::Function;
 use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
 use crate::row::Row;
-use crate::spec::{Function, Output, RowSpec, Span};
+use crate::spec::{Output, RowSpec, Span, Window};
 use std::ops::Range;
 use tiderace_types::{DataType, Timestamp, Value};
 
@@ -26,7 +28,7 @@ impl Row {
         spec: &RowSpec,
         outputs: &[usize],
         as_of: Timestamp,
-    ) -> Vec<Result<Value, FinishError>> {
+    ) -> Vec<Result<Answer, FinishError>> {
         outputs
             .iter()
             .map(|index| self.finish_one(spec, *index, as_of))
@@ -38,30 +40,42 @@ impl Row {
         spec: &RowSpec,
         index: usize,
         as_of: Timestamp,
-    ) -> Result<Value, FinishError> {
+    ) -> Result<Answer, FinishError> {
         let output = &spec.outputs[index];
-        let upto = as_of.minus(output.window.delay);
-        let after = match output.window.span {
-            Span::Sliding(size) => upto.minus(size),
-            Span::Lifetime => Timestamp::MIN,
-        };
-        let range = self.events.between(after, upto);
+        let (reading, range) = window_of(output.window, &self.events, as_of);
         let base = match output.window.span {
             Span::Lifetime => self.base_of(index),
             Span::Sliding(_) => None,
         };
-        let value = match base {
-            None => finish_events(output, &spec.inputs, &self.events, range)?,
+        match base {
+            None => {
+                let answer = finish_events(output, &spec.inputs, &self.events, range)?;
+                Ok(or_default(output, answer))
+            }
             Some(base) => {
                 let mut partial = base.clone();
                 partial.add(output, &spec.inputs, &self.events, range);
-                finish_partial(output, &spec.inputs, &partial)?
+                finish_partial(output, &spec.inputs, &partial, &reading)
             }
-        };
-        Ok(match (&value, &output.default) {
-            (Value::Null, Some(default)) => default.clone(),
-            _ => value,
-        })
+        }
+    }
+}
+
+/// The events of a window at `as_of`.
+fn window_of(window: Window, events: &Events, as_of: Timestamp) -> (Reading, Range<usize>) {
+    let upto = as_of.minus(window.delay);
+    let after = match window.span {
+        Span::Sliding(size) => upto.minus(size),
+        Span::Lifetime => Timestamp::MIN,
+    };
+    let reading = Reading { as_of, after, upto };
+    (reading, events.between(after, upto))
+}
+
+fn or_default(output: &Output, answer: Answer) -> Answer {
+    match (&answer.value, &output.default) {
+        (Value::Null, Some(default)) => default.clone().into(),
+        _ => answer,
     }
 }
 
@@ -71,7 +85,7 @@ fn finish_events(
     inputs: &[DataType],
     events: &Events,
     range: Range<usize>,
-) -> Result<Value, FinishError> {
+) -> Result<Answer, FinishError> {
     let members = Members {
         events,
         filter: output.filter,
@@ -82,7 +96,10 @@ fn finish_events(
     };
     let (column, data_type) = (&events.inputs[input], &inputs[input]);
     let cells = || members.cells(column);
-    let one = |cell: Option<Cell<'_>>| Ok(cell.map_or(Value::Null, |c| c.to_value(data_type)));
+    let one = |cell: Option<Cell<'_>>| {
+        let value = cell.map_or(Value::Null, |cell| cell.to_value(data_type));
+        Ok(value.into())
+    };
     match output.function {
         Function::Count => count_value(cells().count() as u64),
         Function::Sum | Function::Avg => {
@@ -94,17 +111,20 @@ fn finish_events(
         Function::Max => one(cells().max_by(Cell::key_order)),
         Function::First => one(cells().next()),
         Function::Last => one(cells().last()),
-        Function::CountDistinct => count_value(distinct(cells().collect()).len() as u64),
-        Function::TopN { n } => top(
+        Function::CountDistinct { .. } => count_value(distinct(cells().collect()).len() as u64),
+        Function::TopN { n, .. } => top(
             output,
             inputs,
             n,
             weigh(&members, column, output.by, inputs),
         ),
+        _ => unreachable!("no definition can ask for it yet"),
     }
 }
 
-/// Answers from a partial.
+/// Answers from a partial, the default standing in for null.
+///
+/// `reading` is the window whose events the partial is of.
 ///
 /// # Errors
 /// [`FinishError::Overflow`] where the exact result does not fit.
@@ -112,31 +132,39 @@ pub fn finish_partial(
     output: &Output,
     inputs: &[DataType],
     partial: &Partial,
-) -> Result<Value, FinishError> {
+    _reading: &Reading,
+) -> Result<Answer, FinishError> {
     let data_type = output
         .input
         .map_or(&DataType::Int64, |input| &inputs[input]);
-    match partial {
+    let answer = match partial {
         Partial::Count(count) => count_value(*count),
         Partial::Sum { sum, count } => finish_sum(output, data_type, *sum, *count),
-        Partial::One(held) => Ok(held
-            .as_ref()
-            .map_or(Value::Null, |key| key.cell().to_value(data_type))),
+        Partial::One(held) => {
+            let value = held.as_ref().map(|key| key.cell().to_value(data_type));
+            Ok(value.unwrap_or_default().into())
+        }
+        Partial::Placed(held) => {
+            let value = held.first();
+            let value = value.map(|placed| placed.key.cell().to_value(data_type));
+            Ok(value.unwrap_or_default().into())
+        }
         Partial::Distinct(keys) => count_value(keys.len() as u64),
         Partial::Weights(weights) => {
             let n = match output.function {
-                Function::TopN { n } => n,
+                Function::TopN { n, .. } => n,
                 _ => 0,
             };
             let weights = weights.iter().map(|(key, sum)| (Key::cell(key), *sum));
             top(output, inputs, n, weights.collect())
         }
-    }
+    };
+    answer.map(|answer| or_default(output, answer))
 }
 
-fn count_value(count: u64) -> Result<Value, FinishError> {
+fn count_value(count: u64) -> Result<Answer, FinishError> {
     i64::try_from(count)
-        .map(Value::Int)
+        .map(|count| Value::Int(count).into())
         .map_err(|_| FinishError::Overflow(DataType::Int64))
 }
 
@@ -145,19 +173,20 @@ fn finish_sum(
     data_type: &DataType,
     sum: Sum,
     count: u64,
-) -> Result<Value, FinishError> {
+) -> Result<Answer, FinishError> {
     if count == 0 {
-        return Ok(Value::Null);
+        return Ok(Value::Null.into());
     }
-    match (output.function, sum) {
-        (Function::Avg, Sum::Float(sum)) => Ok(Value::Float(sum.total() / count as f64)),
+    match (&output.function, sum) {
+        (Function::Avg, Sum::Float(sum)) => Ok(Value::Float(sum.total() / count as f64).into()),
         (Function::Avg, Sum::Exact(sum)) => {
             let average = sum
                 .total()
                 .and_then(|sum| average(sum, count, data_type, &output.data_type));
+            let average = average.map(Answer::from);
             average.ok_or_else(|| FinishError::Overflow(output.data_type.clone()))
         }
-        (_, sum) => sum_value(sum, &output.data_type),
+        (_, sum) => sum_value(sum, &output.data_type).map(Answer::from),
     }
 }
 
@@ -221,12 +250,12 @@ fn top(
     inputs: &[DataType],
     n: u32,
     mut weights: Vec<(Cell<'_>, Sum)>,
-) -> Result<Value, FinishError> {
+) -> Result<Answer, FinishError> {
     let DataType::Map(_, weight_type) = &output.data_type else {
         unreachable!("the plan types top_n as a map");
     };
     if weights.is_empty() {
-        return Ok(Value::Null);
+        return Ok(Value::Null.into());
     }
     weights.sort_by(|a, b| sum_order(&b.1, &a.1).then_with(|| a.0.key_order(&b.0)));
     weights.truncate(n as usize);
@@ -236,7 +265,8 @@ fn top(
     let entries = weights
         .into_iter()
         .map(|(key, sum)| Ok((key.to_value(key_type), sum_value(sum, weight_type)?)));
-    entries.collect::<Result<_, _>>().map(Value::Map)
+    let entries = entries.collect::<Result<_, _>>()?;
+    Ok(Value::Map(entries).into())
 }
 
 fn sum_order(a: &Sum, b: &Sum) -> std::cmp::Ordering {

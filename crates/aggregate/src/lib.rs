@@ -6,8 +6,11 @@
 //!
 //! Pure: no clock, I/O, randomness or async. `as_of` is an argument.
 
+mod function;
+pub use function::{DEFAULT_CAP, DEFAULT_QUANTILE_CAP, Function, Level, Repeats, Simple};
+
 mod spec;
-pub use spec::{Function, IdKind, Kept, Output, RowSpec, Span, Window};
+pub use spec::{IdKind, Kept, Output, RowSpec, Span, Window};
 
 mod column;
 pub use column::{Cell, Column, Slots};
@@ -22,13 +25,16 @@ mod float;
 pub use float::FloatSum;
 
 mod partial;
-pub use partial::{Key, Partial, Sum};
+pub use partial::{Key, Partial, Placed, Sum, TEXT_BOUND, Tie};
 
 mod row;
 pub use row::{Base, Offer, Row};
 
 mod codec;
 pub use codec::{CodecError, version_of};
+
+mod answer;
+pub use answer::{Answer, Bound, Reading};
 
 mod finish;
 pub use finish::{FinishError, finish_partial};

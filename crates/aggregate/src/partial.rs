@@ -1,99 +1,26 @@
 //! Partial aggregates: what a set of events comes to before it is finished.
 //!
 //! # Laws
-//! - `merge` is commutative and associative for every function but `First` and
-//!   `Last`, whose parts must come in event order; floats agree to 1e-9 of the
-//!   sum of magnitudes, the rest bit for bit.
-//! - Adding events one at a time, or merging the partials of any split, is the same.
+//! - `merge` is commutative and associative; doubles agree to 1e-9 of the sum of magnitudes, the
+//!   rest bit for bit.
+//! - Adding events one at a time in any order, or merging the partials of any split, is the same.
+//! - A partial does not depend on the window, the name or the default of its output, so outputs
+//!   that differ in nothing else share it.
+
+mod key;
+pub use key::{Key, Placed, Tie};
+mod size;
+pub use size::TEXT_BOUND;
+mod sum;
+pub use sum::Sum;
 
 use crate::column::{Cell, Column};
 use crate::events::Events;
-use crate::exact::ExactSum;
-use crate::float::FloatSum;
-use crate::spec::{Function, Output};
+use crate::function::Function;
+use crate::spec::Output;
 use std::cmp::Ordering;
 use std::ops::Range;
 use tiderace_types::DataType;
-
-/// A value that groups: an owned [`Cell`] in key order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Key {
-    /// From an integer form.
-    Int(i64),
-    /// From a double; −0 and 0 are two keys.
-    Float(f64),
-    /// From a decimal.
-    Decimal(i128),
-    /// From text.
-    Bytes(Box<[u8]>),
-}
-
-impl Key {
-    /// Copies a cell; a null is no key.
-    #[must_use]
-    pub fn new(cell: Cell<'_>) -> Option<Key> {
-        Some(match cell {
-            Cell::Null => return None,
-            Cell::Int(n) => Key::Int(n),
-            Cell::Float(x) => Key::Float(x),
-            Cell::Decimal(n) => Key::Decimal(n),
-            Cell::Bytes(bytes) => Key::Bytes(bytes.into()),
-        })
-    }
-
-    /// The cell it came from.
-    #[must_use]
-    pub fn cell(&self) -> Cell<'_> {
-        match self {
-            Key::Int(n) => Cell::Int(*n),
-            Key::Float(x) => Cell::Float(*x),
-            Key::Decimal(n) => Cell::Decimal(*n),
-            Key::Bytes(bytes) => Cell::Bytes(bytes),
-        }
-    }
-}
-
-/// An exact or compensated sum, with how many values went in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sum {
-    /// Of integers and decimals (unscaled).
-    Exact(ExactSum),
-    /// Of doubles.
-    Float(FloatSum),
-}
-
-impl Sum {
-    /// Adds a cell; a null adds nothing. Tells whether it was a value.
-    #[inline]
-    pub fn add(&mut self, cell: Cell<'_>) -> bool {
-        match (&mut *self, cell) {
-            (_, Cell::Null | Cell::Bytes(_)) => return false,
-            (Sum::Exact(sum), Cell::Int(n)) => sum.add(n.into()),
-            (Sum::Exact(sum), Cell::Decimal(n)) => sum.add(n),
-            (Sum::Float(sum), Cell::Float(x)) => sum.add(x),
-            _ => {}
-        }
-        true
-    }
-
-    /// Adds another sum of the same column.
-    pub fn merge(&mut self, other: Sum) {
-        match (self, other) {
-            (Sum::Exact(a), Sum::Exact(b)) => a.merge(b),
-            (Sum::Float(a), Sum::Float(b)) => a.merge(b),
-            (a, b) => debug_assert!(false, "sums of one column differ: {a:?} and {b:?}"),
-        }
-    }
-
-    /// Nothing yet, for inputs of `data_type`.
-    #[must_use]
-    pub fn zero(data_type: &DataType) -> Sum {
-        match data_type {
-            DataType::Float64 => Sum::Float(FloatSum::default()),
-            _ => Sum::Exact(ExactSum::default()),
-        }
-    }
-}
 
 /// What a set of events comes to, for one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,8 +34,10 @@ pub enum Partial {
         /// How many values.
         count: u64,
     },
-    /// `min`, `max`, `first` and `last`: the value so far.
+    /// `min` and `max`: the value so far.
     One(Option<Key>),
+    /// `first`, `last` and their lists: the best so far, best first.
+    Placed(Vec<Placed>),
     /// `count_distinct`: the values, sorted, each once.
     Distinct(Vec<Key>),
     /// `top_n`: every value with its weight, sorted by value.
@@ -128,13 +57,15 @@ impl Partial {
                 sum: zero(output.input),
                 count: 0,
             },
-            Function::Min | Function::Max | Function::First | Function::Last => Partial::One(None),
-            Function::CountDistinct => Partial::Distinct(Vec::new()),
+            Function::Min | Function::Max => Partial::One(None),
+            Function::First | Function::Last => Partial::Placed(Vec::new()),
+            Function::CountDistinct { .. } => Partial::Distinct(Vec::new()),
             Function::TopN { .. } => Partial::Weights(Vec::new()),
+            _ => unreachable!("no definition can ask for it yet"),
         }
     }
 
-    /// Adds the events of `range`, which come after every event already in.
+    /// Adds the events of `range`, none of which is in already.
     pub fn add(
         &mut self,
         output: &Output,
@@ -157,17 +88,30 @@ impl Partial {
                 *count = count.saturating_add(add_all(sum, &members, column));
             }
             (Partial::One(held), Some(column)) => {
-                let best = members
-                    .cells(column)
-                    .chain(
-                        held.as_ref()
-                            .map(Key::cell)
-                            .filter(|_| !output.function.by_order()),
-                    )
-                    .reduce(|a, b| output.function.better(a, b));
-                if let Some(best) = best.filter(|_| output.function.replaces(held)) {
+                let cells = members.cells(column);
+                let best = cells.chain(held.as_ref().map(Key::cell));
+                if let Some(best) = best.reduce(|a, b| output.function.better(a, b)) {
                     *held = Key::new(best);
                 }
+            }
+            (Partial::Placed(held), Some(column)) => {
+                let mut present = members
+                    .indices()
+                    .filter(|index| column.cell(*index) != Cell::Null);
+                let index = match output.function {
+                    Function::First => present.next(),
+                    _ => present.last(),
+                };
+                let found = index.and_then(|index| {
+                    Some(Placed {
+                        time: events.times[index],
+                        tie: Tie::of(events, inputs, index),
+                        key: Key::new(column.cell(index))?,
+                    })
+                });
+                found
+                    .into_iter()
+                    .for_each(|found| output.function.place(held, &found));
             }
             (Partial::Distinct(held), Some(column)) => {
                 let found = distinct(members.cells(column).collect());
@@ -185,10 +129,23 @@ impl Partial {
         }
     }
 
-    /// Adds the partial of events that come after every event already in.
-    pub fn merge(&mut self, output: &Output, later: Partial) {
-        match (self, later) {
-            (Partial::Count(a), Partial::Count(b)) => *a = a.saturating_add(b),
+    /// Adds the partial of other events.
+    pub fn merge(&mut self, output: &Output, other: Partial) {
+        match (self, other) {
+            (Partial::Distinct(a), Partial::Distinct(b)) => {
+                *a = merge_sorted(std::mem::take(a), b, Key::order, |_, _| {});
+            }
+            (Partial::Weights(a), Partial::Weights(b)) => {
+                *a = merge_sorted(std::mem::take(a), b, by_key, |a, b| a.1.merge(b.1));
+            }
+            (this, other) => this.merge_ref(output, &other),
+        }
+    }
+
+    /// Adds the partial of other events, which is still needed elsewhere.
+    pub fn merge_ref(&mut self, output: &Output, other: &Partial) {
+        match (self, other) {
+            (Partial::Count(a), Partial::Count(b)) => *a = a.saturating_add(*b),
             (
                 Partial::Sum { sum, count },
                 Partial::Sum {
@@ -196,35 +153,29 @@ impl Partial {
                     count: n,
                 },
             ) => {
-                sum.merge(more);
-                *count = count.saturating_add(n);
+                sum.merge(*more);
+                *count = count.saturating_add(*n);
             }
             (Partial::One(held), Partial::One(Some(key))) => {
-                let keep = match (&*held, output.function) {
-                    (None, _) | (_, Function::Last) => false,
-                    (Some(_), Function::First) => true,
-                    (Some(old), Function::Min) => old.order(&key) != Ordering::Greater,
-                    (Some(old), _) => old.order(&key) != Ordering::Less,
+                let better = |held: &Key| {
+                    let best = output.function.better(held.cell(), key.cell());
+                    best.key_order(&held.cell()).is_ne()
                 };
-                if !keep {
-                    *held = Some(key);
+                if held.as_ref().is_none_or(better) {
+                    *held = Some(key.clone());
                 }
             }
             (Partial::One(_), Partial::One(None)) => {}
-            (Partial::Distinct(a), Partial::Distinct(b)) => {
-                *a = merge_sorted(std::mem::take(a), b, Key::order, |_, _| {});
+            (Partial::Placed(held), Partial::Placed(other)) => {
+                other
+                    .iter()
+                    .for_each(|placed| output.function.place(held, placed));
             }
-            (Partial::Weights(a), Partial::Weights(b)) => {
-                *a = merge_sorted(std::mem::take(a), b, by_key, |a, b| a.1.merge(b.1));
+            (this @ (Partial::Distinct(_) | Partial::Weights(_)), other) => {
+                this.merge(output, other.clone());
             }
             (a, b) => unreachable!("partials of one output differ: {a:?} and {b:?}"),
         }
-    }
-}
-
-impl Key {
-    fn order(&self, other: &Key) -> Ordering {
-        self.cell().key_order(&other.cell())
     }
 }
 
@@ -233,24 +184,24 @@ fn by_key(a: &(Key, Sum), b: &(Key, Sum)) -> Ordering {
 }
 
 impl Function {
-    /// Picks one of two cells, `a` coming earlier. Equal ones are the earlier.
-    fn better<'a>(self, a: Cell<'a>, b: Cell<'a>) -> Cell<'a> {
+    /// Picks one of two cells.
+    fn better<'a>(&self, a: Cell<'a>, b: Cell<'a>) -> Cell<'a> {
         match self {
             Function::Min if b.key_order(&a).is_lt() => b,
             Function::Max if b.key_order(&a).is_gt() => b,
-            Function::Last => b,
             _ => a,
         }
     }
 
-    /// Tells whether order, not size, decides.
-    const fn by_order(self) -> bool {
-        matches!(self, Function::First | Function::Last)
-    }
-
-    /// Tells whether later events may replace what is held.
-    const fn replaces(self, held: &Option<Key>) -> bool {
-        held.is_none() || !matches!(self, Function::First)
+    /// Holds `found` where it is better than what is held.
+    fn place(&self, held: &mut Vec<Placed>, found: &Placed) {
+        let better = |old: &Placed| match self {
+            Function::First => found.order(old).is_lt(),
+            _ => found.order(old).is_gt(),
+        };
+        if held.first().is_none_or(better) {
+            *held = vec![found.clone()];
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a view asks of its rows, in a form that needs no definition file: inputs, filters, outputs.
 
+use crate::function::Function;
 use tiderace_types::{DataType, Duration, Value};
 
 /// What one view's rows hold and what is finished from them.
@@ -56,7 +57,7 @@ pub struct Output {
     pub function: Function,
     /// The input it is `of`; `None` counts events.
     pub input: Option<usize>,
-    /// The input that weighs it (`top_n … by: sum(x)`).
+    /// The input that weighs it (`top_n … by: sum(x)`), or that a breakdown is by.
     pub by: Option<usize>,
     /// The filter bit that an event needs.
     pub filter: Option<usize>,
@@ -66,33 +67,6 @@ pub struct Output {
     pub data_type: DataType,
     /// The answer over nothing, where the aggregate's own is not wanted.
     pub default: Option<Value>,
-}
-
-/// An aggregate function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Function {
-    /// Counts events, or non-null inputs. Over nothing: 0.
-    Count,
-    /// Adds. Integers and decimals exactly, floats compensated. Over nothing: null.
-    Sum,
-    /// Sum divided by count. Over nothing: null.
-    Avg,
-    /// The least value. Over nothing: null.
-    Min,
-    /// The greatest value. Over nothing: null.
-    Max,
-    /// Counts different values, exactly. Over nothing: 0.
-    CountDistinct,
-    /// The `n` heaviest values with their weights: weight descending, then key ascending.
-    /// Weighed by count, or by the sum of [`Output::by`]. Over nothing: null.
-    TopN {
-        /// How many.
-        n: u32,
-    },
-    /// The earliest value by (event time, event id, inputs). Over nothing: null.
-    First,
-    /// The latest value by (event time, event id, inputs). Over nothing: null.
-    Last,
 }
 
 /// Which events an output is over, for an answer at T.

@@ -1,7 +1,8 @@
 //! The bytes of rows, pinned: a change here is a new codec, not an edit.
 //!
 //! `golden/row_v1.hex` has a name and the bytes of one row per line. Where the lines differ the
-//! test prints what it would write; a line that is there is never changed, only added to.
+//! test prints what it would write; a line that is there is never changed, only added to. Lines
+//! whose form is not written any more are in [`RETIRED`]: they still read, to the same answers.
 
 mod support;
 
@@ -10,6 +11,15 @@ use tiderace_aggregate::{Function, IdKind, Output, Row, RowSpec, Span, Window};
 use tiderace_types::{DataType, Duration, Timestamp, Value, Version, encode_key};
 
 const GOLDEN: &str = include_str!("golden/row_v1.hex");
+
+/// Lines that are not written any more, with the line in their place.
+///
+/// - `base`…: `first` and `last` were written without their place in the order.
+const RETIRED: [(&str, &str); 3] = [
+    ("base", "base_placed"),
+    ("base_only", "base_only_placed"),
+    ("base_of_nulls", "base_of_nulls_placed"),
+];
 
 const VERSION: Version = Version { epoch: 2, seq: 258 };
 
@@ -67,17 +77,17 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         ("scaled_floats", unfiltered.clone(), cents),
         ("raw_floats", unfiltered, raw),
         (
-            "base",
+            "base_placed",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 60_000_000),
         ),
         (
-            "base_only",
+            "base_only_placed",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 120_000_000),
         ),
         (
-            "base_of_nulls",
+            "base_of_nulls_placed",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints[2..], i64::MAX),
         ),
@@ -92,16 +102,16 @@ fn lifetimes() -> Vec<Output> {
     };
     let mut outputs = support::every_output(window);
     outputs.retain(|output| {
-        let kind = (output.function, output.input, output.by);
+        let kind = (&output.function, output.input, output.by);
         matches!(
             kind,
             (Function::Count, None, _)
                 | (Function::Sum, Some(0 | 1 | 3), _)
                 | (Function::Min, Some(4), _)
                 | (Function::Last, Some(1), _)
-                | (Function::CountDistinct, Some(2), _)
-                | (Function::TopN { n: 2 }, Some(7), None)
-                | (Function::TopN { n: 3 }, Some(0), Some(1))
+                | (Function::CountDistinct { .. }, Some(2), _)
+                | (Function::TopN { n: 2, .. }, Some(7), None)
+                | (Function::TopN { n: 3, .. }, Some(0), Some(1))
         )
     });
     outputs[1].filter = Some(1);
@@ -146,23 +156,44 @@ fn rows_are_written_as_ever() {
         .iter()
         .map(|(name, spec, row)| format!("{name} {}", hex(&row.encode(spec, VERSION))))
         .collect();
-    let written: Vec<&str> = GOLDEN.lines().collect();
-    assert!(lines == written, "it would write:\n{}", lines.join("\n"));
+    let is_written = |line: &&String| GOLDEN.lines().any(|written| written == line.as_str());
+    let missing: Vec<&str> = lines
+        .iter()
+        .filter(|line| !is_written(line))
+        .map(String::as_str)
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "it would write:\n{}",
+        missing.join("\n")
+    );
 }
 
 #[test]
 fn what_was_ever_written_reads() {
-    for (line, (name, spec, row)) in GOLDEN.lines().zip(rows()) {
-        let (_, hex) = line.split_once(' ').expect("a name and bytes");
+    let rows = rows();
+    for line in GOLDEN.lines() {
+        let (name, hex) = line.split_once(' ').expect("a name and bytes");
+        let retired = RETIRED.iter().find(|(old, _)| *old == name);
+        let now = retired.map_or(name, |(_, now)| now);
+        let (_, spec, row) = rows
+            .iter()
+            .find(|(known, _, _)| *known == now)
+            .expect("every line has its row");
         let bytes: Vec<u8> = (0..hex.len())
             .step_by(2)
             .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex digits"))
             .collect();
-        let version = VERSION;
-        assert_eq!(
-            Row::decode(&bytes, &spec),
-            Ok(Row { version, ..row }),
-            "{name}"
-        );
+        let read = Row::decode(&bytes, spec).expect(name);
+        if retired.is_none() {
+            let version = VERSION;
+            let row = row.clone();
+            assert_eq!(read, Row { version, ..row }, "{name}");
+        }
+        let all: Vec<usize> = (0..spec.outputs.len()).collect();
+        for as_of in [row.kept_from, Timestamp::MAX] {
+            let answers = read.finish(spec, &all, as_of);
+            assert_eq!(answers, row.finish(spec, &all, as_of), "{name}");
+        }
     }
 }

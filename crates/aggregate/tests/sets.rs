@@ -160,7 +160,7 @@ fn a_later_part_lets_go_for_all() {
 /// Sums may go past 128 bits on the way: only the end counts, in whatever parts it is added.
 #[test]
 fn a_sum_may_run_over_and_come_back() {
-    use tiderace_aggregate::{Cell, ExactSum, Partial, Sum, finish_partial};
+    use tiderace_aggregate::{Cell, ExactSum, Partial, Reading, Sum, finish_partial};
     let most = 10i128.pow(38) - 1;
     let mut sum = Sum::Exact(ExactSum::default());
     for n in [most, most, -most, -most, -5] {
@@ -185,11 +185,16 @@ fn a_sum_may_run_over_and_come_back() {
         partial
     };
     let mut all = part(0..2);
-    assert!(finish_partial(output, &spec.inputs, &all).is_err());
+    let reading = Reading {
+        as_of: Timestamp(3),
+        after: Timestamp::MIN,
+        upto: Timestamp(3),
+    };
+    assert!(finish_partial(output, &spec.inputs, &all, &reading).is_err());
     all.merge(output, part(2..3));
     assert_eq!(
-        finish_partial(output, &spec.inputs, &all),
-        Ok(decimal(most))
+        finish_partial(output, &spec.inputs, &all, &reading),
+        Ok(decimal(most).into())
     );
     let mut folded = row.clone();
     folded.trim(&spec, Timestamp(1));

@@ -1,7 +1,7 @@
 //! What each aggregate takes and gives.
 
 use crate::raw::Aggregate;
-use tiderace_aggregate::Function;
+use tiderace_aggregate::{DEFAULT_CAP, Function};
 use tiderace_types::DataType;
 
 /// How an aggregate treats `of`.
@@ -64,17 +64,20 @@ pub(crate) fn function(aggregate: Aggregate, n: u32) -> Function {
         Aggregate::Avg => Function::Avg,
         Aggregate::Min => Function::Min,
         Aggregate::Max => Function::Max,
-        Aggregate::CountDistinct => Function::CountDistinct,
-        Aggregate::TopN => Function::TopN { n },
+        Aggregate::CountDistinct => Function::CountDistinct { cap: DEFAULT_CAP },
+        Aggregate::TopN => Function::TopN {
+            n,
+            cap: DEFAULT_CAP.max(n),
+        },
         Aggregate::First => Function::First,
         Aggregate::Last => Function::Last,
     }
 }
 
 /// The type of the answer, from the types of what is aggregated and what weighs it.
-pub(crate) fn result(function: Function, of: &DataType, by: Option<&DataType>) -> DataType {
+pub(crate) fn result(function: &Function, of: &DataType, by: Option<&DataType>) -> DataType {
     match function {
-        Function::Count | Function::CountDistinct => DataType::Int64,
+        Function::Count | Function::CountDistinct { .. } => DataType::Int64,
         Function::Sum => sum_type(of),
         Function::Avg => match of {
             DataType::Decimal { scale, .. } => DataType::Decimal {
@@ -88,6 +91,7 @@ pub(crate) fn result(function: Function, of: &DataType, by: Option<&DataType>) -
             let weight = by.map_or(DataType::Int64, sum_type);
             DataType::Map(Box::new(of.clone()), Box::new(weight))
         }
+        _ => unreachable!("no definition can ask for it yet"),
     }
 }
 

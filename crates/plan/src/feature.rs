@@ -48,7 +48,7 @@ pub(crate) fn check(
     let by = by(report, raw, kind, source);
     let of_type = of.as_ref().map_or(&DataType::Int64, Compiled::data_type);
     let function = aggregate::function(kind, n.unwrap_or_default());
-    let data_type = aggregate::result(function, of_type, by.as_ref().map(Compiled::data_type));
+    let data_type = aggregate::result(&function, of_type, by.as_ref().map(Compiled::data_type));
     let default = match (&of, kind) {
         // The type of the answer is not known where its input is broken.
         (None, kind) if kind != Aggregate::Count => None,

@@ -139,7 +139,7 @@ fn outputs_of<'a>(
 ) -> impl Iterator<Item = Output> + 'a {
     feature.windows.iter().map(|(name, named)| Output {
         name: name.clone(),
-        function: feature.function,
+        function: feature.function.clone(),
         input: inputs.index(feature.of.as_ref()),
         by: inputs.index(feature.by.as_ref()),
         filter: filters.index(feature.filter.as_ref()),

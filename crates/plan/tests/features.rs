@@ -111,7 +111,7 @@ fn inputs_are_shared_and_only_what_is_used_is_decoded() {
     assert_eq!(spend.spec.id, IdKind::Int64);
     assert_eq!(spend.keys, [2]);
     let top = &spend.spec.outputs[12];
-    assert_eq!(top.function, Function::TopN { n: 3 });
+    assert_eq!(top.function, Function::TopN { n: 3, cap: 256 });
     assert_eq!((top.input, top.by, top.filter), (Some(1), Some(0), None));
     assert_eq!(spend.spec.outputs[15].filter, Some(0));
     assert_eq!(

@@ -410,8 +410,9 @@ fn answer_view<'a>(
         let finished = finished.next();
         let (value, status, message) = match how {
             Standing::Known => match finished {
-                Some(Ok(Value::Null)) | None => (Value::Null, Status::Null, None),
-                Some(Ok(value)) => (value, Status::Present, None),
+                None => (Value::Null, Status::Null, None),
+                Some(Ok(answer)) if answer.value.is_null() => (Value::Null, Status::Null, None),
+                Some(Ok(answer)) => (answer.value, Status::Present, None),
                 Some(Err(error)) => (Value::Null, Status::Error, Some(error.to_string())),
             },
             Standing::NotFound => (read.nothing[place].clone(), Status::NotFound, None),

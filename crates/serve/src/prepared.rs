@@ -240,7 +240,7 @@ fn nothing(view: &View, outputs: &[usize]) -> Vec<Value> {
     Row::new(&view.spec)
         .finish(&view.spec, outputs, Timestamp(0))
         .into_iter()
-        .map(|value| value.unwrap_or(Value::Null))
+        .map(|answer| answer.map_or(Value::Null, |answer| answer.value))
         .collect()
 }
 

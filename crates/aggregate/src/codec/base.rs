@@ -4,9 +4,11 @@
 
 use crate::exact::ExactSum;
 use crate::float::FloatSum;
-use crate::partial::{Key, Partial, Sum};
+use crate::partial::{Key, Partial, Placed, Sum, Tie};
+
+use crate::function::Function;
 use crate::row::Base;
-use crate::spec::{RowSpec, Span};
+use crate::spec::{Output, RowSpec, Span};
 use tiderace_types::Timestamp;
 use tiderace_types::wire::{Reader, WireError, put_bytes, put_i64, put_i128, put_u64};
 
@@ -22,7 +24,7 @@ pub(super) fn read(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Base, Wire
     let mut partials = Vec::new();
     for (index, output) in spec.outputs.iter().enumerate() {
         if output.window.span == Span::Lifetime {
-            let partial = read_partial(reader)?;
+            let partial = read_partial(reader, output)?;
             let expected = Partial::empty(output, &spec.inputs);
             if std::mem::discriminant(&partial) != std::mem::discriminant(&expected) {
                 return Err(reader.error());
@@ -49,6 +51,11 @@ fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
             out.push(3);
             write_key(key, out);
         }
+        Partial::Placed(held) => {
+            out.push(6);
+            put_u64(held.len() as u64, out);
+            held.iter().for_each(|placed| write_placed(placed, out));
+        }
         Partial::Distinct(keys) => {
             out.push(4);
             put_u64(keys.len() as u64, out);
@@ -65,13 +72,17 @@ fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
     }
 }
 
-fn read_partial(reader: &mut Reader<'_>) -> Result<Partial, WireError> {
+fn read_partial(reader: &mut Reader<'_>, output: &Output) -> Result<Partial, WireError> {
+    let by_order = matches!(output.function, Function::First | Function::Last);
     Ok(match reader.u8()? {
         0 => Partial::Count(reader.u64()?),
         1 => Partial::Sum {
             sum: read_sum(reader)?,
             count: reader.u64()?,
         },
+        // Once written of `first` and `last` too.
+        2 if by_order => Partial::Placed(Vec::new()),
+        3 if by_order => Partial::Placed(vec![before_all(read_key(reader)?)]),
         2 => Partial::One(None),
         3 => Partial::One(Some(read_key(reader)?)),
         4 => {
@@ -84,8 +95,48 @@ fn read_partial(reader: &mut Reader<'_>) -> Result<Partial, WireError> {
             let weights = (0..count).map(|_| Ok((read_key(reader)?, read_sum(reader)?)));
             Partial::Weights(weights.collect::<Result<_, WireError>>()?)
         }
+        6 => {
+            let count = reader.count(4)?;
+            let held = (0..count).map(|_| read_placed(reader));
+            Partial::Placed(held.collect::<Result<_, _>>()?)
+        }
         _ => return Err(reader.error()),
     })
+}
+
+/// A value whose place in the order was not written: what is still in the row comes after it.
+fn before_all(key: Key) -> Placed {
+    Placed {
+        time: i64::MIN,
+        tie: Tie::Int(i64::MIN),
+        key,
+    }
+}
+
+fn write_placed(placed: &Placed, out: &mut Vec<u8>) {
+    put_i64(placed.time, out);
+    match &placed.tie {
+        Tie::Int(id) => {
+            out.push(0);
+            put_i64(*id, out);
+        }
+        Tie::Bytes(bytes) => {
+            out.push(1);
+            put_bytes(bytes, out);
+        }
+    }
+    write_key(&placed.key, out);
+}
+
+fn read_placed(reader: &mut Reader<'_>) -> Result<Placed, WireError> {
+    let time = reader.i64()?;
+    let tie = match reader.u8()? {
+        0 => Tie::Int(reader.i64()?),
+        1 => Tie::Bytes(reader.bytes()?.into()),
+        _ => return Err(reader.error()),
+    };
+    let key = read_key(reader)?;
+    Ok(Placed { time, tie, key })
 }
 
 fn write_sum(sum: Sum, out: &mut Vec<u8>) {

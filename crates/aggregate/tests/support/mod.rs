@@ -350,7 +350,12 @@ pub fn every_output(window: Window) -> Vec<Output> {
     for (input, data_type) in TYPES.iter().enumerate() {
         let of = Some(input);
         out.push(output(Function::Count, of, None, DataType::Int64));
-        out.push(output(Function::CountDistinct, of, None, DataType::Int64));
+        out.push(output(
+            Function::CountDistinct { cap: 256 },
+            of,
+            None,
+            DataType::Int64,
+        ));
         for function in [
             Function::Min,
             Function::Max,
@@ -361,10 +366,15 @@ pub fn every_output(window: Window) -> Vec<Output> {
         }
         let top = |weight: DataType| DataType::Map(Box::new(data_type.clone()), Box::new(weight));
         let counted = top(DataType::Int64);
-        out.push(output(Function::TopN { n: 2 }, of, None, counted));
+        out.push(output(Function::TopN { n: 2, cap: 256 }, of, None, counted));
         for by in NUMBERS {
             let weighed = top(wide(&TYPES[by], 0));
-            out.push(output(Function::TopN { n: 3 }, of, Some(by), weighed));
+            out.push(output(
+                Function::TopN { n: 3, cap: 256 },
+                of,
+                Some(by),
+                weighed,
+            ));
         }
     }
     for input in NUMBERS {
@@ -419,7 +429,7 @@ pub fn check(
             })
             .sum();
         let same = match (&found, &expected) {
-            (Ok(found), Ok(expected)) => naive::agree_within(found, expected, magnitude),
+            (Ok(found), Ok(expected)) => naive::agree_within(&found.value, expected, magnitude),
             (Err(_), Err(_)) => true,
             _ => false,
         };

@@ -5,7 +5,7 @@ use super::driver::Driver;
 use super::oracle::{Member, Oracle};
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use tiderace_aggregate::{Id, Kept, Output, Row, Span};
+use tiderace_aggregate::{Answer, FinishError, Id, Kept, Output, Row, Span};
 use tiderace_plan::model::View;
 use tiderace_testkit::naive;
 use tiderace_types::{
@@ -237,7 +237,7 @@ fn same(
     view: &View,
     output: &Output,
     as_of: Timestamp,
-    found: &Result<Value, tiderace_aggregate::FinishError>,
+    found: &Result<Answer, FinishError>,
     expected: &Result<Value, naive::Overflow>,
     events: &[naive::Event],
 ) -> Result<(), String> {
@@ -247,7 +247,7 @@ fn same(
     };
     let magnitude: f64 = events.iter().filter_map(magnitude).sum();
     match (found, expected) {
-        (Ok(a), Ok(b)) if naive::agree_within(a, b, magnitude) => Ok(()),
+        (Ok(a), Ok(b)) if naive::agree_within(&a.value, b, magnitude) => Ok(()),
         (Err(_), Err(_)) => Ok(()),
         _ => Err(format!(
             "view {} output {} at {as_of}: {found:?}; expected {expected:?}",

@@ -85,8 +85,18 @@ fn nulls_copies_and_defaults() {
     check(&output(Function::Avg), &rows, 3, Value::Float(6.0));
     check(&output(Function::First), &rows, 3, int(5));
     check(&output(Function::Last), &rows, 3, int(7));
-    check(&output(Function::CountDistinct), &rows, 3, int(2));
-    check(&output(Function::CountDistinct), &rows, 0, int(0));
+    check(
+        &output(Function::CountDistinct { cap: 256 }),
+        &rows,
+        3,
+        int(2),
+    );
+    check(
+        &output(Function::CountDistinct { cap: 256 }),
+        &rows,
+        0,
+        int(0),
+    );
     let mut min = output(Function::Min);
     check(&min, &rows, 0, Value::Null);
     min.default = Some(int(-1));
@@ -105,10 +115,10 @@ fn the_heaviest_come_first_then_the_lesser_key() {
         (6, 6, [Value::Null, int(100)]),
     ];
     let entry = |name: &str, weight| (Value::string(name), int(weight));
-    let by_count = output(Function::TopN { n: 2 });
+    let by_count = output(Function::TopN { n: 2, cap: 256 });
     let expect = Value::Map(vec![entry("c", 2), entry("a", 1)]);
     check(&by_count, &rows, 6, expect);
-    let mut by_sum = output(Function::TopN { n: 9 });
+    let mut by_sum = output(Function::TopN { n: 9, cap: 256 });
     by_sum.by = Some(1);
     let expect = Value::Map(vec![entry("c", 5), entry("a", 2), entry("b", 2)]);
     check(&by_sum, &rows, 6, expect);
