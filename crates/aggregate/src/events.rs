@@ -6,7 +6,8 @@
 //! - An identity is held once. The first copy stands.
 
 use crate::column::{Cell, Column};
-use crate::spec::{IdKind, RowSpec};
+use crate::columns::Columns;
+use crate::spec::RowSpec;
 use std::cmp::Ordering;
 use tiderace_types::Timestamp;
 
@@ -63,78 +64,23 @@ pub enum Insert {
     Conflict,
 }
 
-/// The identities of a row's events.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ids {
-    /// Integer ids.
-    Int(Vec<i64>),
-    /// Key-encoded ids.
-    Bytes(Vec<Box<[u8]>>),
-    /// Partition and offset.
-    Position(Vec<(u32, i64)>),
-}
-
-impl Ids {
-    fn new(kind: IdKind) -> Ids {
-        match kind {
-            IdKind::Int64 => Ids::Int(Vec::new()),
-            IdKind::Bytes => Ids::Bytes(Vec::new()),
-            IdKind::Position => Ids::Position(Vec::new()),
-        }
-    }
-
-    /// The id of event `index`.
-    #[must_use]
-    pub fn get(&self, index: usize) -> Id<'_> {
-        match self {
-            Ids::Int(ids) => Id::Int(ids[index]),
-            Ids::Bytes(ids) => Id::Bytes(&ids[index]),
-            Ids::Position(ids) => {
-                let (partition, offset) = ids[index];
-                Id::Position { partition, offset }
-            }
-        }
-    }
-
-    fn insert(&mut self, index: usize, id: Id<'_>) {
-        match (self, id) {
-            (Ids::Int(ids), Id::Int(id)) => ids.insert(index, id),
-            (Ids::Bytes(ids), Id::Bytes(id)) => ids.insert(index, id.into()),
-            (Ids::Position(ids), Id::Position { partition, offset }) => {
-                ids.insert(index, (partition, offset));
-            }
-            (ids, id) => unreachable!("an id {id:?} among {ids:?}"),
-        }
-    }
-
-    fn tail(&self, from: usize) -> Ids {
-        match self {
-            Ids::Int(ids) => Ids::Int(ids[from..].to_vec()),
-            Ids::Bytes(ids) => Ids::Bytes(ids[from..].to_vec()),
-            Ids::Position(ids) => Ids::Position(ids[from..].to_vec()),
-        }
-    }
-
-    fn drop_front(&mut self, count: usize) {
-        match self {
-            Ids::Int(ids) => drop(ids.drain(..count)),
-            Ids::Bytes(ids) => drop(ids.drain(..count)),
-            Ids::Position(ids) => drop(ids.drain(..count)),
-        }
-    }
-}
-
 /// A set of events by identity, in columns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Events {
-    /// Event times in microseconds, never falling.
-    pub times: Vec<i64>,
-    /// Identities.
-    pub ids: Ids,
-    /// Filter bits; empty when the spec has no filters.
-    pub bits: Vec<u64>,
-    /// The evaluated inputs.
-    pub inputs: Vec<Column>,
+    pub(crate) columns: Columns,
+}
+
+impl PartialEq for Events {
+    fn eq(&self, other: &Events) -> bool {
+        let ids = |events: &Events, index| events.id(index) == other.id(index);
+        let inputs = |index: usize| {
+            let mut inputs = 0..self.columns.inputs();
+            inputs.all(|input| self.input(input).cell(index) == other.input(input).cell(index))
+        };
+        self.times() == other.times()
+            && self.bits() == other.bits()
+            && (0..self.len()).all(|index| ids(self, index) && inputs(index))
+    }
 }
 
 impl Events {
@@ -142,56 +88,81 @@ impl Events {
     #[must_use]
     pub fn new(spec: &RowSpec) -> Events {
         Events {
-            times: Vec::new(),
-            ids: Ids::new(spec.id),
-            bits: Vec::new(),
-            inputs: spec.inputs.iter().map(Column::new).collect(),
+            columns: Columns::new(spec),
         }
     }
 
     /// How many events there are.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        self.times.len()
+        self.columns.len()
     }
 
     /// Tells whether there is none.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
+        self.len() == 0
+    }
+
+    /// Event times in microseconds, never falling.
+    #[inline]
+    #[must_use]
+    pub fn times(&self) -> &[i64] {
+        self.columns.times()
+    }
+
+    /// The identity of event `index`, beside its time.
+    #[inline]
+    #[must_use]
+    pub fn id(&self, index: usize) -> Id<'_> {
+        self.columns.id(index)
+    }
+
+    /// Filter bits; empty when the spec has no filters.
+    #[inline]
+    #[must_use]
+    pub fn bits(&self) -> &[u64] {
+        self.columns.bits()
+    }
+
+    /// Input `input` over all events.
+    #[inline]
+    #[must_use]
+    pub fn input(&self, input: usize) -> Column<'_> {
+        self.columns.input(input)
+    }
+
+    /// The inputs of event `index`.
+    fn cells(&self, index: usize) -> impl Iterator<Item = Cell<'_>> {
+        (0..self.columns.inputs()).map(move |input| self.input(input).cell(index))
     }
 
     /// Adds an event unless its identity is a member already.
-    pub fn insert(&mut self, spec: &RowSpec, event: &Event<'_>) -> Insert {
+    pub fn insert(&mut self, event: &Event<'_>) -> Insert {
         let at = match self.find(event) {
             Ok(index) if self.same_content(index, event) => return Insert::Duplicate,
             Ok(_) => return Insert::Conflict,
             Err(at) => at,
         };
-        self.times.insert(at, event.time.0);
-        self.ids.insert(at, event.id);
-        if spec.filters > 0 {
-            self.bits.insert(at, event.bits);
-        }
-        for (column, cell) in self.inputs.iter_mut().zip(event.inputs) {
-            column.insert(at, *cell);
-        }
+        self.columns.insert(at, event);
         Insert::Applied { at }
     }
 
     /// Finds the identity, or the place where it belongs.
     fn find(&self, event: &Event<'_>) -> Result<usize, usize> {
-        let time = event.time.0;
-        if self.times.last().is_none_or(|last| *last < time) {
-            return Err(self.len());
+        let (times, time) = (self.times(), event.time.0);
+        if times.last().is_none_or(|last| *last < time) {
+            return Err(times.len());
         }
-        let from = self.times.partition_point(|t| *t < time);
+        let from = first_from(times, time);
         let mut place = from;
-        for index in from..self.len() {
-            if self.times[index] != time {
+        for (index, found) in times.iter().enumerate().skip(from) {
+            if *found != time {
                 break;
             }
-            if self.ids.get(index) == event.id {
+            if self.id(index) == event.id {
                 return Ok(index);
             }
             if self.tie_order(index, event) == Ordering::Less {
@@ -203,14 +174,13 @@ impl Events {
 
     /// How event `index` stands to `event`, their times being equal.
     fn tie_order(&self, index: usize, event: &Event<'_>) -> Ordering {
-        match (self.ids.get(index), event.id) {
+        match (self.id(index), event.id) {
             (Id::Int(a), Id::Int(b)) => a.cmp(&b),
             (Id::Bytes(a), Id::Bytes(b)) => a.cmp(b),
             (a, b) => self
-                .inputs
-                .iter()
+                .cells(index)
                 .zip(event.inputs)
-                .map(|(column, cell)| column.cell(index).key_order(cell))
+                .map(|(held, cell)| held.key_order(cell))
                 .find(|order| order.is_ne())
                 // What is left is equal in every input, so this decides no value.
                 .unwrap_or_else(|| a.place().cmp(&b.place())),
@@ -218,36 +188,42 @@ impl Events {
     }
 
     fn same_content(&self, index: usize, event: &Event<'_>) -> bool {
-        let bits = self.bits.get(index).copied().unwrap_or_default();
-        (self.bits.is_empty() || bits == event.bits)
+        let bits = self.bits();
+        (bits.is_empty() || bits[index] == event.bits)
             && self
-                .inputs
-                .iter()
+                .cells(index)
                 .zip(event.inputs)
-                .all(|(column, cell)| column.cell(index).key_order(cell).is_eq())
+                .all(|(held, cell)| held.key_order(cell).is_eq())
     }
 
     /// Takes in all of `other`: the union by identity.
-    pub fn merge(&mut self, spec: &RowSpec, other: &Events) {
-        let mut cells = Vec::with_capacity(self.inputs.len());
-        for index in 0..other.len() {
+    pub fn merge(&mut self, other: &Events) {
+        // Whatever comes after all that is held is new, and in order.
+        let last = self.times().last().copied();
+        let known = last.map_or(0, |last| other.times().partition_point(|t| *t <= last));
+        let mut cells = Vec::with_capacity(other.columns.inputs());
+        for index in 0..known {
             cells.clear();
-            cells.extend(other.inputs.iter().map(|column| column.cell(index)));
+            cells.extend(other.cells(index));
             let event = Event {
-                time: Timestamp(other.times[index]),
-                id: other.ids.get(index),
-                bits: other.bits.get(index).copied().unwrap_or_default(),
+                time: Timestamp(other.times()[index]),
+                id: other.id(index),
+                bits: other.bits().get(index).copied().unwrap_or_default(),
                 inputs: &cells,
             };
-            self.insert(spec, &event);
+            self.insert(&event);
+        }
+        if known < other.len() {
+            self.columns.extend(&other.columns, known..other.len());
         }
     }
 
     /// The events with `after < t <= upto`, as a range of indices.
     #[must_use]
     pub fn between(&self, after: Timestamp, upto: Timestamp) -> std::ops::Range<usize> {
-        let end = self.times.partition_point(|t| *t <= upto.0);
-        let start = self.times[..end].partition_point(|t| *t <= after.0);
+        let times = self.times();
+        let end = times.partition_point(|t| *t <= upto.0);
+        let start = times[..end].partition_point(|t| *t <= after.0);
         start..end
     }
 
@@ -255,34 +231,31 @@ impl Events {
     #[must_use]
     pub fn tail(&self, from: usize) -> Events {
         Events {
-            times: self.times[from..].to_vec(),
-            ids: self.ids.tail(from),
-            bits: self.bits.get(from..).unwrap_or_default().to_vec(),
-            inputs: self.inputs.iter().map(|column| column.tail(from)).collect(),
+            columns: self.columns.part(from..self.len()),
         }
     }
 
     /// Forgets the first `count` events.
     pub fn drop_front(&mut self, count: usize) {
-        self.times.drain(..count);
-        self.ids.drop_front(count);
-        if !self.bits.is_empty() {
-            self.bits.drain(..count);
-        }
-        for column in &mut self.inputs {
-            column.drop_front(count);
-        }
+        self.columns.drop_front(count);
     }
 
     /// Roughly how many bytes of memory the events take.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let ids = match &self.ids {
-            Ids::Int(ids) => ids.capacity() * 8,
-            Ids::Bytes(ids) => ids.iter().map(|id| id.len() + 32).sum(),
-            Ids::Position(ids) => ids.capacity() * 16,
-        };
-        let inputs: usize = self.inputs.iter().map(Column::memory).sum();
-        self.times.capacity() * 8 + self.bits.capacity() * 8 + ids + inputs
+        self.columns.memory()
+    }
+}
+
+/// The first of `times` that is not before `time`, looked for from the end: what is late is
+/// seldom very late.
+fn first_from(times: &[i64], time: i64) -> usize {
+    let (mut end, mut step) = (times.len(), 1);
+    loop {
+        let start = end.saturating_sub(step);
+        if start == 0 || times[start] < time {
+            return start + times[start..end].partition_point(|t| *t < time);
+        }
+        (end, step) = (start, step * 2);
     }
 }

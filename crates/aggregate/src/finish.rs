@@ -94,7 +94,7 @@ fn finish_events(
     let Some(input) = output.input else {
         return count_value(members.count());
     };
-    let (column, data_type) = (&events.inputs[input], &inputs[input]);
+    let (column, data_type) = (events.input(input), &inputs[input]);
     let cells = || members.cells(column);
     let one = |cell: Option<Cell<'_>>| {
         let value = cell.map_or(Value::Null, |cell| cell.to_value(data_type));

@@ -13,10 +13,12 @@ mod spec;
 pub use spec::{IdKind, Kept, Output, RowSpec, Span, Window};
 
 mod column;
-pub use column::{Cell, Column, Slots};
+pub use column::{Cell, Column, Nulls, Slots};
+
+mod columns;
 
 mod events;
-pub use events::{Event, Events, Id, Ids, Insert};
+pub use events::{Event, Events, Id, Insert};
 
 mod exact;
 pub use exact::ExactSum;

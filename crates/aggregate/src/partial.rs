@@ -78,7 +78,7 @@ impl Partial {
             filter: output.filter,
             range,
         };
-        let column = output.input.map(|input| &events.inputs[input]);
+        let column = output.input.map(|input| events.input(input));
         match (self, column) {
             (Partial::Count(count), None) => *count = count.saturating_add(members.count()),
             (Partial::Count(count), Some(column)) => {
@@ -214,7 +214,7 @@ pub(crate) struct Members<'a> {
 
 impl<'a> Members<'a> {
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> + use<'a> {
-        let (bits, filter) = (&self.events.bits, self.filter);
+        let (bits, filter) = (self.events.bits(), self.filter);
         self.range
             .clone()
             .filter(move |index| filter.is_none_or(|bit| bits[*index] >> bit & 1 == 1))
@@ -228,15 +228,15 @@ impl<'a> Members<'a> {
     }
 
     /// The non-null cells of `column`.
-    pub(crate) fn cells(&self, column: &'a Column) -> impl Iterator<Item = Cell<'a>> + use<'a> {
+    pub(crate) fn cells(&self, column: Column<'a>) -> impl Iterator<Item = Cell<'a>> + use<'a> {
         self.indices()
-            .map(|index| column.cell(index))
+            .map(move |index| column.cell(index))
             .filter(|cell| *cell != Cell::Null)
     }
 }
 
 /// Adds the members' values to `sum`; tells how many there were.
-pub(crate) fn add_all(sum: &mut Sum, members: &Members<'_>, column: &Column) -> u64 {
+pub(crate) fn add_all(sum: &mut Sum, members: &Members<'_>, column: Column<'_>) -> u64 {
     members.cells(column).filter(|cell| sum.add(*cell)).count() as u64
 }
 
@@ -252,14 +252,14 @@ pub(crate) fn distinct(mut cells: Vec<Cell<'_>>) -> Vec<Cell<'_>> {
 /// A key whose weights are all null has no weight and is left out.
 pub(crate) fn weigh<'a>(
     members: &Members<'a>,
-    column: &'a Column,
+    column: Column<'a>,
     by: Option<usize>,
     inputs: &[DataType],
 ) -> Vec<(Cell<'a>, Sum)> {
     let mut pairs: Vec<(Cell<'a>, Cell<'a>)> = members
         .indices()
         .map(|index| {
-            let weight = by.map_or(Cell::Int(1), |by| members.events.inputs[by].cell(index));
+            let weight = by.map_or(Cell::Int(1), |by| members.events.input(by).cell(index));
             (column.cell(index), weight)
         })
         .filter(|(key, weight)| *key != Cell::Null && *weight != Cell::Null)

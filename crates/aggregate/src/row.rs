@@ -54,10 +54,11 @@ impl Row {
 
     /// Offers an event.
     pub fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
+        debug_assert_eq!(event.inputs.len(), spec.inputs.len());
         if event.time <= self.kept_from {
             return Offer::BeforeKept;
         }
-        Offer::Known(self.events.insert(spec, event))
+        Offer::Known(self.events.insert(event))
     }
 
     /// Takes in another part of the same row: the union of the events after the later `kept_from`.
@@ -67,7 +68,7 @@ impl Row {
         if self.events.is_empty() {
             self.events = part.events;
         } else {
-            self.events.merge(spec, &part.events);
+            self.events.merge(&part.events);
         }
         self.base = self.base.take().or(part.base);
         // An earlier part may still have what had been let go when the later one was written.
@@ -99,7 +100,7 @@ impl Row {
                     .map(|(index, output)| (index, Partial::empty(output, &spec.inputs)))
                     .collect(),
             });
-            base.newest = Timestamp(self.events.times[gone.end - 1]);
+            base.newest = Timestamp(self.events.times()[gone.end - 1]);
             for (index, partial) in &mut base.partials {
                 partial.add(
                     &spec.outputs[*index],
@@ -138,7 +139,7 @@ impl Row {
     pub fn newest(&self, as_of: Timestamp) -> Option<Timestamp> {
         let range = self.events.between(Timestamp::MIN, as_of);
         match range.end.checked_sub(1) {
-            Some(index) => Some(Timestamp(self.events.times[index])),
+            Some(index) => Some(Timestamp(self.events.times()[index])),
             None => self
                 .base
                 .as_ref()

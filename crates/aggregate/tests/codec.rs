@@ -13,7 +13,7 @@ const VERSION: Version = Version { epoch: 3, seq: 99 };
 fn folded(case: &Case, spec: &RowSpec) -> Row {
     let mut row = support::row(spec, &case.shuffled());
     if case.shuffle.is_multiple_of(2)
-        && let Some(middle) = row.events.times.get(row.events.len() / 2)
+        && let Some(middle) = row.events.times().get(row.events.len() / 2)
     {
         row.trim(spec, Timestamp(*middle));
     }

@@ -49,7 +49,7 @@ proptest! {
         let mut row = support::row(&spec, &facts);
         for fact in &facts {
             row.trim(&spec, fact.time);
-            prop_assert!(row.events.times.iter().all(|time| *time > row.kept_from.0));
+            prop_assert!(row.events.times().iter().all(|time| *time > row.kept_from.0));
             let before = row.clone();
             prop_assert_eq!(fact.offer(&spec, &mut row), Offer::BeforeKept);
             prop_assert_eq!(&row, &before);
@@ -136,7 +136,7 @@ fn a_null_that_comes_first_is_a_null() {
     let null = fact(2, 1, Value::Null, Value::Null);
     let later = fact(3, 2, Value::Int(0), Value::Null);
     let row = support::row(&spec, &[null.clone(), later.clone()]);
-    assert_eq!(row.events.inputs[0].cell(0), tiderace_aggregate::Cell::Null);
+    assert_eq!(row.events.input(0).cell(0), tiderace_aggregate::Cell::Null);
     assert_eq!(row, support::row(&spec, &[later, null]));
 }
 
@@ -150,8 +150,8 @@ fn a_later_part_lets_go_for_all() {
     later.trim(&spec, Timestamp(1));
     row.merge(&spec, later.clone());
     assert_eq!(
-        (row.kept_from, &row.events.times),
-        (Timestamp(1), &vec![2, 3])
+        (row.kept_from, row.events.times()),
+        (Timestamp(1), &[2, 3][..])
     );
     row.merge(&spec, later);
     assert_eq!(row.events.len(), 2);

@@ -1,12 +1,12 @@
 //! Reading rows: bytes come from disks and networks, so nothing is believed.
 
 use super::{CODEC, CodecError, base, check, flag, write};
-use crate::column::{Column, Slots};
-use crate::events::{Events, Ids};
+use crate::columns::{ColumnMut, Columns};
+use crate::events::Events;
 use crate::row::Row;
 use crate::spec::{IdKind, RowSpec};
 use tiderace_types::wire::{Reader, WireError};
-use tiderace_types::{DataType, Timestamp, Version};
+use tiderace_types::{Timestamp, Version};
 
 impl Row {
     /// Reads a row of the view that `spec` describes.
@@ -64,147 +64,158 @@ pub fn version_of(bytes: &[u8]) -> Option<Version> {
 
 fn read_events(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Events, WireError> {
     let count = reader.count(2)?;
-    let mut events = Events::new(spec);
     if count == 0 {
-        return Ok(events);
+        return Ok(Events::new(spec));
     }
-    events.times = read_times(reader, count)?;
-    events.ids = read_ids(reader, spec.id, count)?;
+    let mut columns = Columns::zeros(spec, count);
+    read_times(reader, columns.times_mut())?;
+    read_ids(reader, &mut columns)?;
     if spec.filters > 0 {
-        events.bits = read_bits(reader, count)?;
+        read_bits(reader, columns.bits_mut())?;
     }
-    for (column, data_type) in events.inputs.iter_mut().zip(&spec.inputs) {
-        *column = read_column(reader, data_type, count)?;
+    for input in 0..columns.inputs() {
+        read_column(reader, &mut columns, input)?;
     }
-    Ok(events)
+    Ok(Events { columns })
 }
 
-fn read_times(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, WireError> {
+fn read_times(reader: &mut Reader<'_>, times: &mut [i64]) -> Result<(), WireError> {
     let unit = match reader.u8()? {
         0 => 1,
         1 => 1000,
         2 => 1_000_000,
         _ => return Err(reader.error()),
     };
-    let mut times = Vec::with_capacity(count);
     let mut time = reader.i64()?.checked_mul(unit).ok_or(reader.error())?;
-    times.push(time);
-    for _ in 1..count {
+    let Some((first, rest)) = times.split_first_mut() else {
+        return Ok(());
+    };
+    *first = time;
+    for slot in rest {
         let step = reader.u64()?.checked_mul(unit.cast_unsigned());
-        let step = step.ok_or(reader.error())?;
-        time = time.checked_add_unsigned(step).ok_or(reader.error())?;
-        times.push(time);
+        let later = step.and_then(|step| time.checked_add_unsigned(step));
+        time = later.ok_or(reader.error())?;
+        *slot = time;
     }
-    Ok(times)
+    Ok(())
 }
 
-fn read_ids(reader: &mut Reader<'_>, kind: IdKind, count: usize) -> Result<Ids, WireError> {
-    Ok(match kind {
+fn read_ids(reader: &mut Reader<'_>, columns: &mut Columns) -> Result<(), WireError> {
+    match columns.id_kind() {
         IdKind::Int64 => {
-            let mut ids = Vec::with_capacity(count);
             let mut id = 0i64;
-            for _ in 0..count {
+            for slot in columns.id_words_mut() {
                 id = id.wrapping_add(reader.i64()?);
-                ids.push(id);
+                *slot = id;
             }
-            Ids::Int(ids)
         }
         IdKind::Bytes => {
-            let ids = (0..count).map(|_| reader.bytes().map(Into::into));
-            Ids::Bytes(ids.collect::<Result<_, _>>()?)
+            for slot in columns.byte_ids_mut() {
+                *slot = reader.bytes()?.into();
+            }
         }
         IdKind::Position => {
-            let mut ids = Vec::with_capacity(count);
             let mut offset = 0i64;
-            for _ in 0..count {
+            for index in 0..columns.len() {
                 let partition = u32::try_from(reader.u64()?).map_err(|_| reader.error())?;
                 offset = offset.wrapping_add(reader.i64()?);
-                ids.push((partition, offset));
+                columns.id_words_mut()[index] = partition.into();
+                columns.offsets_mut()[index] = offset;
             }
-            Ids::Position(ids)
         }
-    })
+    }
+    Ok(())
 }
 
-fn read_bits(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, WireError> {
+fn read_bits(reader: &mut Reader<'_>, bits: &mut [u64]) -> Result<(), WireError> {
     match reader.u8()? {
-        0 => Ok(vec![reader.u64()?; count]),
-        1 => (0..count).map(|_| reader.u64()).collect(),
-        _ => Err(reader.error()),
+        0 => bits.fill(reader.u64()?),
+        1 => {
+            for slot in bits {
+                *slot = reader.u64()?;
+            }
+        }
+        _ => return Err(reader.error()),
     }
+    Ok(())
 }
 
 fn read_column(
     reader: &mut Reader<'_>,
-    data_type: &DataType,
-    count: usize,
-) -> Result<Column, WireError> {
-    let nulls = read_nulls(reader, count)?;
-    let present = count - nulls.iter().filter(|null| **null).count();
-    Ok(match Column::new(data_type) {
-        Column::Int(_) => Column::Int(spread(read_ints(reader, present)?, nulls)),
-        Column::Float(_) => Column::Float(spread(read_floats(reader, present)?, nulls)),
-        Column::Decimal(_) => {
-            let values = (0..present).map(|_| reader.i128());
-            Column::Decimal(spread(values.collect::<Result<_, _>>()?, nulls))
-        }
-        Column::Bytes(_) => {
-            let values = (0..present).map(|_| reader.bytes().map(Into::into));
-            Column::Bytes(spread(values.collect::<Result<_, _>>()?, nulls))
-        }
-    })
-}
-
-fn read_nulls(reader: &mut Reader<'_>, count: usize) -> Result<Vec<bool>, WireError> {
-    match reader.u8()? {
-        0 => Ok(Vec::new()),
-        1 => {
-            let bitmap = reader.take(count.div_ceil(8))?;
-            let nulls = (0..count).map(|i| bitmap[i / 8] >> (i % 8) & 1 == 1);
-            Ok(nulls.collect())
-        }
-        _ => Err(reader.error()),
-    }
-}
-
-/// Puts the present values into their slots.
-fn spread<T: Clone + Default>(values: Vec<T>, nulls: Vec<bool>) -> Slots<T> {
-    if nulls.is_empty() {
-        return Slots { values, nulls };
-    }
-    let mut present = values.into_iter();
-    let slot = |null: &bool| match null {
-        true => T::default(),
-        false => present.next().unwrap_or_default(),
+    columns: &mut Columns,
+    input: usize,
+) -> Result<(), WireError> {
+    let nulls = match reader.u8()? {
+        0 => None,
+        1 => Some(reader.take(columns.len().div_ceil(8))?),
+        _ => return Err(reader.error()),
     };
-    Slots {
-        values: nulls.iter().map(slot).collect(),
-        nulls,
+    let is_null =
+        |index: usize| nulls.is_some_and(|flags| flags[index / 8] >> (index % 8) & 1 == 1);
+    for index in (0..columns.len()).filter(|index| is_null(*index)) {
+        columns.set_null(index, input);
+    }
+    match columns.input_mut(input) {
+        ColumnMut::Ints(slots) => read_ints(reader, present(slots, is_null)),
+        ColumnMut::Floats(slots) => read_floats(reader, present(slots, is_null)),
+        ColumnMut::Decimals(slots) => {
+            for slot in present(slots, is_null) {
+                *slot = reader.i128()?;
+            }
+            Ok(())
+        }
+        ColumnMut::Bytes(slots) => {
+            for slot in present(slots, is_null) {
+                *slot = reader.bytes()?.into();
+            }
+            Ok(())
+        }
     }
 }
 
-fn read_ints(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, WireError> {
+/// The slots that are not null.
+fn present<T>(slots: &mut [T], is_null: impl Fn(usize) -> bool) -> impl Iterator<Item = &mut T> {
+    let slots = slots.iter_mut().enumerate();
+    slots.filter_map(move |(index, slot)| (!is_null(index)).then_some(slot))
+}
+
+fn read_ints<'a>(
+    reader: &mut Reader<'_>,
+    slots: impl Iterator<Item = &'a mut i64>,
+) -> Result<(), WireError> {
     match reader.u8()? {
-        0 => (0..count).map(|_| reader.i64()).collect(),
+        0 => {
+            for slot in slots {
+                *slot = reader.i64()?;
+            }
+        }
         1 => {
             let least = reader.i64()?;
-            let number = |_| Ok(least.wrapping_add_unsigned(reader.u64()?));
-            (0..count).map(number).collect()
+            for slot in slots {
+                *slot = least.wrapping_add_unsigned(reader.u64()?);
+            }
         }
-        _ => Err(reader.error()),
+        _ => return Err(reader.error()),
     }
+    Ok(())
 }
 
-fn read_floats(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, WireError> {
+fn read_floats<'a>(
+    reader: &mut Reader<'_>,
+    slots: impl Iterator<Item = &'a mut f64>,
+) -> Result<(), WireError> {
     match reader.u8()? {
-        255 => (0..count)
-            .map(|_| reader.array().map(f64::from_le_bytes))
-            .collect(),
+        255 => {
+            for slot in slots {
+                *slot = f64::from_le_bytes(reader.array()?);
+            }
+        }
         power => {
             let scale = write::scale(power).ok_or(reader.error())?;
-            (0..count)
-                .map(|_| reader.i64().map(|n| n as f64 / scale))
-                .collect()
+            for slot in slots {
+                *slot = reader.i64()? as f64 / scale;
+            }
         }
     }
+    Ok(())
 }

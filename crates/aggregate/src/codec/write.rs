@@ -1,10 +1,11 @@
 //! Writing rows.
 
 use super::{CODEC, base, check, flag};
-use crate::column::{Column, Slots};
-use crate::events::Ids;
+use crate::column::{Column, Nulls, Slots};
+use crate::columns::Columns;
 use crate::row::Row;
-use crate::spec::RowSpec;
+use crate::spec::{IdKind, RowSpec};
+use std::borrow::Cow;
 use tiderace_types::wire::{put_bytes, put_i64, put_i128, put_u64};
 use tiderace_types::{Timestamp, Version};
 
@@ -39,19 +40,24 @@ impl Row {
         if let Some(folded) = &self.base {
             base::write(folded, out);
         }
-        put_u64(self.events.len() as u64, out);
-        if !self.events.is_empty() {
-            write_times(&self.events.times, out);
-            write_ids(&self.events.ids, out);
-            if spec.filters > 0 {
-                write_bits(&self.events.bits, out);
-            }
-            for column in &self.events.inputs {
-                write_column(column, out);
-            }
-        }
+        write_events(&self.events.columns, out);
         let check = check(out);
         out.extend(check);
+    }
+}
+
+fn write_events(events: &Columns, out: &mut Vec<u8>) {
+    put_u64(events.len() as u64, out);
+    if events.len() == 0 {
+        return;
+    }
+    write_times(events.times(), out);
+    write_ids(events, out);
+    if !events.bits().is_empty() {
+        write_bits(events.bits(), out);
+    }
+    for input in 0..events.inputs() {
+        write_column(events.input(input), out);
     }
 }
 
@@ -72,20 +78,19 @@ fn write_times(times: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-fn write_ids(ids: &Ids, out: &mut Vec<u8>) {
-    match ids {
-        Ids::Int(ids) => {
-            let mut previous = 0;
-            for id in ids {
+fn write_ids(events: &Columns, out: &mut Vec<u8>) {
+    let mut previous = 0;
+    match events.id_kind() {
+        IdKind::Int64 => {
+            for id in events.id_words() {
                 put_i64(id.wrapping_sub(previous), out);
                 previous = *id;
             }
         }
-        Ids::Bytes(ids) => ids.iter().for_each(|id| put_bytes(id, out)),
-        Ids::Position(ids) => {
-            let mut previous = 0;
-            for (partition, offset) in ids {
-                put_u64((*partition).into(), out);
+        IdKind::Bytes => events.byte_ids().iter().for_each(|id| put_bytes(id, out)),
+        IdKind::Position => {
+            for (partition, offset) in events.id_words().iter().zip(events.offsets()) {
+                put_u64(partition.cast_unsigned(), out);
                 put_i64(offset.wrapping_sub(previous), out);
                 previous = *offset;
             }
@@ -103,53 +108,53 @@ fn write_bits(bits: &[u64], out: &mut Vec<u8>) {
     }
 }
 
-fn write_column(column: &Column, out: &mut Vec<u8>) {
+fn write_column(column: Column<'_>, out: &mut Vec<u8>) {
     match column {
         Column::Int(slots) => {
-            write_nulls(slots, out);
+            write_nulls(slots.nulls, out);
             write_ints(&present(slots), out);
         }
         Column::Float(slots) => {
-            write_nulls(slots, out);
+            write_nulls(slots.nulls, out);
             write_floats(&present(slots), out);
         }
         Column::Decimal(slots) => {
-            write_nulls(slots, out);
+            write_nulls(slots.nulls, out);
             present(slots).iter().for_each(|n| put_i128(*n, out));
         }
         Column::Bytes(slots) => {
-            write_nulls(slots, out);
-            present(slots)
-                .iter()
-                .for_each(|bytes| put_bytes(bytes, out));
+            write_nulls(slots.nulls, out);
+            let values = slots.values.iter().enumerate();
+            let values = values.filter(|(index, _)| !slots.is_null(*index));
+            values.for_each(|(_, bytes)| put_bytes(bytes, out));
         }
     }
 }
 
 /// Writes 0, or 1 and a bitmap.
-fn write_nulls<T: Clone + Default>(slots: &Slots<T>, out: &mut Vec<u8>) {
-    if !slots.nulls.contains(&true) {
+fn write_nulls(nulls: Nulls<'_>, out: &mut Vec<u8>) {
+    if !nulls.any() {
         out.push(0);
         return;
     }
     out.push(1);
-    for chunk in slots.nulls.chunks(8) {
-        let byte = chunk
+    for flags in nulls.words.chunks(8) {
+        let byte = flags
             .iter()
             .rev()
-            .fold(0, |byte, null| byte << 1 | u8::from(*null));
+            .fold(0, |byte, flags| byte << 1 | (flags >> nulls.bit & 1) as u8);
         out.push(byte);
     }
 }
 
-fn present<T: Clone>(slots: &Slots<T>) -> std::borrow::Cow<'_, [T]> {
-    if slots.nulls.is_empty() {
-        return (&slots.values).into();
+fn present<T: Copy>(slots: Slots<'_, T>) -> Cow<'_, [T]> {
+    if !slots.nulls.any() {
+        return slots.values.into();
     }
-    let pairs = slots.values.iter().zip(&slots.nulls);
-    pairs
-        .filter(|(_, null)| !**null)
-        .map(|(value, _)| value.clone())
+    let values = slots.values.iter().enumerate();
+    values
+        .filter(|(index, _)| !slots.is_null(*index))
+        .map(|(_, value)| *value)
         .collect()
 }
 

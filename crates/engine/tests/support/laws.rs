@@ -285,7 +285,7 @@ fn read(driver: &Driver<'_>, view: &View, key: &RowKey) -> Result<Option<Row>, S
 type Known = (i64, Vec<u8>);
 
 fn ids(view: &View, row: &Row) -> BTreeSet<Known> {
-    let id = |index| match row.events.ids.get(index) {
+    let id = |index| match row.events.id(index) {
         Id::Int(id) => {
             let mut bytes = Vec::new();
             encode_key_value(&Value::Int(id), &mut bytes).expect("an integer is a key");
@@ -296,7 +296,7 @@ fn ids(view: &View, row: &Row) -> BTreeSet<Known> {
     };
     let _ = view;
     (0..row.events.len())
-        .map(|index| (row.events.times[index], id(index)))
+        .map(|index| (row.events.times()[index], id(index)))
         .collect()
 }
 
