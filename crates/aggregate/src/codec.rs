@@ -23,6 +23,9 @@ mod read;
 pub use read::version_of;
 mod write;
 
+mod spent;
+pub use spent::is_spent;
+
 use tiderace_types::wire::WireError;
 
 pub(crate) const CODEC: u8 = 1;

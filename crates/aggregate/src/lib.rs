@@ -33,7 +33,7 @@ mod row;
 pub use row::{Base, Offer, Row};
 
 mod codec;
-pub use codec::{CodecError, version_of};
+pub use codec::{CodecError, is_spent, version_of};
 
 mod answer;
 pub use answer::{Answer, Bound, Reading};
