@@ -60,6 +60,13 @@ pub(crate) fn view(view: ViewId) -> Vec<u8> {
     out
 }
 
+pub(crate) fn read_view(key: &[u8]) -> Result<ViewId, Error> {
+    match *key {
+        [_, a, b, c, d] => Ok(ViewId(u32::from_be_bytes([a, b, c, d]))),
+        _ => Err(Error::corrupt("view", "a key is malformed")),
+    }
+}
+
 pub(crate) fn positions(lane: ShardRange) -> Vec<u8> {
     vec![Table::Positions as u8, lane.first, lane.last]
 }
@@ -158,19 +165,37 @@ pub(crate) fn read_row(prefix: &[u8]) -> Result<RowKey, Error> {
     read().map_err(|why| Error::corrupt("row", why))
 }
 
-/// Every block of the shards, or those of the rows after `after`.
-pub(crate) fn rows(shards: ShardRange, after: Option<&RowKey>) -> Result<Range<Vec<u8>>, Error> {
-    let mut from = vec![Table::Row as u8, shards.first];
-    if let Some(after) = after {
-        let mut past = block(&row(after)?, u64::MAX);
-        past.push(0);
-        from = from.max(past);
-    }
+/// The view and generation of a block's key.
+pub(crate) fn owner(key: &[u8]) -> Result<(ViewId, Generation), Error> {
+    let read = || -> Result<(ViewId, Generation), WireError> {
+        let mut reader = Reader::new(key);
+        reader.array::<2>()?;
+        let view = ViewId(u32::from_be_bytes(reader.array()?));
+        let generation = Generation(u32::from_be_bytes(reader.array()?));
+        Ok((view, generation))
+    };
+    read().map_err(|why| Error::corrupt("row", why))
+}
+
+/// Every block of the shards.
+pub(crate) fn shards(shards: ShardRange) -> Range<Vec<u8>> {
+    let from = vec![Table::Row as u8, shards.first];
     let to = match shards.last.checked_add(1) {
         Some(next) => vec![Table::Row as u8, next],
         None => vec![Table::Row as u8 + 1],
     };
-    Ok(from..to)
+    from..to
+}
+
+/// Every block of the shards, or those of the rows after `after`.
+pub(crate) fn rows(within: ShardRange, after: Option<&RowKey>) -> Result<Range<Vec<u8>>, Error> {
+    let mut range = shards(within);
+    if let Some(after) = after {
+        let mut past = block(&row(after)?, u64::MAX);
+        past.push(0);
+        range.start = range.start.max(past);
+    }
+    Ok(range)
 }
 
 /// Tells whether `key` may be a block's key or a place to look for one.
@@ -199,6 +224,8 @@ mod tests {
             let (x, y) = (row(&a).expect("short"), row(&b).expect("short"));
             prop_assert_eq!(&read_row(&x).expect("made by row"), &a);
             prop_assert_eq!(a == b, x == y);
+            let owner = (a.view, a.generation);
+            prop_assert_eq!(super::owner(&block(&x, 1)).expect("made by row"), owner);
             prop_assert!(a == b || !x.starts_with(&y));
         }
     }
@@ -222,6 +249,10 @@ mod tests {
             [4, 0, 0, 0, 0, 0, 0, 1, 2, 1, 2]
         );
         assert_eq!(view(ViewId(1)), [2, 0, 0, 0, 1]);
+        assert_eq!(
+            read_view(&view(ViewId(258))).expect("made by view"),
+            ViewId(258)
+        );
         assert_eq!(meta("a"), [1, 1, b'a']);
     }
 }

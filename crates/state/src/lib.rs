@@ -36,9 +36,9 @@
 //! incompressible bytes, 2 busy cores): commit 3.4 µs a block, load 2.6 µs a row, an
 //! absent row 1.1 µs with fewer than one block read per hundred, 18 bytes a block of overhead.
 //!
-//! **Lacks on purpose.** No knowledge of what a block means, no expiry (a row
-//! that nothing can see is deleted by its lane, which knows), no reads of its own
-//! on the commit path, no async.
+//! **Lacks on purpose.** No knowledge of what a block means, no expiry of its own (what
+//! nothing can see any more is named by whoever sweeps, who knows: [`Store::sweep`]), no
+//! reads of its own on the commit path, no async.
 
 mod error;
 pub use error::{Error, Kind};
@@ -49,6 +49,9 @@ pub use tiderace_types::{Commit, Write};
 
 mod store;
 pub use store::Store;
+
+mod sweep;
+pub use sweep::{Spent, Sweep, Weight};
 
 mod rocks;
 pub use rocks::{Memory, Options, RocksStore};

@@ -187,6 +187,15 @@ impl RocksStore {
         Ok(())
     }
 
+    pub(crate) fn compact_range(&self, range: &Range<Vec<u8>>) {
+        let mut options = CompactOptions::default();
+        // Lanes write meanwhile; the compactions that this calls for must not wait for it.
+        options.set_exclusive_manual_compaction(false);
+        self.0
+            .db
+            .compact_range_opt(Some(&range.start), Some(&range.end), &options);
+    }
+
     pub(crate) fn size(&self) -> Result<u64, Error> {
         let folder = |error: std::io::Error| {
             let path = self.0.path.display();
@@ -224,6 +233,9 @@ impl RocksStore {
 
 const MEMORY_LEAST: usize = 8 << 20;
 
+/// How long a file may stay above the bottom level untouched.
+const SINKING_SECONDS: u64 = 24 * 3600;
+
 fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     let memory = memory_bytes.max(MEMORY_LEAST);
     let memtables = memory / 4;
@@ -256,6 +268,8 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     options.set_write_buffer_size((memtables / 2).min(64 << 20));
     options.set_max_write_buffer_number(4);
     options.set_compression_type(DBCompressionType::Lz4);
+    // What is idle sinks to the bottom, and meets what it deletes there.
+    options.set_ttl(SINKING_SECONDS);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_open_files(512);

@@ -169,6 +169,19 @@ impl Store {
         bytes.as_deref().map(codec::read_view).transpose()
     }
 
+    /// Every view that is remembered.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn views(&self) -> Result<Vec<(ViewId, ViewState)>, Error> {
+        let mut out = Vec::new();
+        self.collect(Table::View.range(), |key, value| {
+            out.push((key::read_view(key)?, codec::read_view(value)?));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
     /// Remembers a view, durably.
     ///
     /// # Errors
@@ -275,7 +288,7 @@ impl Store {
         }
     }
 
-    fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
+    pub(crate) fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
         match self {
             Store::Rocks(rocks) => rocks.write(ops, durability),
             Store::Memory(memory) => {
@@ -285,7 +298,7 @@ impl Store {
         }
     }
 
-    fn visit(&self, range: Range<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
+    pub(crate) fn visit(&self, range: Range<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
         match self {
             Store::Rocks(rocks) => rocks.visit(range, visit),
             Store::Memory(memory) => memory.visit(range, visit),

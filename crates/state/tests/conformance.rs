@@ -3,7 +3,7 @@
 mod support;
 
 use support::{append, bytes, key, load, on_each, positions, rows};
-use tiderace_state::{Commit, Kind, MemoryStore, Store, ViewState, Write};
+use tiderace_state::{Commit, Kind, MemoryStore, Store, Sweep, ViewState, Write};
 use tiderace_types::{CoveredFrom, Generation, Positions, RowKey, ShardRange, Timestamp, ViewId};
 
 const LOW: ShardRange = ShardRange {
@@ -328,6 +328,7 @@ fn views_and_facts_are_remembered() {
         let store = place.reopen(store);
         assert_eq!(store.view(ViewId(1)).expect("view"), Some(state));
         assert_eq!(store.view(ViewId(256)).expect("view"), None);
+        assert_eq!(store.views().expect("views"), [(ViewId(1), state)]);
         assert_eq!(store.get_meta("a").expect("meta"), Some(b"2".to_vec()));
         assert_eq!(store.get_meta("").expect("meta"), Some(Vec::new()));
         assert_eq!(store.get_meta("b").expect("meta"), None);
@@ -374,4 +375,103 @@ fn the_twin_goes_back_in_time_but_not_past_what_is_durable() {
     );
     assert_eq!(memory.rewind(9), 2);
     assert_eq!(bytes(&load(&memory.reopen(), &a)), [b"1"]);
+}
+
+/// Blocks of `b"old"` are spent in view 1, everything of view 2's generation 0 is.
+fn spent(view: ViewId, generation: Generation, block: &[u8]) -> bool {
+    match (view, generation) {
+        (ViewId(1), _) => block == b"old",
+        (ViewId(2), Generation(0)) => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn a_sweep_deletes_what_is_spent_and_nothing_else() {
+    on_each(|place, store| {
+        let entities: Vec<[u8; 4]> = (0..50u32).map(u32::to_be_bytes).collect();
+        let of = |view| entities.iter().map(move |entity| key(view, entity));
+        let generation = Generation(1);
+        let reborn = of(2).map(|key| RowKey { generation, ..key });
+        let keys: Vec<RowKey> = of(1).chain(of(2)).chain(of(3)).chain(reborn).collect();
+        for block in [&b"old"[..], b"new", b"old"] {
+            let writes = keys.iter().map(|key| append(key, block)).collect();
+            store.commit(rows(writes)).expect("commit");
+        }
+        let mut sweep = Sweep::over(LOW);
+        while !sweep.done() {
+            store.sweep(&mut sweep, 7, &spent).expect("sweep");
+        }
+        let low = keys.iter().filter(|key| LOW.contains(key.shard())).count() as u64;
+        assert_eq!(sweep.seen.blocks, low * 3);
+        assert_eq!(sweep.dropped.blocks, low / 4 * 5);
+        store.compact_shards(LOW);
+        let check = |store: &Store, swept: ShardRange| {
+            for (key, row) in keys.iter().zip(store.load(&keys).expect("load")) {
+                let gone = swept.contains(key.shard());
+                let left = match (key.view.0, key.generation.0) {
+                    (1, _) if gone => vec![&b"new"[..]],
+                    (2, 0) if gone => vec![],
+                    _ => vec![&b"old"[..], b"new", b"old"],
+                };
+                assert_eq!(bytes(&row), left, "{key:?}");
+            }
+        };
+        check(&store, LOW);
+        let store = place.reopen(store);
+        check(&store, LOW);
+        let mut sweep = Sweep::over(ShardRange::ALL);
+        store.sweep(&mut sweep, 100_000, &spent).expect("sweep");
+        assert!(sweep.done());
+        check(&store, ShardRange::ALL);
+        store.compact().expect("compact");
+        check(&store, ShardRange::ALL);
+        // What is done sweeps nothing more.
+        store
+            .commit(rows(vec![append(&keys[0], b"old")]))
+            .expect("commit");
+        let dropped = sweep.dropped;
+        store.sweep(&mut sweep, 100_000, &spent).expect("sweep");
+        assert_eq!(sweep.dropped, dropped);
+    });
+}
+
+#[test]
+fn a_lane_may_delete_once_more_what_was_swept() {
+    on_each(|place, store| {
+        let a = key(1, b"a");
+        let put = |block: &[u8]| store.commit(rows(vec![append(&a, block)])).expect("commit");
+        let old = vec![put(b"old"), put(b"new"), put(b"old")];
+        // The blocks lie at the bottom, the sweep's deletes above them, the lane's on top.
+        store.compact().expect("compact");
+        let mut sweep = Sweep::over(ShardRange::ALL);
+        store.sweep(&mut sweep, 10, &spent).expect("sweep");
+        let fold = Write::Replace {
+            key: a.clone(),
+            block: b"folded".to_vec(),
+            old,
+        };
+        store.commit(rows(vec![fold])).expect("commit");
+        assert_eq!(bytes(&load(&store, &a)), [b"folded"]);
+        store.compact().expect("compact");
+        assert_eq!(bytes(&load(&store, &a)), [b"folded"]);
+        let store = place.reopen(store);
+        assert_eq!(bytes(&load(&store, &a)), [b"folded"]);
+    });
+}
+
+#[test]
+fn a_sweep_of_nothing_spent_changes_nothing() {
+    on_each(|_, store| {
+        store
+            .commit(rows(vec![append(&key(1, b"a"), b"old")]))
+            .expect("commit");
+        let mut sweep = Sweep::over(ShardRange::ALL);
+        assert!(!sweep.done());
+        // Nothing is spent: nothing is written, all is looked at.
+        store.sweep(&mut sweep, 1, &|_, _, _| false).expect("sweep");
+        store.sweep(&mut sweep, 1, &|_, _, _| false).expect("sweep");
+        assert!(sweep.done());
+        assert_eq!((sweep.seen.blocks, sweep.dropped.blocks), (1, 0));
+    });
 }

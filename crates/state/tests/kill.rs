@@ -1,5 +1,6 @@
 //! A process that commits is killed again and again; what is reopened is an exact prefix
-//! of each lane's commits, and holds every commit that was acknowledged.
+//! of each lane's commits, and holds every commit that was acknowledged. Every seventh commit's
+//! blocks are swept meanwhile, which takes nothing else with it.
 //!
 //! The child is this test program itself. Commit `n` of a lane is a function of the lane and
 //! `n` alone, so the parent recomputes what any prefix must look like.
@@ -11,7 +12,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use support::{Dice, key, open, positions};
-use tiderace_state::{Commit, Store, Write};
+use tiderace_state::{Commit, Store, Sweep, Write};
 use tiderace_types::{RowKey, ShardRange};
 
 const FOLDER: &str = "TIDERACE_STATE_KILL_FOLDER";
@@ -56,6 +57,15 @@ impl Lane {
         }
         self.owed = Some(n);
     }
+
+    /// What no sweep may take.
+    fn unswept(&self) -> Lane {
+        let mut rows = self.rows.clone();
+        rows.values_mut()
+            .for_each(|blocks| blocks.retain(|n| !spent(*n)));
+        rows.retain(|_, blocks| !blocks.is_empty());
+        Lane { rows, ..*self }
+    }
 }
 
 /// A block that says which commit wrote it, of a length that fills memtables.
@@ -69,6 +79,11 @@ fn read_block(bytes: &[u8]) -> u64 {
     let n = u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
     assert_eq!(bytes, block(n), "a block is whole");
     n
+}
+
+/// Whether blocks of commit `n` may go at any time.
+fn spent(n: u64) -> bool {
+    n.is_multiple_of(7)
 }
 
 fn commits_of(store: &Store, lane: ShardRange) -> u64 {
@@ -121,6 +136,15 @@ fn child() {
     };
     let store = open(Path::new(&folder));
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let spent = |_, _, block: &[u8]| spent(read_block(block));
+            loop {
+                let mut sweep = Sweep::over(ShardRange::ALL);
+                while !sweep.done() {
+                    store.sweep(&mut sweep, 100, &spent).expect("sweep");
+                }
+            }
+        });
         for lane in ShardRange::split(2) {
             let store = store.clone();
             scope.spawn(move || {
@@ -201,8 +225,8 @@ fn a_kill_leaves_an_exact_prefix_with_every_acknowledged_commit() {
             }
             *done = commits;
             assert_eq!(
-                &read(&store, lane),
-                model,
+                read(&store, lane),
+                model.unswept(),
                 "lane {lane} after {commits} commits"
             );
         }
@@ -217,9 +241,10 @@ fn read(store: &Store, lane: ShardRange) -> Lane {
         .into_iter()
         .enumerate()
     {
-        if !blocks.is_empty() {
-            let commits = blocks.iter().map(|block| read_block(&block.bytes));
-            found.rows.insert(row, commits.collect());
+        let commits = blocks.iter().map(|block| read_block(&block.bytes));
+        let commits: Vec<u64> = commits.filter(|n| !spent(*n)).collect();
+        if !commits.is_empty() {
+            found.rows.insert(row, commits);
         }
     }
     let owed = store.outbox(lane).expect("outbox");

@@ -5,7 +5,7 @@ mod support;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use support::{Place, key, positions};
-use tiderace_state::{Block, Commit, Store, Write};
+use tiderace_state::{Block, Commit, Store, Sweep, Write};
 use tiderace_types::{RowKey, ShardRange};
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ enum Step {
     Cut(usize),
     Reopen,
     Compact,
+    /// Blocks of a byte below this are spent; looked at so many at a time, so many times.
+    Sweep(u8, usize, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -27,6 +29,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (1usize..4).prop_map(Step::Cut),
         2 => Just(Step::Reopen),
         1 => Just(Step::Compact),
+        3 => (any::<u8>(), 1usize..8, 1usize..8)
+            .prop_map(|(below, limit, times)| Step::Sweep(below, limit, times)),
     ];
     proptest::collection::vec(step, 1..40)
 }
@@ -34,6 +38,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Model {
     rows: BTreeMap<RowKey, Vec<Block>>,
+    /// Blocks that a sweep took, which lanes may still list.
+    swept: BTreeMap<RowKey, Vec<u64>>,
     positions: BTreeMap<ShardRange, i64>,
     /// Rows owed, by commit; who owes them follows from the lanes.
     owed: BTreeMap<u64, BTreeSet<RowKey>>,
@@ -61,6 +67,7 @@ fn run(place: &Place, steps: &[Step]) {
             }
             Step::Reopen => store = place.reopen(store),
             Step::Compact => store.compact().expect("compact"),
+            Step::Sweep(below, limit, times) => sweep(&store, &mut model, *below, *limit, *times),
         }
         check(&store, &model, &lanes);
     }
@@ -83,7 +90,8 @@ fn commit(
             continue;
         }
         let held = model.rows.get(&key).cloned().unwrap_or_default();
-        let old: Vec<u64> = held.iter().map(|block| block.seq).collect();
+        let swept = model.swept.get(&key).cloned().unwrap_or_default();
+        let old: Vec<u64> = held.iter().map(|block| block.seq).chain(swept).collect();
         let some = old[..old.len() / 2].to_vec();
         let block = vec![*byte; usize::from(*byte) * 8];
         out.push(match what {
@@ -127,6 +135,31 @@ fn commit(
     }
     model.owed.insert(seq, owed);
     model.owed.retain(|_, keys| !keys.is_empty());
+}
+
+/// Sweeps the first blocks of all in the order of their keys.
+fn sweep(store: &Store, model: &mut Model, below: u8, limit: usize, times: usize) {
+    let spent = |block: &[u8]| block.first().is_some_and(|byte| *byte < below);
+    let mut sweep = Sweep::over(ShardRange::ALL);
+    for _ in 0..times {
+        let called = |_, _, block: &[u8]| spent(block);
+        store.sweep(&mut sweep, limit, &called).expect("sweep");
+    }
+    let mut order: Vec<RowKey> = model.rows.keys().cloned().collect();
+    order.sort_by_key(|key| (key.shard(), key.clone()));
+    let mut left = limit * times;
+    for key in order {
+        let row = model.rows.get_mut(&key).expect("it is one of its keys");
+        let mut looked = row.split_off(left.min(row.len()));
+        std::mem::swap(row, &mut looked);
+        left -= looked.len();
+        let swept = looked.extract_if(.., |block| spent(&block.bytes));
+        let listed = model.swept.entry(key).or_default();
+        listed.extend(swept.map(|block| block.seq));
+        row.splice(..0, looked);
+    }
+    model.rows.retain(|_, row| !row.is_empty());
+    assert_eq!(sweep.done(), left > 0, "{sweep:?}");
 }
 
 fn check(store: &Store, model: &Model, lanes: &[ShardRange]) {
