@@ -369,6 +369,21 @@ impl Lane {
         }
     }
 
+    /// Takes over how far a source's shard clock had come when what lies behind it was swept: it
+    /// never goes back, restarts included. See [`crate::Cuts`].
+    pub fn resume_clock(&mut self, source: SourceId, clock: Timestamp) {
+        if let Some(progress) = self.progress.get_mut(&source) {
+            progress.clock = progress.clock.max(clock);
+        }
+    }
+
+    /// The shard clock of every source.
+    #[must_use]
+    pub fn clocks(&self) -> BTreeMap<SourceId, Timestamp> {
+        let clocks = self.progress.iter();
+        clocks.map(|(source, held)| (*source, held.clock)).collect()
+    }
+
     /// The shard clock of a source.
     #[must_use]
     pub fn clock(&self, source: SourceId) -> Timestamp {

@@ -25,5 +25,8 @@ pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 mod outlet;
 pub use outlet::{Chunk, Publication};
 
+mod cuts;
+pub use cuts::Cuts;
+
 mod progress;
 pub use progress::Sample;

@@ -249,6 +249,9 @@ impl Lane {
 
     /// Makes the publication of a row from its stored blocks, or of the held row where there is one.
     ///
+    /// A row that was swept is published as the empty row that it is by now, which says how far it
+    /// has let go: what the store still holds may be older than what the next marker speaks for.
+    ///
     /// # Errors
     /// [`LaneError::Block`] when a block does not read.
     pub fn publish_stored(
@@ -269,14 +272,14 @@ impl Lane {
             }
             return Ok(self.publish(view, slot, now));
         }
-        if blocks.is_empty() {
-            return Ok(None);
-        }
         let lane_view = &self.views[view];
         let spec = lane_view.view.spec.clone();
-        let clock = self.clock(lane_view.view.source.id);
+        let upto = spec.kept_from(self.clock(lane_view.view.source.id));
+        if blocks.is_empty() && (spec.unbounded() || upto == Timestamp::MIN) {
+            return Ok(None);
+        }
         let mut row = read_blocks(lane_view, blocks)?;
-        row.trim(&spec, spec.kept_from(clock));
+        row.trim(&spec, upto);
         let ttl = self.ttl(view, row.newest(Timestamp::MAX), now);
         let value = row.encode(&spec, self.outlet.next_version());
         let key = key.clone();

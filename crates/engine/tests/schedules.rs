@@ -114,6 +114,52 @@ fn memory_pressure_changes_nothing() {
     support::each(500, |seed| run(seed, weather));
 }
 
+/// Blocks leave the state under lanes that live on and under lanes that start again.
+#[test]
+fn sweeping_changes_nothing() {
+    let weather = Weather {
+        deaths: 8,
+        lost_tails: true,
+        evictions: 60,
+        sweeps: 10,
+        ..Weather::default()
+    };
+    support::each(1000, |seed| run(seed, weather));
+}
+
+#[test]
+fn sweeping_changes_nothing_for_other_lane_counts_and_emptied_stores() {
+    let weather = Weather {
+        deaths: 12,
+        recuts: true,
+        lost_tails: true,
+        emptied: 6,
+        evictions: 60,
+        sweeps: 10,
+        ..Weather::default()
+    };
+    support::each(1500, |seed| run(seed, weather));
+}
+
+/// The schedules above do sweep something away.
+#[test]
+fn sweeps_find_something() {
+    let weather = Weather {
+        evictions: 60,
+        sweeps: 10,
+        ..Weather::default()
+    };
+    let swept = |seed| {
+        let log = Log::new(world(), &mut Random(seed));
+        let mut driver = Driver::new(world(), &log, weather, seed);
+        (0..STEPS).for_each(|_| _ = driver.step());
+        driver.swept
+    };
+    let swept: Vec<u64> = (0..50).map(swept).collect();
+    let some = swept.iter().filter(|blocks| **blocks > 0).count();
+    assert!(some > 10, "blocks swept by seed: {swept:?}");
+}
+
 /// Copies by any partition count once, conflicts are told, every record ends in one place.
 #[test]
 fn every_record_is_accounted_for_once() {
@@ -176,6 +222,7 @@ fn planted_faults_are_caught() {
         recuts: true,
         lost_tails: true,
         evictions: 30,
+        sweeps: 10,
         ..Weather::default()
     };
     for fault in [
@@ -186,6 +233,7 @@ fn planted_faults_are_caught() {
         Fault::ShiftsEdge,
         Fault::Unfenced,
         Fault::GoesBack,
+        Fault::ForgetsClock,
     ] {
         let fault = Some(fault);
         let caught = (0..2000).find(|seed| run(*seed, Weather { fault, ..weather }).is_err());

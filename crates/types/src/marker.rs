@@ -53,7 +53,9 @@ pub struct ViewMarker {
 impl ViewMarker {
     /// A row absent from the store at `now` holds nothing newer than this instant minus
     /// (reach + history): every row was published to live that long on a clock
-    /// never further behind than `least_lag`.
+    /// never further behind than `least_lag`. Or it holds nothing newer than what is let go of by
+    /// `clock`, and was gone from state already when every row was published again: so an answer
+    /// from an absent row is judged by both.
     #[must_use]
     pub fn surely_kept(&self, now: Timestamp) -> Timestamp {
         now.minus(self.least_lag)

@@ -11,8 +11,8 @@ use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tiderace_decode::Decoder;
-use tiderace_engine::{Intake, Lane, Packet, Publication, Sample};
-use tiderace_state::{MemoryStore, Store};
+use tiderace_engine::{Cuts, Intake, Lane, Packet, Publication, Sample};
+use tiderace_state::{MemoryStore, Store, Sweep};
 use tiderace_types::{
     CoveredFrom, DeadLetter, Duration, Partition, Positions, Reason, RecordBatch, RecordMeta,
     RowKey, ShardRange, SourceId, Timestamp, Version,
@@ -35,6 +35,8 @@ pub enum Fault {
     Unfenced,
     /// Rows are published after a start before what is served has been passed.
     GoesBack,
+    /// A start forgets how far the clock had come when rows were swept.
+    ForgetsClock,
 }
 
 /// What may happen on the way.
@@ -52,6 +54,8 @@ pub struct Weather {
     pub emptied: u64,
     /// In how many of a hundred steps rows are evicted.
     pub evictions: u64,
+    /// In how many of a hundred steps stored rows are swept a stretch further.
+    pub sweeps: u64,
     pub fault: Option<Fault>,
 }
 
@@ -64,6 +68,8 @@ pub struct Worker {
     marked: Option<Version>,
     /// The place of a full republication.
     scan: Option<Option<RowKey>>,
+    /// The shard clocks at its last commit.
+    clocks: Option<BTreeMap<SourceId, Timestamp>>,
 }
 
 /// Rows on their way, and what they end.
@@ -107,7 +113,10 @@ pub struct Driver<'a> {
     pub totals: Totals,
     pub dead: Vec<DeadLetter>,
     pub deaths: u64,
+    /// Blocks that were swept.
+    pub swept: u64,
     state: Store,
+    sweep: Option<(Sweep, Cuts)>,
     readings: Vec<Reading>,
     /// Rows of dead processes that are still on their way.
     stray: Vec<Publication>,
@@ -137,7 +146,9 @@ impl<'a> Driver<'a> {
             totals: Totals::default(),
             dead: Vec::new(),
             deaths: 0,
+            swept: 0,
             state: MemoryStore::new(),
+            sweep: None,
             readings: Vec::new(),
             stray: Vec::new(),
         };
@@ -155,6 +166,10 @@ impl<'a> Driver<'a> {
         if self.random.below(1000) < self.weather.emptied {
             self.online.empty();
             self.stray.clear();
+            return true;
+        }
+        if self.weather.sweeps > 0 && self.random.percent(self.weather.sweeps) {
+            self.sweep();
             return true;
         }
         if !self.stray.is_empty() && self.random.percent(30) {
@@ -251,6 +266,7 @@ impl<'a> Driver<'a> {
             memory.rewind(self.random.index(6));
         }
         self.state = memory.reopen();
+        self.sweep = None;
         let lanes = match self.weather.recuts && self.random.percent(50) {
             true => self.random.index(5) + 1,
             false => lanes,
@@ -262,9 +278,16 @@ impl<'a> Driver<'a> {
         let recovered = self.state.positions().expect("memory reads");
         let views = &self.world.views;
         let epoch = self.state.epoch();
+        let clocks = self.swept_clocks();
         let lanes: Vec<Lane> = ShardRange::split(lanes)
             .into_iter()
-            .map(|shards| Lane::new(shards, views.clone(), &recovered, epoch))
+            .map(|shards| {
+                let mut lane = Lane::new(shards, views.clone(), &recovered, epoch);
+                for (source, clock) in &clocks {
+                    lane.resume_clock(*source, *clock);
+                }
+                lane
+            })
             .collect();
         let positions: Vec<_> = lanes
             .iter()
@@ -339,6 +362,7 @@ impl<'a> Driver<'a> {
             hold,
             marked,
             scan: None,
+            clocks: None,
             lane,
         };
         if marked.is_none() {
@@ -454,6 +478,59 @@ impl<'a> Driver<'a> {
         }
         let seq = self.state.commit(commit).expect("memory writes");
         worker.lane.committed(seq);
+        worker.clocks = Some(worker.lane.clocks());
+    }
+
+    /// Sweeps the next few blocks; a sweep begins once every lane has committed.
+    fn sweep(&mut self) {
+        let (mut sweep, cuts) = match self.sweep.take() {
+            Some(under_way) => under_way,
+            None => {
+                let Some(clocks) = self.least_clocks() else {
+                    return;
+                };
+                for (source, clock) in &clocks {
+                    let noted = self
+                        .state
+                        .put_meta(&clock_name(*source), &clock.0.to_be_bytes());
+                    noted.expect("memory writes");
+                }
+                let cuts = Cuts::new(&self.world.views, &clocks);
+                (Sweep::over(ShardRange::ALL), cuts)
+            }
+        };
+        let spent = |view, generation, block: &[u8]| cuts.spent(view, generation, block);
+        let limit = 1 + self.random.index(40);
+        let before = sweep.dropped.blocks;
+        let swept = self.state.sweep(&mut sweep, limit, &spent);
+        swept.expect("memory reads");
+        self.swept += sweep.dropped.blocks - before;
+        self.sweep = (!sweep.done()).then_some((sweep, cuts));
+    }
+
+    /// Per source, the least clock that any lane had at its last commit.
+    fn least_clocks(&self) -> Option<BTreeMap<SourceId, Timestamp>> {
+        let all: Option<Vec<_>> = self.workers.iter().map(|w| w.clocks.as_ref()).collect();
+        let mut least = BTreeMap::new();
+        for (source, clock) in all?.into_iter().flatten() {
+            let held = least.entry(*source).or_insert(*clock);
+            *held = (*held).min(*clock);
+        }
+        Some(least)
+    }
+
+    /// How far the clocks had come when rows were swept.
+    fn swept_clocks(&self) -> Vec<(SourceId, Timestamp)> {
+        if self.weather.fault == Some(Fault::ForgetsClock) {
+            return Vec::new();
+        }
+        let sources = self.world.plan.sources.iter();
+        let noted = sources.filter_map(|source| {
+            let bytes = self.state.get_meta(&clock_name(source.id));
+            let bytes = bytes.expect("memory reads")?.try_into().ok()?;
+            Some((source.id, Timestamp(i64::from_be_bytes(bytes))))
+        });
+        noted.collect()
     }
 
     fn evict(&mut self, worker: usize) {
@@ -550,6 +627,10 @@ impl<'a> Driver<'a> {
             _ => as_of,
         }
     }
+}
+
+fn clock_name(source: SourceId) -> String {
+    format!("clock/{}", source.0)
 }
 
 fn republish(worker: &mut Worker, online: &mut Online, wall: Timestamp) {

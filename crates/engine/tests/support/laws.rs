@@ -170,7 +170,8 @@ fn instant<'m>(
     at.plus(Duration(random.within(-1, 1)))
 }
 
-/// When all is read and published: the rows without their versions and without what is not kept.
+/// When all is read and published: the rows without their versions and without what is not kept,
+/// where that leaves anything: a row that holds nothing may as well be absent.
 pub fn online_rows(driver: &Driver<'_>) -> Result<BTreeMap<RowKey, Vec<u8>>, String> {
     let mut rows = BTreeMap::new();
     for key in driver.online.rows.keys() {
@@ -180,6 +181,9 @@ pub fn online_rows(driver: &Driver<'_>) -> Result<BTreeMap<RowKey, Vec<u8>>, Str
             continue;
         };
         row.trim(&view.spec, view.spec.kept_from(final_clock(driver, view)));
+        if row.events.is_empty() && row.base.is_none() {
+            continue;
+        }
         let bytes = row.encode(&view.spec, Version::default());
         rows.insert(key.clone(), bytes);
     }
