@@ -20,6 +20,7 @@ mod lane;
 mod ledger;
 mod metrics;
 mod publisher;
+mod sweeper;
 
 pub use ledger::{Ledger, SourceLedger, ViewLedger};
 
@@ -46,6 +47,8 @@ pub struct Live {
     intakes: Vec<JoinHandle<()>>,
     lanes: Vec<JoinHandle<Result<()>>>,
     publishers: Vec<tokio::task::JoinHandle<()>>,
+    sweeper: Option<JoinHandle<()>>,
+    board: Arc<sweeper::Board>,
     state: tiderace_state::Store,
     logs: BTreeMap<SourceId, Log>,
     ledger: Arc<Ledger>,
@@ -84,6 +87,8 @@ impl Live {
             intakes: Vec::new(),
             lanes: Vec::new(),
             publishers: Vec::new(),
+            sweeper: None,
+            board: Arc::default(),
             state: state.clone(),
             logs: open_logs(plan, layout)?,
             ledger: Arc::new(Ledger::default()),
@@ -93,10 +98,11 @@ impl Live {
         let served = markers.iter().map(|marker| marker.version.epoch + 1).max();
         let epoch = state.epoch().max(served.unwrap_or_default());
         let ranges = ShardRange::split(plan.project.lanes);
-        let lanes: Vec<_> = ranges
+        let mut lanes: Vec<_> = ranges
             .iter()
             .map(|range| tiderace_engine::Lane::new(*range, views.clone(), &recovered, epoch))
             .collect();
+        sweeper::resume(&state, &views, &mut lanes).context("read how far state was swept")?;
         let positions: Vec<_> = lanes
             .iter()
             .map(|lane| (lane.shards, lane.positions().clone()))
@@ -124,6 +130,7 @@ impl Live {
                 senders.clone(),
             )?;
         }
+        live.start_sweeper(views, ranges)?;
         Ok(live)
     }
 
@@ -145,8 +152,12 @@ impl Live {
     /// What a lane died of.
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
-        let (intakes, lanes) = (self.intakes, self.lanes);
+        let (intakes, lanes, sweeper) = (self.intakes, self.lanes, self.sweeper);
         let joined = tokio::task::spawn_blocking(move || {
+            if let Some(sweeper) = sweeper {
+                sweeper.thread().unpark();
+                drop(sweeper.join());
+            }
             intakes.into_iter().for_each(|thread| drop(thread.join()));
             let results = lanes.into_iter().map(|thread| match thread.join() {
                 Ok(result) => result,
@@ -226,6 +237,7 @@ impl Live {
                 to_publisher,
                 from_publisher,
                 stop: Arc::clone(&self.stop),
+                board: Arc::clone(&self.board),
             },
             consumed(plan)
                 .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
@@ -236,6 +248,22 @@ impl Live {
             .spawn(move || worker.run())?;
         self.lanes.push(thread);
         Ok(sender)
+    }
+
+    fn start_sweeper(&mut self, views: Vec<LaneView>, lanes: Vec<ShardRange>) -> Result<()> {
+        let sweeper = sweeper::Sweeper::new(
+            self.state.clone(),
+            views,
+            lanes,
+            Arc::clone(&self.board),
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.stop),
+        )?;
+        let thread = std::thread::Builder::new()
+            .name("sweeper".to_owned())
+            .spawn(move || sweeper.run())?;
+        self.sweeper = Some(thread);
+        Ok(())
     }
 
     #[expect(

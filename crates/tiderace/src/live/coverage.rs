@@ -9,6 +9,9 @@ use tiderace_plan::model::{Source, View};
 use tiderace_state::{Store, ViewState};
 use tiderace_types::{CoveredFrom, Duration, Generation, Positions, ShardRange, Timestamp, ViewId};
 
+/// The meaning of a view that the plan has no more: that of no definition.
+const GIVEN_UP: u64 = 0;
+
 /// Every view's generation and coverage.
 pub struct Coverage {
     state: Store,
@@ -17,7 +20,8 @@ pub struct Coverage {
 
 impl Coverage {
     /// Reads what state remembers, and begins a generation for every view that is new or means
-    /// something else now.
+    /// something else now. A view that the plan has no more is given up: its rows will be swept,
+    /// and should it come back, it begins anew, because it has missed events meanwhile.
     pub fn open(
         state: &Store,
         plan: &Plan,
@@ -38,6 +42,17 @@ impl Coverage {
                 }
             };
             views.insert(view.id, view_state);
+        }
+        for (view, held) in state.views().context("read the views' states")? {
+            if !views.contains_key(&view) && held.fingerprint != GIVEN_UP {
+                let given_up = ViewState {
+                    fingerprint: GIVEN_UP,
+                    covered_from: CoveredFrom::Nothing,
+                    ..held
+                };
+                let written = state.set_view(view, given_up);
+                written.context("write the view's state")?;
+            }
         }
         Ok(Coverage {
             state: state.clone(),

@@ -7,6 +7,7 @@ use super::clock::now;
 use super::coverage::Coverage;
 use super::ledger::Ledger;
 use super::publisher::{Order, Reply};
+use super::sweeper::Board;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub struct Wires {
     pub to_publisher: Sender<Order>,
     pub from_publisher: Receiver<Reply>,
     pub stop: Arc<AtomicBool>,
+    pub board: Arc<Board>,
 }
 
 /// A row's stored blocks with their numbers.
@@ -245,6 +247,7 @@ impl Worker {
 
     fn commit(&mut self) -> Result<()> {
         self.committed_at = Instant::now();
+        let clocks = self.lane.clocks();
         if self.lane.uncommitted() || *self.lane.positions() != self.committed {
             let commit = self.lane.commit();
             self.committed = commit.positions.clone();
@@ -255,6 +258,7 @@ impl Worker {
             let memory = usize::try_from(self.plan.project.row_memory).unwrap_or(usize::MAX);
             self.lane.evict(memory / lanes);
         }
+        self.wires.board.committed(self.lane.shards, clocks);
         let name = self.lane.shards.to_string();
         let commits = std::mem::take(&mut self.commits);
         self.ledger

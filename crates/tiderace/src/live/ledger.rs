@@ -26,6 +26,10 @@ pub struct Counts {
     pub held: BTreeMap<String, usize>,
     /// Full republications that a store made necessary.
     pub republications: u64,
+    /// Blocks of rows taken off the disk because nothing can see them any more.
+    pub blocks_swept: u64,
+    /// Their bytes, before compression.
+    pub bytes_swept: u64,
     /// The newest delays from a change to its acknowledged publication, in microseconds.
     pub publish_delays: Vec<i64>,
 }
@@ -126,6 +130,12 @@ impl Ledger {
             }
             counts.publish_delays.push(delay);
         }
+    }
+
+    pub(super) fn swept(&self, blocks: u64, bytes: u64) {
+        let mut counts = self.locked();
+        counts.blocks_swept += blocks;
+        counts.bytes_swept += bytes;
     }
 
     pub(super) fn republication(&self) {

@@ -20,6 +20,16 @@ impl Counts {
         let name = "tiderace_republications_total";
         page.family(name, "counter", "Times that every row was published again.");
         page.line(name, &[], self.republications);
+        let name = "tiderace_blocks_swept_total";
+        page.family(
+            name,
+            "counter",
+            "Stored blocks of rows that nothing could see any more.",
+        );
+        page.line(name, &[], self.blocks_swept);
+        let name = "tiderace_bytes_swept_total";
+        page.family(name, "counter", "Their bytes, before compression.");
+        page.line(name, &[], self.bytes_swept);
         let name = "tiderace_rows_owed";
         page.family(name, "gauge", "Rows that the online store is owed.");
         for (lane, rows) in &self.owing {
@@ -136,6 +146,7 @@ mod tests {
             "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
             "tiderace_rows_owed{shards=\"0-255\"} 7",
             "tiderace_commits_total 0",
+            "tiderace_blocks_swept_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
