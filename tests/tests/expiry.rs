@@ -1,8 +1,10 @@
 //! Rows that no window can see any more go away by themselves, and nobody can tell: a missing row
 //! and a row with nothing within reach have the same answer.
 
+use tiderace_testkit::bin::Server;
 use tiderace_testkit::generate::{Dice, Payment, Payments, Town};
 use tiderace_testkit::redis::Redis;
+use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::made_up;
 use tiderace_tests::oracle::Oracle;
@@ -84,6 +86,59 @@ fn expired_rows_and_empty_ones_answer_alike() {
     let immortal = redis.command(&["EVAL", IMMORTAL, "0", &habits.to_string()]);
     assert_eq!(immortal.expect("count"), "0", "rows without an end");
     server.stop().expect("stop");
+}
+
+/// State lets go of idle rows too: after a crash, when Redis has lost everything as well, the
+/// answers come from what is left, and are the same.
+#[test]
+fn idle_rows_leave_state_and_nobody_can_tell() {
+    let redis = Redis::start().expect("redis");
+    let project = Project::new(&Settings {
+        redis: Some(redis.url()),
+        source: CONTRACT.to_owned(),
+        history: "0s",
+        lanes: 2,
+        ..Settings::default()
+    });
+    let project = project.expect("project");
+    let mut server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let mut payments = Payments::new(Town {
+        customers: 2000,
+        terminals: 50,
+        per_second: 4000.0 / (100.0 * 86_400.0),
+        ..Town::default()
+    });
+    let mut oracle = Oracle::default();
+    let mut last = Timestamp::MIN;
+    for _ in 0..4 {
+        last = pay(&asker, &mut oracle, payments.by_ref().take(1000).collect());
+    }
+    // What is kept is a little more than a month, and the last eighth of that may wait.
+    let slack = Duration::from_secs(4 * 86_400 + 3600);
+    let idle = unseen(&oracle, last.minus(slack)).len() as u64;
+    let swept = wait::until("idle rows to be swept", SWEPT_WITHIN, || {
+        blocks_swept(&server) >= idle
+    });
+    swept.unwrap_or_else(|late| panic!("{late}: {} of {idle}", blocks_swept(&server)));
+    check(&asker, &oracle, last);
+    server.kill();
+    redis.command(&["FLUSHALL"]).expect("flush");
+    server = project.run().expect("run again");
+    asker.wait_caught_up().expect("caught up");
+    check(&asker, &oracle, last);
+    last = pay(&asker, &mut oracle, payments.by_ref().take(60).collect());
+    check(&asker, &oracle, last);
+    server.stop().expect("stop");
+}
+
+const SWEPT_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn blocks_swept(server: &Server) -> u64 {
+    let (_, metrics) = server.get("/metrics").expect("metrics");
+    let name = "tiderace_blocks_swept_total ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.expect("it is counted").parse().expect("a number")
 }
 
 /// The customers whom no window can see at `at`.
