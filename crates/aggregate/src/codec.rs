@@ -3,11 +3,12 @@
 //! ```text
 //! version      16 bytes big-endian, first, so that stores can compare it
 //! codec        1 byte, 1
-//! flags        1 byte: 1 base, 2 never trimmed; reserved: 4 anchor and cores,
-//!              8 recent identities, 16 signed events
+//! flags        1 byte: 1 base, 2 never trimmed, 4 merged spans, 32 head of a dense row;
+//!              reserved: 8 recent identities, 16 signed events
 //! fingerprint  8 bytes
 //! kept_from    signed varint, unless never trimmed
 //! base         if flagged: newest, then a partial per lifetime output
+//! merged       if flagged: see `codec/merged.rs`
 //! count        varint
 //! times        unit byte (0 µs, 1 ms, 2 s), first signed, then differences
 //! ids          by the spec's kind: differences, byte strings, or (partition, difference)
@@ -19,6 +20,7 @@
 //! writer cannot be misread.
 
 mod base;
+mod merged;
 mod read;
 pub use read::version_of;
 mod write;
@@ -33,6 +35,9 @@ pub(crate) const CODEC: u8 = 1;
 pub(crate) mod flag {
     pub const BASE: u8 = 1;
     pub const NEVER_TRIMMED: u8 = 2;
+    pub const MERGED: u8 = 4;
+    pub const HEAD: u8 = 32;
+    pub const KNOWN: u8 = BASE | NEVER_TRIMMED | MERGED | HEAD;
 }
 
 /// Why bytes are not a row of this view.
@@ -42,8 +47,11 @@ pub enum CodecError {
     #[error("row has codec {0}; this binary reads 1")]
     Codec(u8),
     /// Flags this binary does not know.
-    #[error("row has flags {0:#010b}; this binary knows 0b00000011")]
+    #[error("row has flags {0:#010b}; this binary knows {known:#010b}", known = flag::KNOWN)]
     Flags(u8),
+    /// Merged spans were written for other features than the definition has now.
+    #[error("merged spans are of other features than the definition has")]
+    Measures,
     /// The row was written under another definition.
     #[error("row has definition {found:016x}; expected {expected:016x}")]
     Fingerprint {

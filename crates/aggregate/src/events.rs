@@ -227,11 +227,11 @@ impl Events {
         start..end
     }
 
-    /// Copies the events from index `from` on.
+    /// Copies the events of `range`.
     #[must_use]
-    pub fn tail(&self, from: usize) -> Events {
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Events {
         Events {
-            columns: self.columns.part(from..self.len()),
+            columns: self.columns.part(range),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::function::Function;
 use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
 use crate::row::Row;
 use crate::spec::{Output, RowSpec, Span, Window};
+use crate::summary::Lies;
 use std::ops::Range;
 use tiderace_types::{DataType, Timestamp, Value};
 
@@ -47,7 +48,19 @@ impl Row {
             Span::Lifetime => self.base_of(index),
             Span::Sliding(_) => None,
         };
+        let merged = self.merged.as_ref().filter(|merged| !merged.pieces.is_empty());
         match base {
+            _ if merged.is_some() => {
+                let mut partial = base
+                    .cloned()
+                    .unwrap_or_else(|| Partial::empty(output, &spec.inputs));
+                if let Some(merged) = merged {
+                    merged.add(index, output, (reading.after, reading.upto), &mut partial);
+                }
+                partial.add(output, &spec.inputs, &self.events, range);
+                let answer = finish_partial(output, &spec.inputs, &partial, &reading)?;
+                Ok(or_default(output, answer))
+            }
             None => {
                 let answer = finish_events(output, &spec.inputs, &self.events, range)?;
                 Ok(or_default(output, answer))

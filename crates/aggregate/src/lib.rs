@@ -10,7 +10,7 @@ mod function;
 pub use function::{DEFAULT_CAP, DEFAULT_QUANTILE_CAP, Function, Level, Repeats, Simple};
 
 mod spec;
-pub use spec::{IdKind, Kept, Output, RowSpec, Span, Window};
+pub use spec::{Bounds, IdKind, Kept, Output, RowSpec, Span, Window};
 
 mod column;
 pub use column::{Cell, Column, Nulls, Slots};
@@ -28,6 +28,9 @@ pub use float::FloatSum;
 
 mod partial;
 pub use partial::{Key, Partial, Placed, Sum, TEXT_BOUND, Tie};
+
+mod summary;
+pub use summary::{Lies, Measures, Merged, Piece, Summary};
 
 mod row;
 pub use row::{Base, Offer, Row};

@@ -179,6 +179,18 @@ impl Partial {
     }
 }
 
+impl Partial {
+    /// Roughly how many bytes of memory it takes beside itself.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match self {
+            Partial::Distinct(keys) => keys.len() * size_of::<Key>(),
+            Partial::Weights(weights) => weights.len() * size_of::<(Key, Sum)>(),
+            _ => 0,
+        }
+    }
+}
+
 fn by_key(a: &(Key, Sum), b: &(Key, Sum)) -> Ordering {
     a.0.order(&b.0)
 }

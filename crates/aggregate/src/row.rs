@@ -6,7 +6,8 @@
 
 use crate::events::{Event, Events, Insert};
 use crate::partial::Partial;
-use crate::spec::{Kept, RowSpec, Span, Window};
+use crate::spec::{Bounds, Kept, RowSpec, Span, Window};
+use crate::summary::{Lies, Merged};
 use tiderace_types::{Timestamp, Version};
 
 /// What one entity of one view remembers.
@@ -18,7 +19,11 @@ pub struct Row {
     pub kept_from: Timestamp,
     /// What was folded, for views with unbounded windows.
     pub base: Option<Base>,
-    /// Every event after `kept_from`.
+    /// Of a dense row as readers see it, the spans that are held merged.
+    pub merged: Option<Merged>,
+    /// Whether this is only the head of a dense row, whose events are kept in segments of their own.
+    pub head: bool,
+    /// Every event after `kept_from` that is in no merged span.
     pub events: Events,
 }
 
@@ -29,6 +34,21 @@ pub struct Base {
     pub newest: Timestamp,
     /// One partial per lifetime output of the spec: (index of the output, partial), by index.
     pub partials: Vec<(usize, Partial)>,
+}
+
+impl Base {
+    /// The base that nothing is folded into.
+    #[must_use]
+    pub fn empty(spec: &RowSpec) -> Base {
+        let outputs = spec.outputs.iter().enumerate();
+        let lifetimes = outputs.filter(|(_, output)| output.window.span == Span::Lifetime);
+        Base {
+            newest: Timestamp::MIN,
+            partials: lifetimes
+                .map(|(index, output)| (index, Partial::empty(output, &spec.inputs)))
+                .collect(),
+        }
+    }
 }
 
 /// What became of an event that was offered to a row.
@@ -48,6 +68,8 @@ impl Row {
             version: Version::default(),
             kept_from: Timestamp::MIN,
             base: None,
+            merged: None,
+            head: false,
             events: Events::new(spec),
         }
     }
@@ -61,6 +83,26 @@ impl Row {
         Offer::Known(self.events.insert(event))
     }
 
+    /// Takes an event that is known to be new, into the merged span of its time or among the
+    /// row's own events.
+    pub fn put(&mut self, spec: &RowSpec, event: &Event<'_>) {
+        let Some(merged) = &mut self.merged else {
+            self.events.insert(event);
+            return;
+        };
+        let measures = std::sync::Arc::clone(&merged.measures);
+        match merged.piece_at(event.time) {
+            Some(piece) => {
+                let mut alone = Events::new(spec);
+                alone.insert(event);
+                piece.summary.add(spec, &measures, &alone, 0..1);
+            }
+            None => {
+                self.events.insert(event);
+            }
+        }
+    }
+
     /// Takes in another part of the same row: the union of the events after the later `kept_from`.
     ///
     /// At most one part has a base: a fold replaces all parts in one write.
@@ -71,6 +113,7 @@ impl Row {
             self.events.merge(&part.events);
         }
         self.base = self.base.take().or(part.base);
+        self.head |= part.head;
         // An earlier part may still have what had been let go when the later one was written.
         let upto = self.kept_from.max(part.kept_from);
         self.kept_from = self.kept_from.min(part.kept_from);
@@ -89,17 +132,8 @@ impl Row {
         if gone.is_empty() {
             return 0;
         }
-        let lifetimes = || {
-            let outputs = spec.outputs.iter().enumerate();
-            outputs.filter(|(_, output)| output.window.span == Span::Lifetime)
-        };
-        if lifetimes().next().is_some() {
-            let base = self.base.get_or_insert_with(|| Base {
-                newest: Timestamp::MIN,
-                partials: lifetimes()
-                    .map(|(index, output)| (index, Partial::empty(output, &spec.inputs)))
-                    .collect(),
-            });
+        if spec.unbounded() {
+            let base = self.base.get_or_insert_with(|| Base::empty(spec));
             base.newest = Timestamp(self.events.times()[gone.end - 1]);
             for (index, partial) in &mut base.partials {
                 partial.add(
@@ -124,6 +158,26 @@ impl Row {
         Some(&base.partials[place].1)
     }
 
+    /// Tells whether output `index` at `as_of` is answered exactly: its window lies inside what the
+    /// row keeps, and no edge of it runs through a merged span.
+    #[must_use]
+    pub fn answers(&self, spec: &RowSpec, index: usize, as_of: Timestamp) -> bool {
+        let window = spec.outputs[index].window;
+        self.holds(window, as_of)
+            && self.merged.as_ref().is_none_or(|merged| {
+                let Bounds { after, upto } = window.bounds(as_of);
+                let measure = merged.measures.of_output(index);
+                merged
+                    .pieces
+                    .iter()
+                    .all(|piece| match piece.summary.lies(after, upto) {
+                        Lies::Outside => true,
+                        Lies::Inside => piece.summary.partials[measure].is_some(),
+                        Lies::Across => false,
+                    })
+            })
+    }
+
     /// Tells whether `window` at `as_of` lies inside what the row keeps, so that its answer is exact.
     #[must_use]
     pub fn holds(&self, window: Window, as_of: Timestamp) -> bool {
@@ -138,14 +192,17 @@ impl Row {
     #[must_use]
     pub fn newest(&self, as_of: Timestamp) -> Option<Timestamp> {
         let range = self.events.between(Timestamp::MIN, as_of);
-        match range.end.checked_sub(1) {
-            Some(index) => Some(Timestamp(self.events.times()[index])),
-            None => self
-                .base
-                .as_ref()
-                .map(|base| base.newest)
-                .filter(|newest| *newest <= as_of),
-        }
+        let own = range.end.checked_sub(1).map(|i| self.events.times()[i]);
+        let pieces = self.merged.iter().flat_map(|merged| &merged.pieces);
+        let merged = pieces.rev().find(|piece| piece.summary.first <= as_of);
+        // Inside a span it is not known which events came before; the first did.
+        let merged = merged.map(|piece| match piece.summary.last <= as_of {
+            true => piece.summary.last,
+            false => piece.summary.first,
+        });
+        let base = self.base.as_ref().map(|base| base.newest);
+        let own = own.map(Timestamp).max(merged);
+        own.or(base.filter(|newest| *newest <= as_of))
     }
 
     /// Roughly how many bytes of memory the row takes.
@@ -155,7 +212,11 @@ impl Row {
             .base
             .as_ref()
             .map_or(0, |base| base.partials.len() * 64);
-        size_of::<Row>() + self.events.memory() + base
+        let merged = self.merged.as_ref().map_or(0, |merged| {
+            let pieces = merged.pieces.iter();
+            pieces.map(|piece| piece.summary.memory()).sum()
+        });
+        size_of::<Row>() + self.events.memory() + base + merged
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a view asks of its rows, in a form that needs no definition file: inputs, filters, outputs.
 
 use crate::function::Function;
-use tiderace_types::{DataType, Duration, Value};
+use tiderace_types::{DataType, Duration, Timestamp, Value};
 
 /// What one view's rows hold and what is finished from them.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,5 +95,27 @@ impl Window {
             Span::Sliding(size) => size.plus(self.delay),
             Span::Lifetime => self.delay,
         }
+    }
+}
+
+/// A window at one instant: `after < t <= upto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The instant after which it begins.
+    pub after: Timestamp,
+    /// Its last instant.
+    pub upto: Timestamp,
+}
+
+impl Window {
+    /// The window at `as_of`. Neither edge ever falls as `as_of` rises.
+    #[must_use]
+    pub fn bounds(self, as_of: Timestamp) -> Bounds {
+        let upto = as_of.minus(self.delay);
+        let after = match self.span {
+            Span::Sliding(size) => upto.minus(size),
+            Span::Lifetime => Timestamp::MIN,
+        };
+        Bounds { after, upto }
     }
 }

@@ -139,7 +139,7 @@ fn check(kind: IdKind, filters: usize, steps: Vec<Step>) -> Result<(), TestCaseE
                 let gone: Vec<(i64, Option<i64>)> = (0..from)
                     .map(|index| (events.times()[index], number(events.id(index))))
                     .collect();
-                events = events.tail(from);
+                events = events.slice(from..events.len());
                 list.retain(|held| !gone.contains(&(held.0, Some(held.1))));
             }
             Step::Merge(more) => {

@@ -1,41 +1,19 @@
-//! A row as a lane holds it: the row, and what of it is stored and published.
+//! A row as a lane holds it.
 
-use tiderace_aggregate::{Event, Insert, Offer, Row, RowSpec};
-use tiderace_types::{RowKey, Timestamp, Version, Write};
-
-/// Past this many blocks a row is written whole again.
-const BLOCKS: usize = 8;
-
-/// How a commit writes a row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Written {
-    Nothing,
-    Appended,
-    Replaced,
-}
-
-impl Written {
-    pub(crate) fn how(write: Option<&Write>) -> Written {
-        match write {
-            None => Written::Nothing,
-            Some(Write::Append { .. }) => Written::Appended,
-            Some(Write::Replace { .. } | Write::Delete { .. }) => Written::Replaced,
-        }
-    }
-}
+use crate::dense::Dense;
+use crate::part::Part;
+use tiderace_aggregate::{Event, Offer, RowSpec};
+use tiderace_types::Timestamp;
 
 /// A row in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) entity: Box<[u8]>,
     pub(crate) hash: u64,
-    pub(crate) row: Row,
-    /// The stored blocks that make up the row, but for what is uncommitted.
-    pub(crate) blocks: Vec<u64>,
-    /// How many events, from the front, are in those blocks.
-    pub(crate) stored: usize,
-    /// Whether the blocks no longer make up a prefix of the row, so that it must be written whole.
-    pub(crate) rewrite: bool,
+    /// The row; of a dense one, its head.
+    pub(crate) part: Part,
+    /// Its segments, where the row is dense and its directory has been read.
+    pub(crate) dense: Option<Box<Dense>>,
     pub(crate) uncommitted: bool,
     pub(crate) unpublished: bool,
     /// What its lane counts for it, in bytes.
@@ -49,10 +27,8 @@ impl Held {
         Held {
             entity: entity.into(),
             hash,
-            row: Row::new(spec),
-            blocks: Vec::new(),
-            stored: 0,
-            rewrite: false,
+            part: Part::new(spec),
+            dense: None,
             uncommitted: false,
             unpublished: false,
             counted: 0,
@@ -62,67 +38,32 @@ impl Held {
 
     /// Counts anew the bytes that it takes; tells what was counted before, and now.
     pub(crate) fn count(&mut self) -> (usize, usize) {
-        let blocks = self.blocks.capacity() * size_of::<u64>();
-        let now = size_of::<Held>() + self.entity.len() + blocks + self.row.memory();
+        let dense = self.dense.as_ref().map_or(0, |dense| dense.memory());
+        let now = size_of::<Held>() + self.entity.len() + self.part.memory() + dense;
         (std::mem::replace(&mut self.counted, now), now)
     }
 
-    /// Offers an event, keeping account of what is stored.
+    /// Offers an event; of a dense row, its segment is in memory.
     pub(crate) fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
-        let offer = self.row.offer(spec, event);
-        if let Offer::Known(Insert::Applied { at }) = offer
-            && at < self.stored
-        {
-            self.stored += 1;
-            self.rewrite = true;
+        match &mut self.dense {
+            None => self.part.offer(spec, event),
+            Some(dense) => dense.offer(spec, &self.part.row, event),
         }
-        offer
     }
 
-    /// Lets go of what is no longer kept.
-    pub(crate) fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
-        let gone = self.row.trim(spec, upto);
-        // What was never stored is now beyond reach: only `kept_from` can tell that it was here.
-        self.rewrite |= gone > self.stored || gone > 0 && spec.unbounded();
-        self.stored = self.stored.saturating_sub(gone);
-        gone
+    /// The newest event.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        match &self.dense {
+            None => self.part.row.newest(Timestamp::MAX),
+            Some(dense) => dense.online.newest(Timestamp::MAX),
+        }
     }
 
-    /// What must be written so that the blocks make up the row again.
-    ///
-    /// A row that has let go of everything is still written: its `kept_from` says that it may
-    /// have been more, to whoever starts again with a clock that stands further back.
-    pub(crate) fn write(&self, spec: &RowSpec, key: RowKey) -> Option<Write> {
-        let version = Version::default();
-        let unchanged = !self.rewrite && self.stored == self.row.events.len();
-        if unchanged && (self.blocks.is_empty() || self.stored > 0) {
-            return None;
+    /// Whether readers can be given the row as it is.
+    pub(crate) fn is_ready(&self) -> bool {
+        match &self.dense {
+            None => !self.part.row.head,
+            Some(dense) => dense.due != Timestamp::MIN,
         }
-        if self.rewrite || self.blocks.len() >= BLOCKS || self.stored == 0 {
-            let block = self.row.encode(spec, version);
-            let old = self.blocks.clone();
-            return Some(Write::Replace { key, block, old });
-        }
-        let tail = Row {
-            version,
-            kept_from: self.row.kept_from,
-            base: None,
-            events: self.row.events.tail(self.stored),
-        };
-        Some(Write::Append {
-            key,
-            block: tail.encode(spec, version),
-        })
-    }
-
-    /// Notes that what [`Held::write`] gave, if anything, is stored under block number `seq`.
-    pub(crate) fn written(&mut self, written: Written, seq: u64) {
-        match written {
-            Written::Nothing => return,
-            Written::Appended => self.blocks.push(seq),
-            Written::Replaced => self.blocks = vec![seq],
-        }
-        self.stored = self.row.events.len();
-        self.rewrite = false;
     }
 }

@@ -1,8 +1,8 @@
 //! A lane: a range of shards, the rows it holds of them, and how far it has come.
 //!
-//! The shell that drives a lane does, for every packet:
-//! [`Lane::prepare`], reads what that names, [`Lane::fill`], [`Lane::apply`];
-//! and from time to time a commit and a chunk of publications.
+//! The shell that drives a lane does, for every packet: [`Lane::prepare`]; while
+//! [`Lane::wants`] something, it reads that and gives it to [`Lane::fill`]; [`Lane::apply`].
+//! And from time to time a commit, a chunk of publications, and the anchors that are due.
 //!
 //! # Laws
 //! - State is a function of the set of accepted events: packets cut, ordered
@@ -10,18 +10,23 @@
 //! - What a commit holds is an exact prefix of every partition.
 //! - Only stored rows are evicted.
 
-use crate::held::{Held, Written};
+use crate::dense::Shared;
+use crate::density::Density;
+use crate::due::{Anchoring, DueList};
+use crate::held::Held;
+use crate::loading::{self, Asked};
 use crate::outlet::Outlet;
 use crate::packet::{Packet, ViewBatch};
+use crate::part::{Block, Written};
 use crate::progress::{Progress, Sample};
-use crate::table::{Slot, Table};
+use crate::table::{Evicted, Slot, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiderace_aggregate::{Cell, CodecError, Event, Insert, Offer, Row};
 use tiderace_plan::model::View;
 use tiderace_types::{
     Commit, DeadLetter, Generation, Partition, PartitionPosition, Positions, Reason, RowKey, Shard,
-    ShardRange, SourceId, Timestamp,
+    ShardRange, SourceId, Timestamp, Write,
 };
 
 /// A view as lanes know it: its definition and the generation they build.
@@ -31,6 +36,23 @@ pub struct LaneView {
     pub view: Arc<View>,
     /// The generation.
     pub generation: Generation,
+    /// How its rows are cut where they are dense.
+    pub density: Density,
+    /// What its outputs need merged.
+    pub(crate) measures: Shared,
+}
+
+impl LaneView {
+    /// A view with the sizes that its definition asks for.
+    #[must_use]
+    pub fn new(view: Arc<View>, generation: Generation) -> LaneView {
+        LaneView {
+            density: Density::of(&view.spec, view.row_max),
+            measures: loading::measures(&view.spec),
+            view,
+            generation,
+        }
+    }
 }
 
 /// Why a lane cannot go on.
@@ -92,18 +114,27 @@ pub struct Lane {
     uncommitted: Vec<(usize, Slot)>,
     /// What the commit under way writes, and how.
     committing: Vec<(usize, Slot, Written)>,
-    memory: usize,
+    pub(crate) memory: usize,
     pub(crate) outlet: Outlet,
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
+    pub(crate) asked: Asked,
+    /// Dense rows by when they are to be anchored again.
+    pub(crate) due: DueList,
+    /// Those that are being anchored.
+    pub(crate) anchoring: Vec<Anchoring>,
 }
 
 /// Memory reused from packet to packet.
 #[derive(Debug, Default)]
-struct Scratch {
+pub(crate) struct Scratch {
     /// Per view batch: (member, slot) of the events that are this lane's and new to it.
-    members: Vec<Vec<(u32, Slot)>>,
+    pub(crate) members: Vec<Vec<(u32, Slot)>>,
     /// Rows to load, as (view, slot).
-    missing: Vec<(usize, Slot)>,
+    pub(crate) missing: Vec<(usize, Slot)>,
+    /// Heads of dense rows whose directory is to be loaded.
+    pub(crate) heads: Vec<(usize, Slot)>,
+    /// Rows that have grown so that they may be dense.
+    grown: Vec<(usize, Slot)>,
 }
 
 impl Lane {
@@ -143,6 +174,9 @@ impl Lane {
             outlet: Outlet::new(epoch),
             views,
             scratch: Scratch::default(),
+            asked: Asked::default(),
+            due: DueList::new(),
+            anchoring: Vec::new(),
         }
     }
 
@@ -161,7 +195,7 @@ impl Lane {
     /// The rows that it holds of the view at place `view`, with their entities.
     pub fn held(&self, view: usize) -> impl Iterator<Item = (&[u8], &Row)> {
         let rows = self.tables[view].iter();
-        rows.map(|held| (&*held.entity, &held.row))
+        rows.map(|held| (&*held.entity, &held.part.row))
     }
 
     /// Roughly how many bytes of memory its rows take.
@@ -170,11 +204,11 @@ impl Lane {
         self.memory
     }
 
-    /// Finds the packet's rows; tells which must be read from state before [`Lane::apply`].
+    /// Finds the packet's rows. Those that are not held are read from state before [`Lane::apply`].
     ///
     /// # Errors
     /// [`LaneError::Gap`] when records between this packet and the last are missing.
-    pub fn prepare(&mut self, packet: &Packet) -> Result<Vec<RowKey>, LaneError> {
+    pub fn prepare(&mut self, packet: &Packet) -> Result<(), LaneError> {
         for (partition, from, _) in &packet.reached {
             if let Some(held) = self.positions.0.get(partition)
                 && *from > held.next
@@ -188,19 +222,13 @@ impl Lane {
             }
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.missing.clear();
         scratch.members.resize_with(packet.views.len(), Vec::new);
         for (batch, members) in packet.views.iter().zip(&mut scratch.members) {
             members.clear();
             self.find_members(packet, batch, members, &mut scratch.missing);
         }
-        let keys = scratch
-            .missing
-            .iter()
-            .map(|(view, slot)| self.key(*view, *slot));
-        let keys = keys.collect();
         self.scratch = scratch;
-        Ok(keys)
+        Ok(())
     }
 
     fn find_members(
@@ -241,7 +269,7 @@ impl Lane {
         packet.reached.iter().map(next).collect()
     }
 
-    fn key(&self, view: usize, slot: Slot) -> RowKey {
+    pub(crate) fn key(&self, view: usize, slot: Slot) -> RowKey {
         let lane_view = &self.views[view];
         let held = self.tables[view].get(slot);
         RowKey {
@@ -249,30 +277,6 @@ impl Lane {
             generation: lane_view.generation,
             entity: held.map(|held| held.entity.clone()).unwrap_or_default(),
         }
-    }
-
-    /// Puts in the stored blocks of the rows that [`Lane::prepare`] named, in its order.
-    ///
-    /// # Errors
-    /// [`LaneError::Block`] when one does not read.
-    pub fn fill(&mut self, blocks: Vec<Vec<(u64, Vec<u8>)>>) -> Result<(), LaneError> {
-        let missing = std::mem::take(&mut self.scratch.missing);
-        for ((view, slot), blocks) in missing.iter().zip(blocks) {
-            let lane_view = &self.views[*view];
-            let spec = &lane_view.view.spec;
-            let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
-            let row = read_blocks(lane_view, &blocks)?;
-            if let Some(held) = self.tables[*view].get_mut(*slot) {
-                held.blocks = blocks.into_iter().map(|(seq, _)| seq).collect();
-                held.row = row;
-                held.stored = held.row.events.len();
-                held.trim(spec, upto);
-                let (_, now) = held.count();
-                self.memory += now;
-            }
-        }
-        self.scratch.missing = missing;
-        Ok(())
     }
 
     /// Applies a packet whose rows are filled. `now` is when, for the publication deadline.
@@ -283,6 +287,9 @@ impl Lane {
             self.apply_view(packet, batch, members, now, &mut applied);
         }
         self.scratch.members = members;
+        for (view, slot) in std::mem::take(&mut self.scratch.grown) {
+            self.thicken(view, slot, now);
+        }
         for (partition, _, position) in &packet.reached {
             self.positions.advance(*partition, *position);
         }
@@ -333,6 +340,16 @@ impl Lane {
                     }
                     if !std::mem::replace(&mut held.unpublished, true) {
                         self.outlet.touch(batch.view, *slot, now);
+                    }
+                    match &mut held.dense {
+                        None if held.part.row.events.len() == lane_view.density.sparse + 1 => {
+                            self.scratch.grown.push((batch.view, *slot));
+                        }
+                        Some(dense) if dense.is_full(lane_view.density, now) => {
+                            dense.due = now;
+                            self.due.insert((now, batch.view, held.entity.clone()));
+                        }
+                        _ => {}
                     }
                     continue;
                 }
@@ -406,23 +423,47 @@ impl Lane {
     /// What one atomic write must hold now. [`Lane::committed`] must follow before anything else.
     pub fn commit(&mut self) -> Commit {
         let mut writes = Vec::with_capacity(self.uncommitted.len());
+        let mut outbox = Vec::with_capacity(self.uncommitted.len());
+        let mut segments = Vec::new();
         for (view, slot) in std::mem::take(&mut self.uncommitted) {
             let lane_view = &self.views[view];
             let spec = &lane_view.view.spec;
             let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
             let key = self.key(view, slot);
-            if let Some(held) = self.tables[view].get_mut(slot) {
-                held.trim(spec, upto);
-                let write = held.write(spec, key);
-                self.committing
-                    .push((view, slot, Written::how(write.as_ref())));
-                writes.extend(write);
+            let Some(held) = self.tables[view].get_mut(slot) else {
+                continue;
+            };
+            let before = segments.len();
+            if let Some(dense) = &mut held.dense {
+                dense.cut(spec, lane_view.density);
+                segments.extend(dense.write(spec, &lane_view.measures, &key));
+            } else {
+                held.part.trim(spec, upto);
             }
+            // A head changes only where it says so.
+            let block = match held.dense.is_some() && !held.part.rewrite {
+                true => None,
+                false => held.part.write(spec),
+            };
+            self.committing
+                .push((view, slot, Written::how(block.as_ref())));
+            if block.is_some() || segments.len() > before {
+                outbox.push(key.clone());
+            }
+            writes.extend(block.map(|Block { bytes, old }| match old {
+                None => Write::Append { key, block: bytes },
+                Some(old) => Write::Replace {
+                    key,
+                    block: bytes,
+                    old,
+                },
+            }));
         }
         Commit {
             lane: self.shards,
-            outbox: writes.iter().map(|write| write.key().clone()).collect(),
+            outbox,
             writes,
+            segments,
             positions: self.positions.clone(),
             retire: Vec::new(),
             outbox_done: self.outlet.paid(),
@@ -434,7 +475,10 @@ impl Lane {
         for (view, slot, written) in std::mem::take(&mut self.committing) {
             if let Some(held) = self.tables[view].get_mut(slot) {
                 held.uncommitted = false;
-                held.written(written, seq);
+                held.part.written(written, seq);
+                if let Some(dense) = &mut held.dense {
+                    dense.written(seq);
+                }
                 let (before, now) = held.count();
                 self.memory = (self.memory + now).saturating_sub(before);
             }
@@ -449,8 +493,13 @@ impl Lane {
             else {
                 return;
             };
-            let Some(held) = self.tables[view].evict(4096) else {
-                return;
+            let held = match self.tables[view].evict(4096) {
+                None => return,
+                Some(Evicted::Part(bytes)) => {
+                    self.memory = self.memory.saturating_sub(bytes);
+                    continue;
+                }
+                Some(Evicted::Row(held)) => held,
             };
             self.memory = self.memory.saturating_sub(held.counted);
             if held.unpublished {
@@ -470,10 +519,7 @@ pub(crate) fn read_blocks(view: &LaneView, blocks: &[(u64, Vec<u8>)]) -> Result<
     let spec = &view.view.spec;
     let mut row = Row::new(spec);
     for (_, block) in blocks {
-        let part = Row::decode(block, spec).map_err(|error| LaneError::Block {
-            view: view.view.name.clone(),
-            error,
-        })?;
+        let part = Row::decode(block, spec).map_err(|error| LaneError::block(view, error))?;
         row.merge(spec, part);
     }
     Ok(row)

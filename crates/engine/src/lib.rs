@@ -16,14 +16,23 @@ pub use intake::{Intake, IntakeCounts, Taken};
 
 mod evaluate;
 
+mod density;
+mod part;
+pub use density::Density;
+mod anchor;
+mod dense;
 mod held;
 mod table;
 
 mod lane;
 pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 
+mod loading;
+pub use loading::{Blocks, Found, Wants};
+mod due;
+
 mod outlet;
-pub use outlet::{Chunk, Publication};
+pub use outlet::{Chunk, Publication, Stored};
 
 mod cuts;
 pub use cuts::Cuts;

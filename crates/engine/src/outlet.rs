@@ -36,10 +36,22 @@ pub struct Publication {
 pub struct Chunk {
     /// Rows to put.
     pub rows: Vec<Publication>,
-    /// Rows that are not held: read their blocks and hand them to [`Lane::publish_stored`].
+    /// Rows that are not held, or not ready: read their blocks and hand them to
+    /// [`Lane::publish_stored`].
     pub stored: Vec<RowKey>,
     /// Whether the drain ends with this chunk.
     pub last: bool,
+}
+
+/// What came of a row that was to be published from its stored blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// There is nothing to publish.
+    Nothing,
+    /// The publication.
+    Row(Publication),
+    /// It is dense and has to be anchored first: [`Lane::take_key`], [`Lane::anchor`], and again.
+    Dense,
 }
 
 /// How much longer than needed a row outlives its windows in the store.
@@ -207,6 +219,12 @@ impl Lane {
         });
         let from = drain.fresh.len().saturating_sub(limit);
         let slots: Vec<_> = drain.fresh.drain(from..).collect();
+        for (view, slot) in &slots {
+            let held = held(&mut self.tables, *view, *slot);
+            if held.is_some_and(|held| held.unpublished && !held.is_ready()) {
+                drain.owed.push(self.key(*view, *slot));
+            }
+        }
         let rows: Vec<_> = slots
             .into_iter()
             .filter_map(|(view, slot)| self.publish(view, slot, now))
@@ -228,10 +246,14 @@ impl Lane {
         let clock = self.clock(lane_view.view.source.id);
         let (id, generation) = (lane_view.view.id, lane_view.generation);
         let held = held(&mut self.tables, view, slot)?;
-        if !std::mem::replace(&mut held.unpublished, false) {
+        if !held.is_ready() || !std::mem::replace(&mut held.unpublished, false) {
             return None;
         }
-        if held.trim(&spec, spec.kept_from(clock)) > 0 && held.rewrite && !held.uncommitted {
+        if held.dense.is_none()
+            && held.part.trim(&spec, spec.kept_from(clock)) > 0
+            && held.part.rewrite
+            && !held.uncommitted
+        {
             held.uncommitted = true;
             self.owe_commit(view, slot);
         }
@@ -241,8 +263,12 @@ impl Lane {
             generation,
             entity: held.entity.clone(),
         };
-        let newest = held.row.newest(Timestamp::MAX);
-        let value = held.row.encode(&spec, self.outlet.next_version());
+        let newest = held.newest();
+        let row = match &held.dense {
+            None => &held.part.row,
+            Some(dense) => &dense.online,
+        };
+        let value = row.encode(&spec, self.outlet.next_version());
         let ttl = self.ttl(view, newest, now);
         Some(Publication { key, value, ttl })
     }
@@ -259,31 +285,36 @@ impl Lane {
         key: &RowKey,
         blocks: &[(u64, Vec<u8>)],
         now: Timestamp,
-    ) -> Result<Option<Publication>, LaneError> {
-        let same =
-            |view: &crate::LaneView| view.view.id == key.view && view.generation == key.generation;
-        let Some(view) = self.views.iter().position(same) else {
-            return Ok(None);
+    ) -> Result<Stored, LaneError> {
+        let Some(view) = self.view_of(key) else {
+            return Ok(Stored::Nothing);
         };
         let hash = tiderace_types::hash_key(&key.entity);
         if let Some(slot) = self.tables[view].find(&key.entity, hash) {
             if let Some(held) = held(&mut self.tables, view, slot) {
+                if !held.is_ready() {
+                    return Ok(Stored::Dense);
+                }
                 held.unpublished = true;
             }
-            return Ok(self.publish(view, slot, now));
+            let publication = self.publish(view, slot, now);
+            return Ok(publication.map_or(Stored::Nothing, Stored::Row));
         }
         let lane_view = &self.views[view];
         let spec = lane_view.view.spec.clone();
         let upto = spec.kept_from(self.clock(lane_view.view.source.id));
         if blocks.is_empty() && (spec.unbounded() || upto == Timestamp::MIN) {
-            return Ok(None);
+            return Ok(Stored::Nothing);
         }
         let mut row = read_blocks(lane_view, blocks)?;
+        if row.head {
+            return Ok(Stored::Dense);
+        }
         row.trim(&spec, upto);
         let ttl = self.ttl(view, row.newest(Timestamp::MAX), now);
         let value = row.encode(&spec, self.outlet.next_version());
         let key = key.clone();
-        Ok(Some(Publication { key, value, ttl }))
+        Ok(Stored::Row(Publication { key, value, ttl }))
     }
 
     /// How long a row whose newest event is `newest` must live in the store: until no window

@@ -7,6 +7,15 @@ use tiderace_aggregate::RowSpec;
 /// A place in a [`Table`]; reused once its row is evicted.
 pub(crate) type Slot = u32;
 
+/// What was given up.
+#[derive(Debug)]
+pub(crate) enum Evicted {
+    /// A row.
+    Row(Box<Held>),
+    /// So many bytes of one.
+    Part(usize),
+}
+
 /// The held rows of one view.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -64,8 +73,9 @@ impl Table {
         slots.filter_map(|(slot, held)| Some((slot as Slot, held.as_mut()?)))
     }
 
-    /// Gives up a stored row that has not been touched lately, looking at no more than `looks` slots.
-    pub(crate) fn evict(&mut self, looks: usize) -> Option<Held> {
+    /// Gives up a stored row that has not been touched lately, looking at no more than `looks`
+    /// slots; of a dense row, first only the events that its directory stands for.
+    pub(crate) fn evict(&mut self, looks: usize) -> Option<Evicted> {
         for _ in 0..looks.min(self.slots.len() * 2) {
             self.hand = (self.hand + 1) % self.slots.len();
             let Some(held) = &mut self.slots[self.hand] else {
@@ -74,12 +84,16 @@ impl Table {
             if held.uncommitted || std::mem::take(&mut held.recent) {
                 continue;
             }
+            if held.dense.as_mut().is_some_and(|dense| dense.unload()) {
+                let (before, now) = held.count();
+                return Some(Evicted::Part(before.saturating_sub(now)));
+            }
             let slot = self.hand as Slot;
             if let Ok(entry) = self.index.find_entry(held.hash, |found| *found == slot) {
                 entry.remove();
             }
             self.free.push(slot);
-            return self.slots[self.hand].take();
+            return self.slots[self.hand].take().map(Box::new).map(Evicted::Row);
         }
         None
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use support::definitions::{World, world};
 use support::driver::{Driver, Weather};
 use support::log::{Log, Logged, Made};
-use tiderace_engine::LaneError;
+use tiderace_engine::{Found, LaneError};
 use tiderace_types::{Partition, Reason};
 
 const START: i64 = 1_522_540_800_000_000;
@@ -122,11 +122,15 @@ fn a_gap_stops_the_lane() {
     let packet = Arc::get_mut(&mut packet).expect("there is one lane");
     packet.contiguous = true;
     let lane = &mut driver.workers[0].lane;
-    let missing = lane
-        .prepare(packet)
+    lane.prepare(packet)
         .expect("a partition may begin anywhere");
-    lane.fill(vec![Vec::new(); missing.len()])
-        .expect("nothing is stored");
+    while let Some(wants) = lane.wants(packet) {
+        let found = Found {
+            rows: vec![Vec::new(); wants.rows.len()],
+            ..Found::default()
+        };
+        lane.fill(found).expect("nothing is stored");
+    }
     lane.apply(packet, driver.wall);
     packet.reached[0].1 = 5;
     let error = lane

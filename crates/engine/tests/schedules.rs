@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::definitions::world;
+use support::definitions::{dense_world, world};
 use support::driver::{Driver, Fault, Totals, Weather};
 use support::laws;
 use support::log::Log;
@@ -14,7 +14,10 @@ const STEPS: u64 = 400;
 
 /// Runs one schedule, holding the laws all the way.
 fn run(seed: u64, weather: Weather) -> Result<(), String> {
-    let world = world();
+    let world = match weather.dense {
+        true => dense_world(),
+        false => world(),
+    };
     let mut random = Random(seed ^ 0x10_6000);
     let log = Log::new(world, &mut random);
     let oracle = Oracle::new(world, &log);
@@ -32,7 +35,11 @@ fn run(seed: u64, weather: Weather) -> Result<(), String> {
     if !weather.recuts {
         nothing_is_late(&driver)?;
     }
-    if !weather.expiry {
+    if weather.dense {
+        laws::dense_rows_answer(&driver)?;
+    }
+    // Where a dense row is cut depends on when.
+    if !weather.expiry && !weather.dense {
         let clean = clean(&log, seed);
         if laws::online_rows(&driver)? != laws::online_rows(&clean)? {
             return Err("the rows are not those of one clean run".to_owned());
@@ -77,6 +84,34 @@ fn deaths_alone_offer_nothing_twice_that_is_gone() {
         ..Weather::default()
     };
     support::each(500, |seed| run(seed, weather));
+}
+
+#[test]
+fn dense_rows_answer_like_sparse_ones() {
+    let weather = Weather {
+        deaths: 8,
+        recuts: true,
+        lost_tails: true,
+        evictions: 30,
+        dense: true,
+        ..Weather::default()
+    };
+    support::each(1500, |seed| run(seed, weather));
+}
+
+#[test]
+fn dense_rows_expire_and_are_filled_again() {
+    let weather = Weather {
+        deaths: 6,
+        recuts: true,
+        lost_tails: true,
+        expiry: true,
+        emptied: 8,
+        evictions: 60,
+        dense: true,
+        ..Weather::default()
+    };
+    support::each(1000, |seed| run(seed, weather));
 }
 
 #[test]

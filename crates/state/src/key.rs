@@ -4,7 +4,7 @@ use crate::Error;
 use crate::error::Kind;
 use std::ops::Range;
 use tiderace_types::wire::{Reader, WireError};
-use tiderace_types::{Generation, RowKey, Shard, ShardRange, ViewId};
+use tiderace_types::{Generation, RowKey, SegmentKey, Shard, ShardRange, Timestamp, ViewId};
 
 /// The tables. A retired one keeps its line and its byte for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub(crate) enum Table {
     Outbox = 4,
     /// Blocks of rows.
     Row = 5,
+    /// Blocks of the segments of dense rows.
+    Segment = 6,
+    /// What is said of each segment of dense rows.
+    Directory = 7,
 }
 
 impl Table {
@@ -111,6 +115,65 @@ pub(crate) fn read_debt(key: &[u8]) -> Result<Debt, Error> {
 
 /// The part of a block's key that all blocks of `key` share.
 pub(crate) fn row(key: &RowKey) -> Result<Vec<u8>, Error> {
+    of_row(Table::Row, key)
+}
+
+/// The part of a block's key that all blocks of a segment share.
+pub(crate) fn segment(key: &SegmentKey) -> Result<Vec<u8>, Error> {
+    let mut out = of_row(Table::Segment, &key.row)?;
+    out.extend(ordered(key.start));
+    Ok(out)
+}
+
+/// The key of a segment's entry in its row's directory.
+pub(crate) fn entry(key: &SegmentKey) -> Result<Vec<u8>, Error> {
+    let mut out = of_row(Table::Directory, &key.row)?;
+    out.extend(ordered(key.start));
+    Ok(out)
+}
+
+/// Every entry of a row's directory.
+pub(crate) fn directory(row: &RowKey) -> Result<Range<Vec<u8>>, Error> {
+    let from = of_row(Table::Directory, row)?;
+    let mut to = from.clone();
+    to.extend([0xff; INSTANT + 1]);
+    Ok(from..to)
+}
+
+/// Splits an entry's key into the row and where the segment starts.
+pub(crate) fn read_entry(key: &[u8]) -> Result<(RowKey, Timestamp), Error> {
+    let (row, start) = key
+        .split_last_chunk::<INSTANT>()
+        .ok_or_else(|| Error::corrupt("directory", "a key is cut"))?;
+    let start = (u64::from_be_bytes(*start) ^ 1 << 63).cast_signed();
+    Ok((read_row(row)?, Timestamp(start)))
+}
+
+/// Every entry of the shards, or those of the rows after `after`.
+pub(crate) fn directories(
+    shards: ShardRange,
+    after: Option<&RowKey>,
+) -> Result<Range<Vec<u8>>, Error> {
+    let mut from = vec![Table::Directory as u8, shards.first];
+    if let Some(after) = after {
+        from = from.max(directory(after)?.end);
+    }
+    let to = match shards.last.checked_add(1) {
+        Some(next) => vec![Table::Directory as u8, next],
+        None => vec![Table::Directory as u8 + 1],
+    };
+    Ok(from..to)
+}
+
+/// An instant as bytes of the same order.
+fn ordered(at: Timestamp) -> [u8; INSTANT] {
+    (at.0.cast_unsigned() ^ 1 << 63).to_be_bytes()
+}
+
+/// How many bytes an instant takes in a key.
+const INSTANT: usize = 8;
+
+fn of_row(table: Table, key: &RowKey) -> Result<Vec<u8>, Error> {
     let length = u16::try_from(key.entity.len()).map_err(|_| {
         Error::new(
             Kind::Invalid,
@@ -120,8 +183,8 @@ pub(crate) fn row(key: &RowKey) -> Result<Vec<u8>, Error> {
             ),
         )
     })?;
-    let mut out = Vec::with_capacity(ROW_HEAD + key.entity.len() + SEQ);
-    out.extend([Table::Row as u8, key.shard().0]);
+    let mut out = Vec::with_capacity(ROW_HEAD + key.entity.len() + INSTANT + SEQ);
+    out.extend([table as u8, key.shard().0]);
     out.extend(key.view.0.to_be_bytes());
     out.extend(key.generation.0.to_be_bytes());
     out.extend(length.to_be_bytes());
@@ -200,7 +263,12 @@ pub(crate) fn rows(within: ShardRange, after: Option<&RowKey>) -> Result<Range<V
 
 /// Tells whether `key` may be a block's key or a place to look for one.
 pub(crate) fn is_block(key: &[u8]) -> bool {
-    key.first() == Some(&(Table::Row as u8)) && key.len() >= ROW_HEAD + SEQ
+    let least = match key.first() {
+        Some(5) => ROW_HEAD + SEQ,
+        Some(6) => ROW_HEAD + INSTANT + SEQ,
+        _ => return false,
+    };
+    key.len() >= least
 }
 
 #[cfg(test)]
@@ -248,6 +316,21 @@ mod tests {
             debt(Debt { seq: 258, lane }),
             [4, 0, 0, 0, 0, 0, 0, 1, 2, 1, 2]
         );
+        let segment_key = SegmentKey {
+            row: key.clone(),
+            start: Timestamp(-1),
+        };
+        let row = row(&key).expect("short");
+        let start = [0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        let of = |table| [&[table], &row[1..], &start].concat();
+        assert_eq!(segment(&segment_key).expect("short"), of(6));
+        let entry = entry(&segment_key).expect("short");
+        assert_eq!(entry, of(7));
+        assert_eq!(
+            read_entry(&entry).expect("made by entry"),
+            (key.clone(), Timestamp(-1))
+        );
+        assert!(directory(&key).expect("short").contains(&entry));
         assert_eq!(view(ViewId(1)), [2, 0, 0, 0, 1]);
         assert_eq!(
             read_view(&view(ViewId(258))).expect("made by view"),

@@ -22,6 +22,8 @@
 //! | `03` positions | first u8, last u8 | positions |
 //! | `04` outbox | commit u64, first u8, last u8 | row keys |
 //! | `05` row | shard u8, view u32, generation u32, length u16, entity, commit u64 | block |
+//! | `06` segment | as row, but start i64 (sign flipped) before the commit | block |
+//! | `07` directory | as segment, without the commit | what is said of the segment |
 //!
 //! The shard leads, so that a range of shards is one contiguous scan; the length
 //! before the entity makes a row's blocks contiguous and the form bijective for
@@ -30,7 +32,8 @@
 //! reading a block, and a row of many blocks costs one filter entry per file. A
 //! block is put once and deleted once under a number that never returns, which is
 //! the condition for single deletes: a block that is folded before it is flushed
-//! leaves nothing behind.
+//! leaves nothing behind. A dense row is a head in `05` and segments by time in `06`; its
+//! directory in `07` is small and read whole, so that the segments need not be.
 //!
 //! **Measured** by `tests/absent_rows.rs` (100,000 rows of 3 blocks of 200
 //! incompressible bytes, 2 busy cores): commit 3.4 µs a block, load 2.6 µs a row, an
@@ -45,7 +48,7 @@ pub use error::{Error, Kind};
 
 mod commit;
 pub use commit::{Block, ViewState};
-pub use tiderace_types::{Commit, Write};
+pub use tiderace_types::{Commit, SegmentChange, SegmentKey, SegmentWrite, Write};
 
 mod store;
 pub use store::Store;

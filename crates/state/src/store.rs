@@ -8,7 +8,9 @@ use crate::write::{Durability, Op};
 use crate::{Block, Commit, Error, Memory, MemoryStore, RocksStore, ViewState, Write};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{ControlFlow, Range};
-use tiderace_types::{Positions, RowKey, ShardRange, ViewId};
+use tiderace_types::{
+    Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, ShardRange, Timestamp, ViewId,
+};
 
 /// Where rows live. A handle: clones share one store.
 #[derive(Clone, Debug)]
@@ -38,6 +40,54 @@ impl Store {
         }
     }
 
+    /// Reads segments of dense rows, each as its blocks in the order of their commits.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn load_segments(&self, keys: &[SegmentKey]) -> Result<Vec<Vec<Block>>, Error> {
+        let segments = keys.iter().map(key::segment);
+        let segments = segments.collect::<Result<Vec<_>, _>>()?;
+        match self {
+            Store::Rocks(rocks) => rocks.rows(&segments),
+            Store::Memory(memory) => memory.rows(&segments),
+        }
+    }
+
+    /// Reads the directory of a dense row: what is said of each segment, by its start.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn directory(&self, row: &RowKey) -> Result<Vec<(Timestamp, Vec<u8>)>, Error> {
+        let mut out = Vec::new();
+        self.collect(key::directory(row)?, |key, value| {
+            let (found, start) = key::read_entry(key)?;
+            if found == *row {
+                out.push((start, value.to_vec()));
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Every row of `shards` that has a directory.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn dense_rows(&self, shards: ShardRange) -> Result<Vec<RowKey>, Error> {
+        let mut rows: Vec<RowKey> = Vec::new();
+        loop {
+            let range = key::directories(shards, rows.last())?;
+            let before = rows.len();
+            self.visit(range, &mut |key, _| {
+                rows.push(key::read_entry(key)?.0);
+                Ok(ControlFlow::Break(()))
+            })?;
+            if rows.len() == before {
+                return Ok(rows);
+            }
+        }
+    }
+
     /// Makes all of `commit` true in one write and gives its number, which its blocks
     /// and its outbox entry carry. Numbers rise with every commit of a lane.
     ///
@@ -49,6 +99,7 @@ impl Store {
         let lane = commit.lane;
         let mut ops = Vec::with_capacity(commit.writes.len() * 2 + 4);
         push_rows(lane, commit.writes, seq, &mut ops)?;
+        self.push_segments(lane, commit.segments, seq, &mut ops)?;
         for retired in commit.retire.into_iter().filter(|range| *range != lane) {
             ops.push(Op::Delete(key::positions(retired)));
         }
@@ -329,6 +380,48 @@ impl Store {
             .collect()
     }
 
+    fn push_segments(
+        &self,
+        lane: ShardRange,
+        writes: Vec<SegmentWrite>,
+        seq: u64,
+        ops: &mut Vec<Op>,
+    ) -> Result<(), Error> {
+        let mut seen = HashSet::with_capacity(writes.len());
+        for write in &writes {
+            check_shard(lane, &write.key.row)?;
+            if !seen.insert(&write.key) {
+                let view = write.key.row.view.0;
+                return Err(Error::new(
+                    Kind::Bug,
+                    format!("lane {lane}: commit writes a segment of view {view} twice"),
+                ));
+            }
+        }
+        for write in writes {
+            let segment = key::segment(&write.key)?;
+            let entry_key = key::entry(&write.key)?;
+            match write.change {
+                SegmentChange::Put { block, old, entry } => {
+                    for old in BTreeSet::from_iter(old) {
+                        ops.push(Op::DeleteOnce(key::block(&segment, old)));
+                    }
+                    ops.push(Op::Put(key::block(&segment, seq), block));
+                    ops.push(Op::Put(entry_key, entry));
+                }
+                SegmentChange::Drop => {
+                    // Who drops a segment has not read it, so its blocks are looked for here.
+                    let blocks = self.load_segments(std::slice::from_ref(&write.key))?;
+                    for block in blocks.iter().flatten() {
+                        ops.push(Op::DeleteOnce(key::block(&segment, block.seq)));
+                    }
+                    ops.push(Op::Delete(entry_key));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn owed(&self, debt: Debt) -> Result<Vec<RowKey>, Error> {
         let bytes = self.get(&key::debt(debt))?.ok_or_else(|| {
             Error::corrupt(
@@ -407,13 +500,7 @@ fn check_rows(lane: ShardRange, writes: &[Write]) -> Result<(), Error> {
     let mut seen = HashSet::with_capacity(writes.len());
     for write in writes {
         let key = write.key();
-        if !lane.contains(key.shard()) {
-            let shard = key.shard().0;
-            return Err(Error::new(
-                Kind::Bug,
-                format!("lane {lane}: commit writes a row of shard {shard}"),
-            ));
-        }
+        check_shard(lane, key)?;
         if !seen.insert(key) {
             return Err(Error::new(
                 Kind::Bug,
@@ -425,4 +512,15 @@ fn check_rows(lane: ShardRange, writes: &[Write]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn check_shard(lane: ShardRange, key: &RowKey) -> Result<(), Error> {
+    if lane.contains(key.shard()) {
+        return Ok(());
+    }
+    let shard = key.shard().0;
+    Err(Error::new(
+        Kind::Bug,
+        format!("lane {lane}: commit writes a row of shard {shard}"),
+    ))
 }

@@ -27,6 +27,7 @@ fn owing(lane: ShardRange, outbox: Vec<RowKey>, outbox_done: Option<u64>) -> Com
     Commit {
         lane,
         outbox,
+        segments: Vec::new(),
         outbox_done,
         ..rows(Vec::new())
     }

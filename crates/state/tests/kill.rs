@@ -123,6 +123,7 @@ fn commit(store: &Store, lane: ShardRange, n: u64) {
         positions: positions(n as i64),
         retire: Vec::new(),
         outbox: vec![keys[(n % ROWS) as usize].clone()],
+        segments: Vec::new(),
         outbox_done: paid,
     };
     store.commit(commit).expect("commit");

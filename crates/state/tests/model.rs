@@ -113,6 +113,7 @@ fn commit(
             positions: positions(next),
             retire: Vec::new(),
             outbox: owed.iter().cloned().collect(),
+            segments: Vec::new(),
             outbox_done: newest,
         })
         .expect("commit");

@@ -77,10 +77,7 @@ impl Live {
         let views: Vec<LaneView> = plan
             .views
             .iter()
-            .map(|view| LaneView {
-                view: Arc::clone(view),
-                generation: coverage.generation(view.id),
-            })
+            .map(|view| LaneView::new(Arc::clone(view), coverage.generation(view.id)))
             .collect();
         let mut live = Live {
             stop: Arc::new(AtomicBool::new(false)),

@@ -1,6 +1,6 @@
 //! What one atomic write to state holds: decided by the engine, carried out by a store.
 
-use crate::{Positions, RowKey, ShardRange};
+use crate::{Positions, RowKey, ShardRange, Timestamp};
 
 /// What one commit does to one row. A commit names a row at most once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,41 @@ impl Write {
     }
 }
 
+/// One segment of a dense row: the events after `start`, up to where the next segment begins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentKey {
+    /// The row.
+    pub row: RowKey,
+    /// The instant after which its events lie; [`Timestamp::MIN`] for the first.
+    pub start: Timestamp,
+}
+
+/// What one commit does to one segment. A commit names a segment at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentWrite {
+    /// The segment.
+    pub key: SegmentKey,
+    /// What happens to it.
+    pub change: SegmentChange,
+}
+
+/// What happens to a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentChange {
+    /// A block is added, in place of `old` ones, and `entry` is what the row's directory
+    /// says of the segment from now on.
+    Put {
+        /// The new block.
+        block: Vec<u8>,
+        /// The blocks that it replaces.
+        old: Vec<u64>,
+        /// The directory's entry.
+        entry: Vec<u8>,
+    },
+    /// The segment goes, with every block and its entry.
+    Drop,
+}
+
 /// What becomes true together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -49,6 +84,8 @@ pub struct Commit {
     pub lane: ShardRange,
     /// What happens to rows.
     pub writes: Vec<Write>,
+    /// What happens to segments of dense rows.
+    pub segments: Vec<SegmentWrite>,
     /// How far the lane has come with these writes.
     pub positions: Positions,
     /// Lanes of another cut whose positions this one's make needless.

@@ -30,7 +30,7 @@ mod row;
 pub use row::{Generation, RowKey, ViewId};
 
 mod commit;
-pub use commit::{Commit, Write};
+pub use commit::{Commit, SegmentChange, SegmentKey, SegmentWrite, Write};
 
 mod marker;
 pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};

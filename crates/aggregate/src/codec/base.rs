@@ -24,18 +24,13 @@ pub(super) fn read(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Base, Wire
     let mut partials = Vec::new();
     for (index, output) in spec.outputs.iter().enumerate() {
         if output.window.span == Span::Lifetime {
-            let partial = read_partial(reader, output)?;
-            let expected = Partial::empty(output, &spec.inputs);
-            if std::mem::discriminant(&partial) != std::mem::discriminant(&expected) {
-                return Err(reader.error());
-            }
-            partials.push((index, partial));
+            partials.push((index, read_partial(reader, output, spec)?));
         }
     }
     Ok(Base { newest, partials })
 }
 
-fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
+pub(super) fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
     match partial {
         Partial::Count(count) => {
             out.push(0);
@@ -72,7 +67,21 @@ fn write_partial(partial: &Partial, out: &mut Vec<u8>) {
     }
 }
 
-fn read_partial(reader: &mut Reader<'_>, output: &Output) -> Result<Partial, WireError> {
+/// Reads a partial of `output`.
+pub(super) fn read_partial(
+    reader: &mut Reader<'_>,
+    output: &Output,
+    spec: &RowSpec,
+) -> Result<Partial, WireError> {
+    let partial = read_any(reader, output)?;
+    let expected = Partial::empty(output, &spec.inputs);
+    match std::mem::discriminant(&partial) == std::mem::discriminant(&expected) {
+        true => Ok(partial),
+        false => Err(reader.error()),
+    }
+}
+
+fn read_any(reader: &mut Reader<'_>, output: &Output) -> Result<Partial, WireError> {
     let by_order = matches!(output.function, Function::First | Function::Last);
     Ok(match reader.u8()? {
         0 => Partial::Count(reader.u64()?),

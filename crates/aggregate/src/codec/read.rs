@@ -1,6 +1,6 @@
 //! Reading rows: bytes come from disks and networks, so nothing is believed.
 
-use super::{CODEC, CodecError, base, check, flag, write};
+use super::{CODEC, CodecError, base, check, flag, merged, write};
 use crate::columns::{ColumnMut, Columns};
 use crate::events::Events;
 use crate::row::Row;
@@ -27,7 +27,7 @@ impl Row {
             return Err(CodecError::Codec(codec));
         }
         let flags = reader.u8()?;
-        if flags & !(flag::BASE | flag::NEVER_TRIMMED) != 0 {
+        if flags & !flag::KNOWN != 0 {
             return Err(CodecError::Flags(flags));
         }
         let found = u64::from_be_bytes(reader.array()?);
@@ -43,6 +43,10 @@ impl Row {
             0 => None,
             _ => Some(base::read(&mut reader, spec)?),
         };
+        let merged = match flags & flag::MERGED {
+            0 => None,
+            _ => Some(merged::read(&mut reader, spec)?),
+        };
         let events = read_events(&mut reader, spec)?;
         if !reader.rest().is_empty() {
             return Err(reader.error().into());
@@ -51,6 +55,8 @@ impl Row {
             version,
             kept_from,
             base,
+            merged,
+            head: flags & flag::HEAD != 0,
             events,
         })
     }

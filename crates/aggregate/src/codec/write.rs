@@ -1,6 +1,6 @@
 //! Writing rows.
 
-use super::{CODEC, base, check, flag};
+use super::{CODEC, base, check, flag, merged};
 use crate::column::{Column, Nulls, Slots};
 use crate::columns::Columns;
 use crate::row::Row;
@@ -32,13 +32,18 @@ impl Row {
         out.push(CODEC);
         let base = u8::from(self.base.is_some()) * flag::BASE;
         let trimmed = u8::from(never_trimmed) * flag::NEVER_TRIMMED;
-        out.push(base | trimmed);
+        let spans = u8::from(self.merged.is_some()) * flag::MERGED;
+        let head = u8::from(self.head) * flag::HEAD;
+        out.push(base | trimmed | spans | head);
         out.extend(spec.fingerprint.to_be_bytes());
         if !never_trimmed {
             put_i64(self.kept_from.0, out);
         }
         if let Some(folded) = &self.base {
             base::write(folded, out);
+        }
+        if let Some(spans) = &self.merged {
+            merged::write(spans, out);
         }
         write_events(&self.events.columns, out);
         let check = check(out);

@@ -1,7 +1,7 @@
 //! The views of the simulation: with and without ids, bounded, delayed, lifetime, all of history.
 
 use std::sync::{Arc, OnceLock};
-use tiderace_engine::LaneView;
+use tiderace_engine::{Density, LaneView};
 use tiderace_plan::model::{Plan, Source, View};
 use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_types::{Duration, Generation};
@@ -129,24 +129,39 @@ pub struct World {
 /// The definitions, loaded once.
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| load_world(None))
+}
+
+/// The same, with rows that are dense from a handful of events on.
+pub fn dense_world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
-        let file = SourceFile {
-            path: "simulated.yaml".to_owned(),
-            text: YAML.to_owned(),
-        };
-        let (loaded, found) = load(&[file], &|_| None);
-        let plan = loaded
-            .unwrap_or_else(|| panic!("{}", render_text(&found, false)))
-            .plan;
-        let views = plan.views.iter().map(|view| LaneView {
-            view: Arc::clone(view),
-            generation: Generation(1),
-        });
-        World {
-            views: views.collect(),
-            plan,
-        }
+        load_world(Some(Density {
+            sparse: 4,
+            segment: 3,
+            edges: 3,
+        }))
     })
+}
+
+fn load_world(density: Option<Density>) -> World {
+    let file = SourceFile {
+        path: "simulated.yaml".to_owned(),
+        text: YAML.to_owned(),
+    };
+    let (loaded, found) = load(&[file], &|_| None);
+    let plan = loaded
+        .unwrap_or_else(|| panic!("{}", render_text(&found, false)))
+        .plan;
+    let views = plan.views.iter().map(|view| {
+        let mut lane_view = LaneView::new(Arc::clone(view), Generation(1));
+        lane_view.density = density.unwrap_or(lane_view.density);
+        lane_view
+    });
+    World {
+        views: views.collect(),
+        plan,
+    }
 }
 
 impl World {

@@ -11,7 +11,9 @@ use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tiderace_decode::Decoder;
-use tiderace_engine::{Cuts, Intake, Lane, Packet, Publication, Sample};
+use tiderace_engine::{
+    Blocks, Cuts, Found, Intake, Lane, Packet, Publication, Sample, Stored, Wants,
+};
 use tiderace_state::{MemoryStore, Store, Sweep};
 use tiderace_types::{
     CoveredFrom, DeadLetter, Duration, Partition, Positions, Reason, RecordBatch, RecordMeta,
@@ -56,6 +58,8 @@ pub struct Weather {
     pub evictions: u64,
     /// In how many of a hundred steps stored rows are swept a stretch further.
     pub sweeps: u64,
+    /// Whether rows are dense from a handful of events on.
+    pub dense: bool,
     pub fault: Option<Fault>,
 }
 
@@ -184,7 +188,8 @@ impl<'a> Driver<'a> {
             4..8 => self.sample(),
             8..24 => self.read(),
             24..52 => self.apply(worker),
-            52..62 => self.commit(worker),
+            52..60 => self.commit(worker),
+            60..62 => self.anchor(worker),
             62..70 => self.evict(worker),
             70..80 => self.publish(worker),
             80..92 => {
@@ -211,6 +216,10 @@ impl<'a> Driver<'a> {
         }
         self.sample();
         for worker in 0..self.workers.len() {
+            let due = |lane: &Lane, wall| lane.anchors_at().is_some_and(|at| at <= wall);
+            while due(&self.workers[worker].lane, self.wall) {
+                self.anchor(worker);
+            }
             // Twice, since a store that was emptied is noticed only by the marker.
             for _ in 0..2 {
                 while self.busy(worker) {
@@ -338,6 +347,7 @@ impl<'a> Driver<'a> {
         if self.weather.fault != Some(Fault::DropsOutbox) {
             lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
         }
+        lane.owe_anchors(self.state.dense_rows(lane.shards).expect("memory reads"));
         // A marker is trusted when it is of just these shards, is the newest of any of them,
         // and speaks for the views.
         let others = self.online.markers.values();
@@ -446,9 +456,10 @@ impl<'a> Driver<'a> {
         let Some(packet) = worker.queue.pop_front() else {
             return;
         };
-        let missing = worker.lane.prepare(&packet).expect("nothing is left out");
-        let blocks = load(&self.state, &missing);
-        worker.lane.fill(blocks).expect("state is sound");
+        worker.lane.prepare(&packet).expect("nothing is left out");
+        while let Some(wants) = worker.lane.wants(&packet) {
+            fetch(&mut worker.lane, &self.state, &wants);
+        }
         let applied = worker.lane.apply(&packet, self.wall);
         for (view, counts) in applied.views {
             let total = self.totals.views.entry(view).or_default();
@@ -470,11 +481,20 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Anchors the dense rows that are due.
+    fn anchor(&mut self, worker: usize) {
+        let lane = &mut self.workers[worker].lane;
+        if lane.take_due(self.wall) {
+            anchor(lane, &self.state, self.wall);
+        }
+    }
+
     pub fn commit(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
         let mut commit = worker.lane.commit();
         if self.weather.fault == Some(Fault::LosesWrite) && self.random.percent(20) {
             commit.writes.pop();
+            commit.segments.pop();
         }
         let seq = self.state.commit(commit).expect("memory writes");
         worker.lane.committed(seq);
@@ -558,8 +578,13 @@ impl<'a> Driver<'a> {
         let mut rows = chunk.rows;
         let blocks = load(&self.state, &chunk.stored);
         for (key, blocks) in chunk.stored.iter().zip(blocks) {
-            let row = worker.lane.publish_stored(key, &blocks, self.wall);
-            rows.extend(row.expect("state is sound"));
+            rows.extend(publish_stored(
+                &mut worker.lane,
+                &self.state,
+                key,
+                &blocks,
+                self.wall,
+            ));
         }
         let ends = match chunk.last {
             true => Ends::Drain,
@@ -653,8 +678,7 @@ fn scan_on(worker: &mut Worker, state: &Store, wall: Timestamp, limit: usize) {
     for (key, blocks) in found {
         let blocks = blocks.into_iter().map(|block| (block.seq, block.bytes));
         let blocks: Vec<_> = blocks.collect();
-        let row = worker.lane.publish_stored(&key, &blocks, wall);
-        rows.extend(row.expect("state is sound"));
+        rows.extend(publish_stored(&mut worker.lane, state, &key, &blocks, wall));
         worker.scan = Some(Some(key));
     }
     let ends = match end {
@@ -668,12 +692,55 @@ fn marker(lane: &mut Lane, wall: Timestamp) -> tiderace_types::Marker {
     lane.marker(wall, 1, |_| CoveredFrom::Beginning)
 }
 
-fn load(state: &Store, keys: &[RowKey]) -> Vec<Vec<(u64, Vec<u8>)>> {
+/// Gives a lane what it wants.
+fn fetch(lane: &mut Lane, state: &Store, wants: &Wants) {
+    let directories = wants.directories.iter().map(|row| state.directory(row));
+    let segments = state.load_segments(&wants.segments).expect("memory reads");
+    let found = Found {
+        rows: load(state, &wants.rows),
+        directories: directories.collect::<Result<_, _>>().expect("memory reads"),
+        segments: segments.into_iter().map(plain).collect(),
+    };
+    lane.fill(found).expect("state is sound");
+}
+
+/// Anchors the rows that were taken.
+fn anchor(lane: &mut Lane, state: &Store, wall: Timestamp) {
+    while let Some(wants) = lane.wants_anchors() {
+        fetch(lane, state, &wants);
+    }
+    lane.anchor(wall);
+}
+
+fn publish_stored(
+    lane: &mut Lane,
+    state: &Store,
+    key: &RowKey,
+    blocks: &Blocks,
+    wall: Timestamp,
+) -> Option<Publication> {
+    for _ in 0..2 {
+        match lane
+            .publish_stored(key, blocks, wall)
+            .expect("state is sound")
+        {
+            Stored::Nothing => return None,
+            Stored::Row(publication) => return Some(publication),
+            Stored::Dense => {
+                lane.take_key(key, wall);
+                anchor(lane, state, wall);
+            }
+        }
+    }
+    panic!("a row stays unready when it is anchored");
+}
+
+fn plain(blocks: Vec<tiderace_state::Block>) -> Blocks {
+    let plain = blocks.into_iter().map(|block| (block.seq, block.bytes));
+    plain.collect()
+}
+
+fn load(state: &Store, keys: &[RowKey]) -> Vec<Blocks> {
     let rows = state.load(keys).expect("memory reads");
-    rows.into_iter()
-        .map(|blocks| {
-            let plain = blocks.into_iter().map(|block| (block.seq, block.bytes));
-            plain.collect()
-        })
-        .collect()
+    rows.into_iter().map(plain).collect()
 }

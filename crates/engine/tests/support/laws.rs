@@ -35,6 +35,7 @@ pub fn markers_hold(driver: &Driver<'_>, oracle: &Oracle) -> Result<(), String> 
                     (Some(row), Some(held)) => {
                         held.contains(&known_as(view, id, member))
                             || member.event.time <= row.kept_from
+                            || is_merged(row, member)
                     }
                     _ => may_be_gone(view, said, member, driver.wall),
                 };
@@ -106,7 +107,8 @@ pub fn exact_answers_are_right(
     for (id, member) in members {
         let claimed = member.reached(&marker.positions);
         let present = held.contains(&known_as(view, id, member));
-        let folded = row.is_some() && member.event.time <= kept_from;
+        let merged = row.as_ref().is_some_and(|row| is_merged(row, member));
+        let folded = merged || row.is_some() && member.event.time <= kept_from;
         doubtful |= folded && !claimed;
         if present || claimed {
             events.push(member.event.clone());
@@ -114,8 +116,9 @@ pub fn exact_answers_are_right(
     }
     for (place, output) in view.spec.outputs.iter().enumerate() {
         let as_of = instant(random, driver, output, members.values());
-        let folds = output.window.span == Span::Lifetime && doubtful;
-        if folds || !is_exact(view, said, row.as_ref(), output, as_of, driver.wall) {
+        let dense = row.as_ref().is_some_and(|row| row.merged.is_some());
+        let folds = (dense || output.window.span == Span::Lifetime) && doubtful;
+        if folds || !is_exact(view, said, row.as_ref(), place, as_of, driver.wall) {
             continue;
         }
         let empty = Row::new(&view.spec);
@@ -132,7 +135,7 @@ fn is_exact(
     view: &View,
     said: &ViewMarker,
     row: Option<&Row>,
-    output: &Output,
+    output: usize,
     as_of: Timestamp,
     now: Timestamp,
 ) -> bool {
@@ -140,14 +143,55 @@ fn is_exact(
         history, lateness, ..
     } = view.spec.kept
     else {
-        return true;
+        return row.is_none_or(|row| row.answers(&view.spec, output, as_of));
     };
     let by_clock = as_of >= said.clock.minus(lateness).minus(history);
     let kept = match row {
-        Some(row) => row.holds(output.window, as_of),
+        Some(row) => row.answers(&view.spec, output, as_of),
         None => as_of >= said.surely_kept(now).minus(history),
     };
     by_clock && kept
+}
+
+/// Whether a member of the row may be in what it holds merged.
+fn is_merged(row: &Row, member: &Member) -> bool {
+    let pieces = row.merged.iter().flat_map(|merged| &merged.pieces);
+    let time = member.event.time;
+    let mut pieces = pieces.map(|piece| piece.after < time && time <= piece.upto);
+    pieces.any(|inside| inside)
+}
+
+/// When all is read, anchored and published: dense rows answer everything from now to their horizon.
+/// Tells how many there are.
+pub fn dense_rows_answer(driver: &Driver<'_>) -> Result<usize, String> {
+    let mut dense = 0;
+    for key in driver.online.rows.keys() {
+        let found = driver.world.views.iter().find(|v| v.view.id == key.view);
+        let view = &found.expect("rows are of these views").view;
+        let Some(row) = read(driver, view, key)? else {
+            continue;
+        };
+        let Some(merged) = &row.merged else {
+            continue;
+        };
+        dense += 1;
+        let horizon = merged.horizon.min(driver.wall.plus(Duration(1 << 50)));
+        for as_of in [
+            driver.wall,
+            Timestamp(driver.wall.0.midpoint(horizon.0)),
+            horizon,
+        ] {
+            for (place, output) in view.spec.outputs.iter().enumerate() {
+                if !row.answers(&view.spec, place, as_of) {
+                    return Err(format!(
+                        "view {} output {} cannot be answered at {as_of}, now {} by {row:?}",
+                        view.name, output.name, driver.wall
+                    ));
+                }
+            }
+        }
+    }
+    Ok(dense)
 }
 
 /// An instant at or beside an event or the edge of a window, or near the clock.
@@ -165,6 +209,7 @@ fn instant<'m>(
     let at = match random.below(4) {
         0 => time.plus(output.window.delay),
         1 | 2 => time.plus(output.window.reach()),
+        3 if random.percent(50) => driver.wall.plus(Duration(random.within(0, 1_000_000))),
         _ => time.plus(Duration(random.within(0, 10 * 3_600_000_000))),
     };
     at.plus(Duration(random.within(-1, 1)))
@@ -222,7 +267,7 @@ pub fn all_answers_are_right(
             for (place, output) in view.spec.outputs.iter().enumerate() {
                 for _ in 0..2 {
                     let as_of = instant(random, driver, output, members.values());
-                    if !is_exact(view, said, row.as_ref(), output, as_of, driver.wall) {
+                    if !is_exact(view, said, row.as_ref(), place, as_of, driver.wall) {
                         continue;
                     }
                     let empty = Row::new(&view.spec);

@@ -85,6 +85,7 @@ pub fn rows(writes: Vec<Write>) -> Commit {
         positions: Positions::default(),
         retire: Vec::new(),
         outbox: Vec::new(),
+        segments: Vec::new(),
         outbox_done: None,
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_engine::{Lane, Packet, Sample};
+use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, Wants};
 use tiderace_plan::Plan;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
@@ -38,9 +38,6 @@ pub struct Wires {
     pub stop: Arc<AtomicBool>,
     pub board: Arc<Board>,
 }
-
-/// A row's stored blocks with their numbers.
-type Blocks = Vec<(u64, Vec<u8>)>;
 
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
@@ -101,6 +98,8 @@ impl Worker {
         let trusted = trusted(&lane, &plan, &coverage, &markers, known);
         let owed = state.outbox(lane.shards).context("read the outbox")?;
         lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
+        let dense = state.dense_rows(lane.shards);
+        lane.owe_anchors(dense.context("read the directories")?);
         for view in trusted.iter().flat_map(|marker| &marker.views) {
             lane.inherit_lag(view.view, view.least_lag);
         }
@@ -183,9 +182,10 @@ impl Worker {
     }
 
     fn take(&mut self, packet: &Packet) -> Result<()> {
-        let missing = self.lane.prepare(packet)?;
-        let blocks = self.load(&missing)?;
-        self.lane.fill(blocks)?;
+        self.lane.prepare(packet)?;
+        while let Some(wants) = self.lane.wants(packet) {
+            self.fetch(wants)?;
+        }
         let applied = self.lane.apply(packet, now());
         self.bury(packet.source, &applied.dead)?;
         self.ledger.applied(&self.names, &applied);
@@ -194,6 +194,33 @@ impl Worker {
         {
             self.hold = None;
         }
+        Ok(())
+    }
+
+    /// Reads what the lane wants.
+    fn fetch(&mut self, wants: Wants) -> Result<()> {
+        let segments = match wants.segments.is_empty() {
+            true => Vec::new(),
+            false => self.state.load_segments(&wants.segments)?,
+        };
+        let directories = wants
+            .directories
+            .iter()
+            .map(|row| self.state.directory(row));
+        let found = Found {
+            rows: self.load(&wants.rows)?,
+            directories: directories.collect::<Result<_, _>>()?,
+            segments: segments.into_iter().map(numbered).collect(),
+        };
+        Ok(self.lane.fill(found)?)
+    }
+
+    /// Anchors the dense rows that have been taken.
+    fn anchor(&mut self, now: Timestamp) -> Result<()> {
+        while let Some(wants) = self.lane.wants_anchors() {
+            self.fetch(wants)?;
+        }
+        self.lane.anchor(now);
         Ok(())
     }
 
@@ -238,6 +265,10 @@ impl Worker {
                 self.lane.forget_owed();
                 self.republish("more rows are owed than are worth listing");
             }
+        }
+        let at = now();
+        if self.lane.take_due(at) {
+            self.anchor(at)?;
         }
         if !self.busy {
             self.publish()?;

@@ -9,7 +9,7 @@ use crate::live::publisher::{Order, Reply};
 use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tiderace_engine::Publication;
+use tiderace_engine::{Blocks, Publication, Stored};
 use tiderace_online::{MarkerWrite, RowWrite};
 use tiderace_types::{RowKey, Timestamp};
 
@@ -88,11 +88,7 @@ impl Worker {
         let mut rows: Vec<_> = chunk.rows.into_iter().map(row_write).collect();
         let blocks = self.load(&chunk.stored)?;
         for (key, blocks) in chunk.stored.iter().zip(blocks) {
-            rows.extend(
-                self.lane
-                    .publish_stored(key, &blocks, now())?
-                    .map(row_write),
-            );
+            rows.extend(self.publish_stored(key, &blocks)?);
         }
         if self.drain_since.is_none() {
             self.drain_since = Some(since);
@@ -101,6 +97,22 @@ impl Worker {
         self.last = chunk.last;
         self.sent = rows.len();
         self.order(Order::Rows(rows))
+    }
+
+    /// Makes the publication of a row that is not held; a dense one is anchored first.
+    fn publish_stored(&mut self, key: &RowKey, blocks: &Blocks) -> Result<Option<RowWrite>> {
+        for _ in 0..2 {
+            match self.lane.publish_stored(key, blocks, now())? {
+                Stored::Nothing => return Ok(None),
+                Stored::Row(publication) => return Ok(Some(row_write(publication))),
+                Stored::Dense => {
+                    let at = now();
+                    self.lane.take_key(key, at);
+                    self.anchor(at)?;
+                }
+            }
+        }
+        Err(anyhow!("a row stays unready when it is anchored"))
     }
 
     /// Says how far the published rows go.
@@ -132,11 +144,7 @@ impl Worker {
         let mut rows = Vec::with_capacity(found.len());
         for (key, blocks) in found {
             let blocks = numbered(blocks);
-            rows.extend(
-                self.lane
-                    .publish_stored(&key, &blocks, now())?
-                    .map(row_write),
-            );
+            rows.extend(self.publish_stored(&key, &blocks)?);
             scan.after = Some(key);
         }
         scan.rows += rows.len();

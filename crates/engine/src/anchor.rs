@@ -1,0 +1,285 @@
+//! Anchoring: cutting a dense row for readers, so that every window is exact from now on for a while.
+//!
+//! As the instant T of a reading goes from the anchor A to a horizon, every edge of every window
+//! runs over some span of time. The events of these spans, and all that are later than A, the
+//! online row holds one by one; what lies between them no edge can part, so it is held merged.
+//! The horizon is as far as the row can be exact and small; halfway there the row is anchored
+//! again, by its due instant alone, whether events come or not.
+//!
+//! # Laws
+//! - At every T from anchor to horizon every output is exact.
+//! - What the online row holds is a function of the set of events, A and the horizon.
+
+use crate::dense::{Dense, Segment, Shared};
+use crate::density::Density;
+use tiderace_aggregate::{Lies, Merged, Piece, Row, RowSpec, Summary};
+use tiderace_types::{Duration, Timestamp};
+
+/// Spans that an anchor may be good for, longest first.
+const REACHES: [Duration; 10] = [
+    Duration::from_secs(3600),
+    Duration::from_secs(1200),
+    Duration::from_secs(300),
+    Duration::from_secs(120),
+    Duration::from_secs(60),
+    Duration::from_secs(30),
+    Duration::from_secs(10),
+    Duration::from_secs(5),
+    Duration::from_secs(2),
+    Duration::from_secs(1),
+];
+
+/// How often a row is looked at that no window sees an event of.
+const IDLE: Duration = Duration::from_secs(6 * 3600);
+
+/// A stretch of time of the online row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stretch {
+    after: Timestamp,
+    upto: Timestamp,
+    /// Whether an edge may run through it.
+    edge: bool,
+}
+
+/// How a row is cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Cuts {
+    anchor: Timestamp,
+    horizon: Timestamp,
+    stretches: Vec<Stretch>,
+}
+
+/// The edges of every window at the two ends of an anchor's time.
+struct Edges {
+    /// Per output: its left edge at the anchor and at the horizon, its right edge likewise.
+    of_output: Vec<[Timestamp; 4]>,
+}
+
+impl Edges {
+    fn new(spec: &RowSpec, anchor: Timestamp, horizon: Timestamp) -> Edges {
+        let of = |output: &tiderace_aggregate::Output| {
+            let (from, to) = (output.window.bounds(anchor), output.window.bounds(horizon));
+            [from.after, to.after, from.upto, to.upto]
+        };
+        Edges {
+            of_output: spec.outputs.iter().map(of).collect(),
+        }
+    }
+
+    /// The spans that edges run over, in order and apart.
+    fn spans(&self) -> Vec<(Timestamp, Timestamp)> {
+        let each = self.of_output.iter();
+        let mut spans: Vec<_> = each
+            .flat_map(|[left, left_to, right, right_to]| [(*left, *left_to), (*right, *right_to)])
+            .filter(|(from, to)| from < to)
+            .collect();
+        spans.sort_unstable();
+        let mut apart: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for (from, to) in spans {
+            match apart.last_mut() {
+                Some(last) if from <= last.1 => last.1 = last.1.max(to),
+                _ => apart.push((from, to)),
+            }
+        }
+        apart
+    }
+
+    /// Every instant at which a window begins or ends without moving.
+    fn marks(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        self.of_output.iter().flatten().copied()
+    }
+
+    /// Whether output `index` may see all of a stretch between edges.
+    fn sees(&self, index: usize, stretch: &Stretch) -> bool {
+        let [left, _, _, right] = self.of_output[index];
+        left <= stretch.after && stretch.upto <= right
+    }
+}
+
+impl Dense {
+    /// How the row is to be cut at `now`.
+    pub(crate) fn cuts(&self, spec: &RowSpec, density: Density, now: Timestamp) -> Cuts {
+        let fits = |reach: &Duration| {
+            let spans = Edges::new(spec, now, now.plus(*reach)).spans();
+            // What comes until then is guessed to be as much as came lately.
+            let coming = self.about(now.minus(*reach), now);
+            let held = spans.iter().map(|(after, upto)| self.about(*after, *upto));
+            held.sum::<u64>().saturating_add(coming) <= density.edges as u64
+        };
+        let least = REACHES[REACHES.len() - 1];
+        let reach = REACHES.into_iter().find(fits).unwrap_or(least);
+        let horizon = now.plus(reach);
+        let edges = Edges::new(spec, now, horizon);
+        let mut spans = edges.spans();
+        // Whatever is later than the anchor is held one by one.
+        spans.retain(|(after, _)| *after < now);
+        if let Some(last) = spans.last_mut().filter(|last| last.1 > now) {
+            last.1 = now;
+        }
+        let mut marks: Vec<Timestamp> = edges
+            .marks()
+            .filter(|mark| *mark < now)
+            .chain(spans.iter().flat_map(|(after, upto)| [*after, *upto]))
+            .chain([Timestamp::MIN, now])
+            .collect();
+        marks.sort_unstable();
+        marks.dedup();
+        let stretches = marks.windows(2).map(|pair| Stretch {
+            after: pair[0],
+            upto: pair[1],
+            edge: spans.iter().any(|(a, b)| *a <= pair[0] && pair[1] <= *b),
+        });
+        let mut cuts = Cuts {
+            anchor: now,
+            horizon,
+            stretches: stretches.collect(),
+        };
+        cuts.stretches.push(Stretch {
+            after: now,
+            upto: Timestamp::MAX,
+            edge: true,
+        });
+        cuts
+    }
+
+    /// About how many events lie in `after < t <= upto`, by the directory alone.
+    fn about(&self, after: Timestamp, upto: Timestamp) -> u64 {
+        let of_segment = |segment: &Segment| {
+            let Some(summary) = &segment.summary else {
+                let part = segment.part.as_ref();
+                return part.map_or(0, |p| p.row.events.between(after, upto).len() as u64);
+            };
+            match summary.lies(after, upto) {
+                Lies::Outside => 0,
+                Lies::Inside => summary.count,
+                Lies::Across => {
+                    let from = summary.first.max(after);
+                    let to = summary.last.min(upto);
+                    let whole = summary.last.since(summary.first).0.max(1) as f64;
+                    let share = to.since(from).0.max(0) as f64 / whole;
+                    (summary.count as f64 * share).ceil() as u64
+                }
+            }
+        };
+        let first = self.place(after);
+        let near = self.segments[first..].iter();
+        let near = near.take_while(|segment| segment.start < upto);
+        near.map(of_segment).sum()
+    }
+
+    /// The segments whose events must be in memory to cut the row so.
+    pub(crate) fn wanted(&self, cuts: &Cuts) -> Vec<Timestamp> {
+        let needed = |segment: &&Segment| {
+            let Some(summary) = &segment.summary else {
+                return true;
+            };
+            cuts.stretches
+                .iter()
+                .any(|stretch| match summary.lies(stretch.after, stretch.upto) {
+                    Lies::Outside => false,
+                    Lies::Inside => stretch.edge,
+                    Lies::Across => true,
+                })
+        };
+        let absent = self.segments.iter().filter(|s| s.part.is_none());
+        absent.filter(needed).map(|s| s.start).collect()
+    }
+
+    /// Makes the online row anew. Every wanted segment is in memory.
+    pub(crate) fn anchor(&mut self, head: &Row, spec: &RowSpec, measures: &Shared, cuts: &Cuts) {
+        for segment in &mut self.segments {
+            segment.summarise(spec, measures);
+        }
+        let edges = Edges::new(spec, cuts.anchor, cuts.horizon);
+        let mut online = Row {
+            kept_from: head.kept_from,
+            base: head.base.clone(),
+            ..Row::new(spec)
+        };
+        let mut pieces = Vec::new();
+        for stretch in &cuts.stretches {
+            if stretch.edge {
+                self.gather(stretch, spec, &mut online);
+                continue;
+            }
+            let sees = |measure: usize| {
+                let mut outputs = 0..spec.outputs.len();
+                outputs
+                    .any(|index| measures.of_output(index) == measure && edges.sees(index, stretch))
+            };
+            let mut summary = Summary::empty(spec, measures, sees);
+            self.merge(stretch, spec, measures, &mut summary);
+            if summary.count > 0 {
+                pieces.push(Piece {
+                    after: stretch.after,
+                    upto: stretch.upto,
+                    summary,
+                });
+            }
+        }
+        let newest = self.segments.iter().rev();
+        let newest = newest.filter_map(|s| s.summary.as_ref().filter(|s| s.count > 0));
+        let newest = newest.map(|s| s.last).max().unwrap_or(Timestamp::MIN);
+        let settled = edges.of_output.iter().all(|[left, _, right, _]| {
+            newest <= *right && (*left == Timestamp::MIN || newest <= *left)
+        });
+        let (horizon, due) = match settled {
+            // No edge has an event before it any more.
+            // It is looked at again only to let go of what is stored.
+            true => (Timestamp::MAX, cuts.anchor.plus(IDLE)),
+            false => {
+                let half = cuts.horizon.since(cuts.anchor).0 / 2;
+                (cuts.horizon, cuts.anchor.plus(Duration(half)))
+            }
+        };
+        online.merged = Some(Merged {
+            measures: Shared::clone(measures),
+            horizon,
+            pieces,
+        });
+        self.online = online;
+        self.due = due;
+    }
+
+    /// Puts the events of a stretch into the online row.
+    fn gather(&self, stretch: &Stretch, spec: &RowSpec, online: &mut Row) {
+        for segment in self.near(stretch) {
+            let outside = segment
+                .summary
+                .as_ref()
+                .is_some_and(|summary| summary.lies(stretch.after, stretch.upto) == Lies::Outside);
+            if let (false, Some(part)) = (outside, &segment.part) {
+                let events = &part.row.events;
+                let range = events.between(stretch.after, stretch.upto);
+                online.events.merge(&events.slice(range));
+            }
+        }
+    }
+
+    /// Adds what the events of a stretch come to.
+    fn merge(&self, stretch: &Stretch, spec: &RowSpec, measures: &Shared, into: &mut Summary) {
+        for segment in self.near(stretch) {
+            let Some(summary) = &segment.summary else {
+                continue;
+            };
+            match (summary.lies(stretch.after, stretch.upto), &segment.part) {
+                (Lies::Outside, _) => {}
+                (Lies::Inside, _) => into.merge(spec, measures, summary),
+                (Lies::Across, Some(part)) => {
+                    let events = &part.row.events;
+                    let range = events.between(stretch.after, stretch.upto);
+                    into.add(spec, measures, events, range);
+                }
+                (Lies::Across, None) => debug_assert!(false, "a wanted segment is not in memory"),
+            }
+        }
+    }
+
+    /// The segments that may have events in a stretch.
+    fn near(&self, stretch: &Stretch) -> impl Iterator<Item = &Segment> {
+        let first = self.place(stretch.after);
+        let upto = stretch.upto;
+        let from = self.segments[first..].iter();
+        from.take_while(move |segment| segment.start < upto)
+    }
+}
