@@ -22,7 +22,7 @@
 mod base;
 mod merged;
 mod read;
-pub use read::version_of;
+pub use read::{is_merged, version_of};
 mod write;
 
 mod spent;

@@ -36,7 +36,7 @@ mod row;
 pub use row::{Base, Offer, Row};
 
 mod codec;
-pub use codec::{CodecError, is_spent, version_of};
+pub use codec::{CodecError, is_merged, is_spent, version_of};
 
 mod answer;
 pub use answer::{Answer, Bound, Reading};

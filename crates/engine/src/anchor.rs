@@ -96,6 +96,43 @@ impl Edges {
     }
 }
 
+impl Cuts {
+    /// The cuts by which every window is exact from `anchor` to `horizon`.
+    pub(crate) fn new(spec: &RowSpec, anchor: Timestamp, horizon: Timestamp) -> Cuts {
+        let edges = Edges::new(spec, anchor, horizon);
+        let mut spans = edges.spans();
+        // Whatever is later than the anchor is held one by one.
+        spans.retain(|(after, _)| *after < anchor);
+        if let Some(last) = spans.last_mut() {
+            last.1 = last.1.min(anchor);
+        }
+        let ends = spans.iter().flat_map(|(after, upto)| [*after, *upto]);
+        let mut marks: Vec<Timestamp> = edges
+            .marks()
+            .filter(|mark| *mark < anchor)
+            .chain(ends)
+            .chain([Timestamp::MIN, anchor])
+            .collect();
+        marks.sort_unstable();
+        marks.dedup();
+        let stretches = marks.windows(2).map(|pair| Stretch {
+            after: pair[0],
+            upto: pair[1],
+            edge: spans.iter().any(|(a, b)| *a <= pair[0] && pair[1] <= *b),
+        });
+        let later = Stretch {
+            after: anchor,
+            upto: Timestamp::MAX,
+            edge: true,
+        };
+        Cuts {
+            anchor,
+            horizon,
+            stretches: stretches.chain([later]).collect(),
+        }
+    }
+}
+
 impl Dense {
     /// How the row is to be cut at `now`.
     pub(crate) fn cuts(&self, spec: &RowSpec, density: Density, now: Timestamp) -> Cuts {
@@ -108,38 +145,7 @@ impl Dense {
         };
         let least = REACHES[REACHES.len() - 1];
         let reach = REACHES.into_iter().find(fits).unwrap_or(least);
-        let horizon = now.plus(reach);
-        let edges = Edges::new(spec, now, horizon);
-        let mut spans = edges.spans();
-        // Whatever is later than the anchor is held one by one.
-        spans.retain(|(after, _)| *after < now);
-        if let Some(last) = spans.last_mut().filter(|last| last.1 > now) {
-            last.1 = now;
-        }
-        let mut marks: Vec<Timestamp> = edges
-            .marks()
-            .filter(|mark| *mark < now)
-            .chain(spans.iter().flat_map(|(after, upto)| [*after, *upto]))
-            .chain([Timestamp::MIN, now])
-            .collect();
-        marks.sort_unstable();
-        marks.dedup();
-        let stretches = marks.windows(2).map(|pair| Stretch {
-            after: pair[0],
-            upto: pair[1],
-            edge: spans.iter().any(|(a, b)| *a <= pair[0] && pair[1] <= *b),
-        });
-        let mut cuts = Cuts {
-            anchor: now,
-            horizon,
-            stretches: stretches.collect(),
-        };
-        cuts.stretches.push(Stretch {
-            after: now,
-            upto: Timestamp::MAX,
-            edge: true,
-        });
-        cuts
+        Cuts::new(spec, now, now.plus(reach))
     }
 
     /// About how many events lie in `after < t <= upto`, by the directory alone.
@@ -187,11 +193,40 @@ impl Dense {
 
     /// Makes the online row anew. Every wanted segment is in memory.
     pub(crate) fn anchor(&mut self, head: &Row, spec: &RowSpec, measures: &Shared, cuts: &Cuts) {
+        self.summarise(spec, measures);
+        let edges = Edges::new(spec, cuts.anchor, cuts.horizon);
+        let mut online = self.row(head, spec, measures, cuts);
+        let newest = self.segments.iter().filter_map(|s| s.summary.as_ref());
+        let newest = newest.map(|summary| summary.last).max();
+        let newest = newest.unwrap_or(Timestamp::MIN);
+        let unseen = |[left, _, right, _]: &[Timestamp; 4]| {
+            newest <= *right && (*left == Timestamp::MIN || newest <= *left)
+        };
+        let half = cuts.horizon.since(cuts.anchor).0 / 2;
+        self.due = cuts.anchor.plus(Duration(half));
+        if edges.of_output.iter().all(unseen) {
+            // No edge has an event before it any more: it is looked at again only to let go
+            // of what is stored.
+            self.due = cuts.anchor.plus(IDLE);
+            if let Some(merged) = &mut online.merged {
+                merged.horizon = Timestamp::MAX;
+            }
+        }
+        self.online = online;
+    }
+
+    /// Works out what every segment in memory comes to.
+    pub(crate) fn summarise(&mut self, spec: &RowSpec, measures: &Shared) {
         for segment in &mut self.segments {
             segment.summarise(spec, measures);
         }
+    }
+
+    /// The row for readers from the anchor to the horizon. Every wanted segment is in memory,
+    /// and summarised.
+    pub(crate) fn row(&self, head: &Row, spec: &RowSpec, measures: &Shared, cuts: &Cuts) -> Row {
         let edges = Edges::new(spec, cuts.anchor, cuts.horizon);
-        let mut online = Row {
+        let mut row = Row {
             kept_from: head.kept_from,
             base: head.base.clone(),
             ..Row::new(spec)
@@ -199,7 +234,7 @@ impl Dense {
         let mut pieces = Vec::new();
         for stretch in &cuts.stretches {
             if stretch.edge {
-                self.gather(stretch, spec, &mut online);
+                self.gather(stretch, spec, &mut row);
                 continue;
             }
             let sees = |measure: usize| {
@@ -217,28 +252,12 @@ impl Dense {
                 });
             }
         }
-        let newest = self.segments.iter().rev();
-        let newest = newest.filter_map(|s| s.summary.as_ref().filter(|s| s.count > 0));
-        let newest = newest.map(|s| s.last).max().unwrap_or(Timestamp::MIN);
-        let settled = edges.of_output.iter().all(|[left, _, right, _]| {
-            newest <= *right && (*left == Timestamp::MIN || newest <= *left)
-        });
-        let (horizon, due) = match settled {
-            // No edge has an event before it any more.
-            // It is looked at again only to let go of what is stored.
-            true => (Timestamp::MAX, cuts.anchor.plus(IDLE)),
-            false => {
-                let half = cuts.horizon.since(cuts.anchor).0 / 2;
-                (cuts.horizon, cuts.anchor.plus(Duration(half)))
-            }
-        };
-        online.merged = Some(Merged {
+        row.merged = Some(Merged {
             measures: Shared::clone(measures),
-            horizon,
+            horizon: cuts.horizon,
             pieces,
         });
-        self.online = online;
-        self.due = due;
+        row
     }
 
     /// Puts the events of a stretch into the online row.

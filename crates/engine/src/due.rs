@@ -23,6 +23,8 @@ pub(crate) struct Anchoring {
     /// The instant that it is anchored at.
     pub(crate) at: Timestamp,
     pub(crate) cuts: Option<Cuts>,
+    /// Whether it is only read.
+    pub(crate) reading: bool,
 }
 
 impl Lane {
@@ -78,6 +80,7 @@ impl Lane {
             listed,
             at: now,
             cuts: None,
+            reading: false,
         });
     }
 
@@ -168,6 +171,39 @@ impl Lane {
         if dense.trim(part, spec, measures, upto) && !std::mem::replace(&mut held.uncommitted, true)
         {
             self.owe_commit(view, slot);
+        }
+    }
+
+    /// Takes a row to be read as of an instant that its published form may not answer.
+    /// [`Lane::wants_anchors`] and [`Lane::read_taken`] follow.
+    pub fn take_reading(&mut self, key: &RowKey, as_of: Timestamp) {
+        let Some(view) = self.view_of(key) else {
+            return;
+        };
+        self.take_up(view, &key.entity, Timestamp::MIN, as_of);
+        let spec = &self.views[view].view.spec;
+        if let Some(taken) = self.anchoring.last_mut() {
+            taken.cuts = Some(Cuts::new(spec, as_of, as_of));
+            taken.reading = true;
+        }
+    }
+
+    /// The row that was taken to be read, cut so that every window is exact as of that instant
+    /// where the row keeps it; `None` where there is none.
+    pub fn read_taken(&mut self) -> Option<Vec<u8>> {
+        let taken = self.anchoring.pop()?;
+        let lane_view = &self.views[taken.view];
+        let (spec, measures) = (&lane_view.view.spec, &lane_view.measures);
+        let held = held(&mut self.tables, taken.view, taken.slot)?;
+        let version = tiderace_types::Version::default();
+        match (&mut held.dense, taken.cuts) {
+            (Some(dense), Some(cuts)) => {
+                dense.summarise(spec, measures);
+                let row = dense.row(&held.part.row, spec, measures, &cuts);
+                Some(row.encode(spec, version))
+            }
+            _ if held.part.row.events.is_empty() && held.part.row.base.is_none() => None,
+            _ => Some(held.part.row.encode(spec, version)),
         }
     }
 

@@ -86,7 +86,11 @@ impl Lane {
                     continue;
                 };
                 // Segments whose events are unknown may change the cuts once they are read.
-                let cuts = dense.cuts(&lane_view.view.spec, lane_view.density, due.at);
+                let spec = &lane_view.view.spec;
+                let cuts = match due.cuts.take() {
+                    Some(cuts) if due.reading => cuts,
+                    _ => dense.cuts(spec, lane_view.density, due.at),
+                };
                 let wanted = dense.wanted(&cuts).into_iter();
                 let (view, slot) = (due.view, due.slot);
                 asked

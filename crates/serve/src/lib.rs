@@ -59,5 +59,8 @@ mod json;
 mod server;
 pub use server::{Metrics, Options, Server};
 
+mod owner;
+pub use owner::{Owner, Reading};
+
 pub mod client;
 pub mod render;

@@ -1,12 +1,12 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
-use crate::completeness::{At, Held, RowStanding, Standing, judge};
+use crate::completeness::{At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
 use crate::on_demand::{Column as Operand, Input};
 use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
 use crate::request::{Request, Selection};
-use crate::{Error, Kind, Markers, convert, rows};
+use crate::{Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -46,6 +46,7 @@ pub struct Lookup {
     markers: Markers,
     clock: Clock,
     limits: Limits,
+    owner: Option<Owner>,
 }
 
 /// How often a lookup is begun again because the store was emptied under it.
@@ -82,7 +83,14 @@ impl Lookup {
             markers,
             clock,
             limits,
+            owner: None,
         })
+    }
+
+    /// Has the owners of rows asked where what they have published cannot answer.
+    #[must_use]
+    pub fn with_owner(self, owner: Option<Owner>) -> Lookup {
+        Lookup { owner, ..self }
     }
 
     /// Answers one request, in one round trip to the store; again only where the store was emptied
@@ -106,7 +114,7 @@ impl Lookup {
         let mut doubts = 0;
         let mut answers = loop {
             let reads = Reads::new(&prepared, &snapshot, &keys);
-            let found = self.fetch(&reads.keys).await?;
+            let mut found = self.fetch(&reads.keys).await?;
             if let Some(newer) = self.doubted(&reads, &found, &snapshot)? {
                 doubts += 1;
                 if doubts == DOUBTS {
@@ -117,6 +125,9 @@ impl Lookup {
                 }
                 snapshot = newer;
                 continue;
+            }
+            if let Some(owner) = &self.owner {
+                reads.ask(owner, &prepared, at, &mut found.rows).await;
             }
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
@@ -302,6 +313,31 @@ impl<'a> Reads<'a> {
         }
     }
 
+    /// Has the owner say what published rows cannot.
+    async fn ask(&self, owner: &Owner, prepared: &Prepared, at: At, found: &mut [Option<Bytes>]) {
+        for (index, cell) in self.cells.iter().enumerate() {
+            let Some((place, bytes)) = cell.key.and_then(|p| Some((p, found[p].as_ref()?))) else {
+                continue;
+            };
+            let read = &prepared.views[index % prepared.views.len()];
+            let spec = &read.view.spec;
+            if !tiderace_aggregate::is_merged(bytes) {
+                continue;
+            }
+            let Ok(row) = Row::decode(bytes, spec) else {
+                continue;
+            };
+            let ahead = row.merged.as_ref().is_some_and(|m| m.horizon < at.as_of);
+            let answers = |output: &usize| row.answers(spec, *output, at.as_of);
+            if ahead || read.outputs.iter().all(answers) {
+                continue;
+            }
+            if let Some(older) = owner.row_at(&self.keys[place], at.as_of).await {
+                found[place] = Some(older);
+            }
+        }
+    }
+
     fn answer(
         &self,
         prepared: &Prepared,
@@ -401,12 +437,24 @@ fn answer_view<'a>(
         },
     };
     let standing = judge(&read.terms, said, at, held);
+    // A dense row that its owner has not cut anew in time is answered as of the last instant
+    // that it was cut for, and called stale.
+    let merged = row.as_ref().and_then(|row| row.merged.as_ref());
+    let as_of = merged.map_or(at.as_of, |merged| merged.horizon.min(at.as_of));
+    let overdue = if as_of < at.as_of { STALE } else { 0 };
+    let answers = |output| {
+        row.as_ref()
+            .is_none_or(|row| row.answers(spec, output, as_of))
+    };
     let mut finished = row
         .iter()
-        .flat_map(|row| row.finish(spec, &read.outputs, at.as_of));
+        .flat_map(|row| row.finish(spec, &read.outputs, as_of));
     let mut judged = Vec::with_capacity(read.outputs.len());
     for (place, output) in read.outputs.iter().enumerate() {
-        let (how, flags) = standing.value(spec.outputs[*output].window);
+        let (how, flags) = match standing.value(spec.outputs[*output].window) {
+            (Standing::Known, flags) if !answers(*output) => (Standing::OutsideHistory, flags),
+            (how, flags) => (how, flags | overdue),
+        };
         let finished = finished.next();
         let (value, status, message) = match how {
             Standing::Known => match finished {

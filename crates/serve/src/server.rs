@@ -5,7 +5,7 @@ use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
 use crate::push::Push;
 use crate::serving::Serving;
-use crate::{Error, Kind, grpc, http, proto};
+use crate::{Error, Kind, Owner, grpc, http, proto};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct Options {
     pub drain: Duration,
     /// What `GET /metrics` says; `None` for no such path.
     pub metrics: Option<Metrics>,
+    /// Who is asked as of instants that published rows do not answer; `None` where only they are.
+    pub owner: Option<Owner>,
 }
 
 impl Options {
@@ -69,6 +71,7 @@ impl Options {
             keepalive: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             metrics: None,
+            owner: None,
         }
     }
 }
@@ -112,7 +115,8 @@ impl Server {
             markers.clone(),
             clock,
             options.limits,
-        )?;
+        )?
+        .with_owner(options.owner.clone());
         let serving = Arc::new(Serving::new(
             plan,
             lookup,

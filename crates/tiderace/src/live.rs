@@ -34,6 +34,7 @@ use std::thread::JoinHandle;
 use tiderace_engine::LaneView;
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream};
+use tiderace_serve::{Owner, Reading};
 use tiderace_source::{DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, Reader};
 use tiderace_state::{Options, RocksStore};
 use tiderace_types::{Generation, Marker, Positions, ShardRange, SourceId};
@@ -52,7 +53,12 @@ pub struct Live {
     state: tiderace_state::Store,
     logs: BTreeMap<SourceId, Log>,
     ledger: Arc<Ledger>,
+    /// Where the lanes are asked, by their shards.
+    askers: Vec<(ShardRange, crossbeam_channel::Sender<lane::Ask>)>,
 }
+
+/// Questions that may wait for a lane.
+const ASKS: usize = 64;
 
 impl Live {
     /// Opens state and sources and starts consuming.
@@ -89,6 +95,7 @@ impl Live {
             state: state.clone(),
             logs: open_logs(plan, layout)?,
             ledger: Arc::new(Ledger::default()),
+            askers: Vec::new(),
         };
         let markers = online.markers().await.unwrap_or_default();
         // State that was lost starts counting again; what it published before must not fence it out.
@@ -135,6 +142,26 @@ impl Live {
     #[must_use]
     pub fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.ledger)
+    }
+
+    /// Who answers as of instants that published rows do not.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let askers = self.askers.clone();
+        Owner(Arc::new(move |key, as_of| -> Reading {
+            let shard = key.shard();
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            let lane = askers.iter().find(|(range, _)| range.contains(shard));
+            let ask = lane::Ask { key, as_of, reply };
+            // A lane that has more to answer than it can says nothing rather than late.
+            let asked = lane.is_some_and(|(_, asker)| asker.try_send(ask).is_ok());
+            Box::pin(async move {
+                match asked {
+                    true => answer.await.ok().flatten().map(Into::into),
+                    false => None,
+                }
+            })
+        }))
     }
 
     /// The embedded logs, by source.
@@ -213,6 +240,8 @@ impl Live {
         let (sender, packets) = crossbeam_channel::bounded(QUEUE);
         let (to_publisher, orders) = tokio::sync::mpsc::channel(2);
         let (replies, from_publisher) = crossbeam_channel::bounded(4);
+        let (asker, asks) = crossbeam_channel::bounded(ASKS);
+        self.askers.push((lane.shards, asker));
         let publisher = publisher::Publisher {
             online: online.clone(),
             shards: lane.shards,
@@ -230,6 +259,7 @@ impl Live {
             Arc::clone(coverage),
             Arc::clone(&self.ledger),
             lane::Wires {
+                asks,
                 packets,
                 to_publisher,
                 from_publisher,

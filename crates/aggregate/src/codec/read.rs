@@ -68,6 +68,13 @@ pub fn version_of(bytes: &[u8]) -> Option<Version> {
     bytes.first_chunk().map(|chunk| Version::from_bytes(*chunk))
 }
 
+/// Tells whether an encoded row holds merged spans, without reading it.
+#[must_use]
+pub fn is_merged(bytes: &[u8]) -> bool {
+    let flags = bytes.get(size_of::<Version>() + 1);
+    flags.is_some_and(|flags| flags & flag::MERGED != 0)
+}
+
 fn read_events(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Events, WireError> {
     let count = reader.count(2)?;
     if count == 0 {

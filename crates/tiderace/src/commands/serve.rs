@@ -70,6 +70,7 @@ impl Running {
                     let ledger = live.ledger();
                     Metrics(Arc::new(move || ledger.counts().metrics()))
                 });
+                options.owner = live.as_ref().map(Live::owner);
                 let clock = Arc::new(live::now);
                 let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
                 Some(server.await?)

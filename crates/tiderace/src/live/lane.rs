@@ -30,8 +30,16 @@ pub enum Message {
     Sample(SourceId, Sample),
 }
 
+/// A question to the owner of a row: the row as of an instant.
+pub struct Ask {
+    pub key: RowKey,
+    pub as_of: Timestamp,
+    pub reply: tokio::sync::oneshot::Sender<Option<Vec<u8>>>,
+}
+
 /// A lane's channels.
 pub struct Wires {
+    pub asks: Receiver<Ask>,
     pub packets: Receiver<Message>,
     pub to_publisher: Sender<Order>,
     pub from_publisher: Receiver<Reply>,
@@ -152,9 +160,10 @@ impl Worker {
     fn work(&mut self) -> Result<()> {
         loop {
             let wait = self.patience();
-            let (packets, replies) = (
+            let (packets, replies, asks) = (
                 self.wires.packets.clone(),
                 self.wires.from_publisher.clone(),
+                self.wires.asks.clone(),
             );
             select! {
                 recv(packets) -> message => match message {
@@ -163,6 +172,10 @@ impl Worker {
                     Err(_) => break,
                 },
                 recv(replies) -> reply => self.hear(reply.map_err(|_| anyhow!("the publisher is gone"))?)?,
+                recv(asks) -> ask => match ask {
+                    Ok(ask) => self.reply(ask)?,
+                    Err(_) => self.wires.asks = crossbeam_channel::never(),
+                },
                 default(wait) => {}
             }
             self.maintain()?;
@@ -213,6 +226,17 @@ impl Worker {
             segments: segments.into_iter().map(numbered).collect(),
         };
         Ok(self.lane.fill(found)?)
+    }
+
+    /// Answers from state what the published row cannot.
+    fn reply(&mut self, ask: Ask) -> Result<()> {
+        self.lane.take_reading(&ask.key, ask.as_of);
+        while let Some(wants) = self.lane.wants_anchors() {
+            self.fetch(wants)?;
+        }
+        // Who asked may have gone away by now.
+        let _ = ask.reply.send(self.lane.read_taken());
+        Ok(())
     }
 
     /// Anchors the dense rows that have been taken.
