@@ -1,0 +1,101 @@
+//! An entity with tens of thousands of events is served as exactly as one with ten: busy, idle,
+//! after a kill, at now, and as of earlier instants, which only the owner's state can answer.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tiderace_testkit::generate::{Dice, Payments, Town};
+use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::input::made_up;
+use tiderace_tests::oracle::Oracle;
+use tiderace_tests::project::{PAST, Project, Settings};
+use tiderace_types::{Duration, Timestamp};
+
+const DAY: i64 = 86_400_000_000;
+const EVENTS: usize = 40_000;
+const DAYS: i64 = 40;
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.expect("after 1970").as_micros();
+    Timestamp(i64::try_from(micros).expect("within range"))
+}
+
+#[test]
+fn dense_entities_are_exact() {
+    let project = Project::new(&Settings {
+        source: PAST.to_owned(),
+        history: "0s",
+        ..Settings::default()
+    });
+    let project = project.expect("project");
+    let server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let span = DAYS * DAY;
+    let mut payments = Payments::new(Town {
+        customers: 3,
+        terminals: 4,
+        per_second: EVENTS as f64 / (span / 1_000_000) as f64,
+        start: now().minus(Duration(span)),
+        ..Town::default()
+    });
+    let mut oracle = Oracle::default();
+    let mut dice = Dice::new(7);
+    // Somewhat out of order, as events come.
+    let mut past: Vec<_> = payments.by_ref().take(EVENTS).collect();
+    for at in 0..past.len() {
+        let with = (at + dice.below(200) as usize).min(past.len() - 1);
+        past.swap(at, with);
+    }
+    for chunk in past.chunks(2_000) {
+        for payment in chunk {
+            oracle.add(made_up(payment));
+        }
+        let payloads = chunk.iter().map(|p| p.to_json().into_bytes()).collect();
+        asker.push(payloads).expect("push");
+    }
+    asker.wait_caught_up().expect("caught up");
+    check(&asker, &oracle, now());
+    // Nothing comes, and the windows move on, over several anchors.
+    let idle = Instant::now();
+    while idle.elapsed().as_secs() < 5 {
+        check(&asker, &oracle, now());
+    }
+    for _ in 0..5 {
+        let before = dice.below(span.unsigned_abs()) as i64;
+        check(&asker, &oracle, now().minus(Duration(before)));
+    }
+    server.kill().expect("kill");
+
+    let server = project.run().expect("run again");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    asker.wait_caught_up().expect("caught up again");
+    check(&asker, &oracle, now());
+    // Late ones and new ones.
+    for _ in 0..5 {
+        let mut payload = Vec::new();
+        for mut payment in payments.by_ref().take(20) {
+            let before = match dice.below(2) {
+                0 => dice.below(span.unsigned_abs()) as i64,
+                _ => 0,
+            };
+            payment.tx_time = Timestamp(now().minus(Duration(before)).0 / 1000 * 1000);
+            oracle.add(made_up(&payment));
+            payload.push(payment.to_json().into_bytes());
+        }
+        asker.push(payload).expect("push");
+        asker.wait_caught_up().expect("caught up with more");
+        check(&asker, &oracle, now());
+    }
+    server.stop().expect("stop");
+}
+
+/// Holds every answer about every entity as of `at` against a recount.
+fn check(asker: &Asker, oracle: &Oracle, at: Timestamp) {
+    for service in ["spend", "risk", "habits"] {
+        let entities = oracle.entities(service).into_iter();
+        let questions: Vec<Question> = entities
+            .map(|entity| Question::at(service, entity, at))
+            .collect();
+        let answers = asker.ask_all(&questions).expect("answers");
+        oracle.assert_all(&questions, &answers);
+    }
+}
