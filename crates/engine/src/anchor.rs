@@ -234,7 +234,7 @@ impl Dense {
         let mut pieces = Vec::new();
         for stretch in &cuts.stretches {
             if stretch.edge {
-                self.gather(stretch, spec, &mut row);
+                self.gather(stretch, &mut row);
                 continue;
             }
             let sees = |measure: usize| {
@@ -261,7 +261,7 @@ impl Dense {
     }
 
     /// Puts the events of a stretch into the online row.
-    fn gather(&self, stretch: &Stretch, spec: &RowSpec, online: &mut Row) {
+    fn gather(&self, stretch: &Stretch, online: &mut Row) {
         for segment in self.near(stretch) {
             let outside = segment
                 .summary
