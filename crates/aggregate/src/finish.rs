@@ -7,7 +7,6 @@ use crate::function::Function;
 use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
 use crate::row::Row;
 use crate::spec::{Output, RowSpec, Span, Window};
-use crate::summary::Lies;
 use std::ops::Range;
 use tiderace_types::{DataType, Timestamp, Value};
 
@@ -48,7 +47,10 @@ impl Row {
             Span::Lifetime => self.base_of(index),
             Span::Sliding(_) => None,
         };
-        let merged = self.merged.as_ref().filter(|merged| !merged.pieces.is_empty());
+        let merged = self
+            .merged
+            .as_ref()
+            .filter(|merged| !merged.pieces.is_empty());
         match base {
             _ if merged.is_some() => {
                 let mut partial = base

@@ -104,7 +104,7 @@ impl Partial {
                 };
                 let found = index.and_then(|index| {
                     Some(Placed {
-                        time: events.times[index],
+                        time: events.times()[index],
                         tie: Tie::of(events, inputs, index),
                         key: Key::new(column.cell(index))?,
                     })

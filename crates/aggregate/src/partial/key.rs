@@ -70,14 +70,17 @@ pub enum Tie {
 impl Tie {
     /// The tie key of event `index`.
     pub(crate) fn of(events: &Events, inputs: &[DataType], index: usize) -> Tie {
-        match events.ids.get(index) {
+        match events.id(index) {
             Id::Int(id) => Tie::Int(id),
             Id::Bytes(id) => Tie::Bytes(id.into()),
             Id::Position { .. } => {
                 let mut bytes = Vec::new();
-                for (column, data_type) in events.inputs.iter().zip(inputs) {
+                for (input, data_type) in inputs.iter().enumerate() {
                     // An input is neither a list nor a map, so it is always a key.
-                    let _ = encode_key_value(&column.cell(index).to_value(data_type), &mut bytes);
+                    let _ = encode_key_value(
+                        &events.input(input).cell(index).to_value(data_type),
+                        &mut bytes,
+                    );
                 }
                 Tie::Bytes(bytes.into_boxed_slice())
             }
