@@ -269,9 +269,14 @@ fn planted_faults_are_caught() {
         Fault::Unfenced,
         Fault::GoesBack,
         Fault::ForgetsClock,
+        Fault::LosesSegment,
     ] {
-        let fault = Some(fault);
-        let caught = (0..2000).find(|seed| run(*seed, Weather { fault, ..weather }).is_err());
+        let weather = Weather {
+            fault: Some(fault),
+            dense: fault == Fault::LosesSegment,
+            ..weather
+        };
+        let caught = (0..10_000).find(|seed| run(*seed, weather).is_err());
         assert!(caught.is_some(), "{fault:?} goes unnoticed");
     }
 }

@@ -37,6 +37,8 @@ pub enum Fault {
     Unfenced,
     /// Rows are published after a start before what is served has been passed.
     GoesBack,
+    /// A commit misses a segment of a dense row.
+    LosesSegment,
     /// A start forgets how far the clock had come when rows were swept.
     ForgetsClock,
 }
@@ -494,6 +496,8 @@ impl<'a> Driver<'a> {
         let mut commit = worker.lane.commit();
         if self.weather.fault == Some(Fault::LosesWrite) && self.random.percent(20) {
             commit.writes.pop();
+        }
+        if self.weather.fault == Some(Fault::LosesSegment) && self.random.percent(20) {
             commit.segments.pop();
         }
         let seq = self.state.commit(commit).expect("memory writes");
