@@ -6,7 +6,8 @@ use crate::events::Events;
 use crate::function::Function;
 use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
 use crate::row::Row;
-use crate::spec::{Output, RowSpec, Span, Window};
+use crate::spec::{Output, RowSpec};
+use crate::window::Span;
 use std::ops::Range;
 use tiderace_types::{DataType, Timestamp, Value};
 
@@ -35,6 +36,19 @@ impl Row {
             .collect()
     }
 
+    /// The window of an output, and which of the row's own events are in it.
+    fn reading(&self, output: &Output, as_of: Timestamp) -> (Reading, Range<usize>) {
+        let range = self.select(output, as_of);
+        let upto = as_of.minus(output.window.delay);
+        let bounds = output.window.bounds(as_of);
+        let reading = Reading {
+            as_of,
+            after: bounds.map_or(Timestamp::MIN, |bounds| bounds.after),
+            upto: bounds.map_or(upto, |bounds| bounds.upto),
+        };
+        (reading, range)
+    }
+
     fn finish_one(
         &self,
         spec: &RowSpec,
@@ -42,10 +56,10 @@ impl Row {
         as_of: Timestamp,
     ) -> Result<Answer, FinishError> {
         let output = &spec.outputs[index];
-        let (reading, range) = window_of(output.window, &self.events, as_of);
+        let (reading, range) = self.reading(output, as_of);
         let base = match output.window.span {
             Span::Lifetime => self.base_of(index),
-            Span::Sliding(_) => None,
+            _ => None,
         };
         let merged = self
             .merged
@@ -74,17 +88,6 @@ impl Row {
             }
         }
     }
-}
-
-/// The events of a window at `as_of`.
-fn window_of(window: Window, events: &Events, as_of: Timestamp) -> (Reading, Range<usize>) {
-    let upto = as_of.minus(window.delay);
-    let after = match window.span {
-        Span::Sliding(size) => upto.minus(size),
-        Span::Lifetime => Timestamp::MIN,
-    };
-    let reading = Reading { as_of, after, upto };
-    (reading, events.between(after, upto))
 }
 
 fn or_default(output: &Output, answer: Answer) -> Answer {

@@ -10,7 +10,13 @@ mod function;
 pub use function::{DEFAULT_CAP, DEFAULT_QUANTILE_CAP, Function, Level, Repeats, Simple};
 
 mod spec;
-pub use spec::{Bounds, IdKind, Kept, Output, RowSpec, Span, Window};
+pub use spec::{IdKind, Kept, Output, RowSpec};
+
+mod calendar;
+pub use calendar::{Calendar, Period, Unit, Zone};
+
+mod window;
+pub use window::{Bounds, Part, Passing, Span, Window};
 
 mod column;
 pub use column::{Cell, Column, Nulls, Slots};

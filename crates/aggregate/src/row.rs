@@ -6,9 +6,12 @@
 
 use crate::events::{Event, Events, Insert};
 use crate::partial::Partial;
-use crate::spec::{Bounds, Kept, RowSpec, Span, Window};
+use crate::spec::{Kept, Output, RowSpec};
 use crate::summary::{Lies, Merged};
-use tiderace_types::{Timestamp, Version};
+use crate::window::{Bounds, Passing, Span, Window};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use tiderace_types::{Duration, Timestamp, Version};
 
 /// What one entity of one view remembers.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +26,8 @@ pub struct Row {
     pub merged: Option<Merged>,
     /// Whether this is only the head of a dense row, whose events are kept in segments of their own.
     pub head: bool,
-    /// Every event after `kept_from` that is in no merged span.
+    /// Every event after `kept_from` that is in no merged span, and of those before what last-N
+    /// windows may yet need.
     pub events: Events,
 }
 
@@ -112,40 +116,119 @@ impl Row {
         } else {
             self.events.merge(&part.events);
         }
+        // What a base's own part remembers of before its `kept_from` is in the base already.
+        let folded = match (&self.base, &part.base) {
+            (Some(_), _) => self.kept_from,
+            (None, Some(_)) => part.kept_from,
+            (None, None) => Timestamp::MIN,
+        };
         self.base = self.base.take().or(part.base);
         self.head |= part.head;
         // An earlier part may still have what had been let go when the later one was written.
         let upto = self.kept_from.max(part.kept_from);
-        self.kept_from = self.kept_from.min(part.kept_from);
+        self.kept_from = self.kept_from.min(part.kept_from).max(folded);
         self.trim(spec, upto);
     }
 
-    /// Lets go of events at or before `upto`, folding what unbounded windows need.
+    /// Lets go of events at or before `upto`, but for what last-N windows may yet need, folding
+    /// what unbounded windows need.
     ///
-    /// Tells how many went. `upto` never goes back.
+    /// Tells how many ceased to be kept for their time. `upto` never goes back.
     pub fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
         if upto <= self.kept_from {
             return 0;
         }
+        let leaving = self.events.between(self.kept_from, upto);
         self.kept_from = upto;
-        let gone = self.events.between(Timestamp::MIN, upto);
-        if gone.is_empty() {
+        if leaving.is_empty() {
             return 0;
         }
-        if spec.unbounded() {
-            let base = self.base.get_or_insert_with(|| Base::empty(spec));
-            base.newest = Timestamp(self.events.times()[gone.end - 1]);
-            for (index, partial) in &mut base.partials {
-                partial.add(
-                    &spec.outputs[*index],
-                    &spec.inputs,
-                    &self.events,
-                    gone.clone(),
-                );
-            }
+        self.fold(spec, leaving.clone());
+        let remembered = self.remembered(spec, leaving.end);
+        if remembered.len() < leaving.end {
+            self.drop_front(spec, leaving.end, &remembered);
         }
-        self.events.drop_front(gone.end);
-        gone.end
+        leaving.len()
+    }
+
+    /// Adds events to the partials of the outputs that are over all of them.
+    fn fold(&mut self, spec: &RowSpec, leaving: Range<usize>) {
+        let mut outputs = spec.outputs.iter();
+        if !outputs.any(|output| output.window.span == Span::Lifetime) {
+            return;
+        }
+        let base = self.base.get_or_insert_with(|| Base::empty(spec));
+        base.newest = Timestamp(self.events.times()[leaving.end - 1]);
+        for (index, partial) in &mut base.partials {
+            partial.add(
+                &spec.outputs[*index],
+                &spec.inputs,
+                &self.events,
+                leaving.clone(),
+            );
+        }
+    }
+
+    /// Which of the events before index `end`, all of which are to be let go, last-N windows may
+    /// yet need: the newest so many that pass each one's filter, and the newest of all, so that
+    /// the entity stays known. Whatever arrives later is newer than these, so that at every
+    /// instant from here on such a window is made of these and later ones.
+    fn remembered(&self, spec: &RowSpec, end: usize) -> Vec<usize> {
+        let mut remembered = Vec::new();
+        for (filter, count) in spec.remembered() {
+            let bits = self.events.bits();
+            let passing = Passing { bits, filter };
+            let newest = (0..end).rev().filter(|index| passing.passes(*index));
+            remembered.extend(newest.take(count));
+            remembered.extend(end.checked_sub(1));
+        }
+        remembered.sort_unstable();
+        remembered.dedup();
+        remembered
+    }
+
+    /// Forgets the first `count` events but for those at `remembered`.
+    fn drop_front(&mut self, spec: &RowSpec, count: usize, remembered: &[usize]) {
+        let mut events = Events::new(spec);
+        for &index in remembered {
+            events.merge(&self.events.slice(index..index + 1));
+        }
+        self.events.drop_front(count);
+        if !remembered.is_empty() {
+            events.merge(&self.events);
+            self.events = events;
+        }
+    }
+
+    /// The events that exist for `output`.
+    pub(crate) fn passing(&self, output: &Output) -> Passing<'_> {
+        Passing {
+            bits: self.events.bits(),
+            filter: output.filter,
+        }
+    }
+
+    /// The events in the window of `output` at `as_of` that are not folded.
+    #[must_use]
+    pub fn select(&self, output: &Output, as_of: Timestamp) -> Range<usize> {
+        let (window, passing) = (output.window, self.passing(output));
+        let selected = window.select(as_of, self.events.times(), passing);
+        match window.span {
+            // What is remembered for another window is in the base already.
+            Span::Lifetime if self.base.is_some() => {
+                let folded = self.events.between(Timestamp::MIN, self.kept_from).end;
+                folded.min(selected.end)..selected.end
+            }
+            _ => selected,
+        }
+    }
+
+    /// The instant after which the row must know every event for the answer of `output` to be
+    /// right, going by the events that it has.
+    #[must_use]
+    pub fn needs_after(&self, output: &Output, as_of: Timestamp) -> Timestamp {
+        let (times, passing) = (self.events.times(), self.passing(output));
+        output.window.needs_after(as_of, times, passing)
     }
 
     /// The folded partial of output `index`.
@@ -165,7 +248,9 @@ impl Row {
         let window = spec.outputs[index].window;
         self.holds(window, as_of)
             && self.merged.as_ref().is_none_or(|merged| {
-                let Bounds { after, upto } = window.bounds(as_of);
+                let Some(Bounds { after, upto }) = window.bounds(as_of) else {
+                    return merged.pieces.is_empty();
+                };
                 let measure = merged.measures.of_output(index);
                 merged
                     .pieces
@@ -181,11 +266,7 @@ impl Row {
     /// Tells whether `window` at `as_of` lies inside what the row keeps, so that its answer is exact.
     #[must_use]
     pub fn holds(&self, window: Window, as_of: Timestamp) -> bool {
-        let upto = as_of.minus(window.delay);
-        match window.span {
-            Span::Sliding(size) => upto.minus(size) >= self.kept_from,
-            Span::Lifetime => upto >= self.kept_from,
-        }
+        window.holds(as_of, self.kept_from)
     }
 
     /// The newest event at or before `as_of`.
@@ -230,8 +311,25 @@ impl RowSpec {
                 reach,
                 history,
                 lateness,
-            } => clock.minus(reach.plus(history).plus(lateness)),
+            } => match reach.plus(history).plus(lateness) {
+                // Longer than can be told is for ever.
+                Duration::MAX => Timestamp::MIN,
+                kept => clock.minus(kept),
+            },
         }
+    }
+
+    /// How many of the newest events that pass a filter last-N windows need, by filter.
+    #[must_use]
+    pub fn remembered(&self) -> BTreeMap<Option<usize>, usize> {
+        let mut most: BTreeMap<Option<usize>, usize> = BTreeMap::new();
+        for output in &self.outputs {
+            if let Span::LastN(count) = output.window.span {
+                let held = most.entry(output.filter).or_default();
+                *held = (*held).max(count as usize);
+            }
+        }
+        most
     }
 
     /// Whether any output has an unbounded window, so that rows never expire.
@@ -239,6 +337,6 @@ impl RowSpec {
     pub fn unbounded(&self) -> bool {
         self.outputs
             .iter()
-            .any(|output| output.window.span == Span::Lifetime)
+            .any(|output| output.window.horizon().is_none())
     }
 }

@@ -1,7 +1,8 @@
 //! What a view asks of its rows, in a form that needs no definition file: inputs, filters, outputs.
 
 use crate::function::Function;
-use tiderace_types::{DataType, Duration, Timestamp, Value};
+use crate::window::Window;
+use tiderace_types::{DataType, Duration, Value};
 
 /// What one view's rows hold and what is finished from them.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,55 +68,4 @@ pub struct Output {
     pub data_type: DataType,
     /// The answer over nothing, where the aggregate's own is not wanted.
     pub default: Option<Value>,
-}
-
-/// Which events an output is over, for an answer at T.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    /// How far back.
-    pub span: Span,
-    /// The window is taken at `T - delay`.
-    pub delay: Duration,
-}
-
-/// How far back a window goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Span {
-    /// `T - size < t <= T`.
-    Sliding(Duration),
-    /// Every event up to T.
-    Lifetime,
-}
-
-impl Window {
-    /// What the window needs behind the clock: size plus delay; a lifetime, only its delay.
-    #[must_use]
-    pub fn reach(self) -> Duration {
-        match self.span {
-            Span::Sliding(size) => size.plus(self.delay),
-            Span::Lifetime => self.delay,
-        }
-    }
-}
-
-/// A window at one instant: `after < t <= upto`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The instant after which it begins.
-    pub after: Timestamp,
-    /// Its last instant.
-    pub upto: Timestamp,
-}
-
-impl Window {
-    /// The window at `as_of`. Neither edge ever falls as `as_of` rises.
-    #[must_use]
-    pub fn bounds(self, as_of: Timestamp) -> Bounds {
-        let upto = as_of.minus(self.delay);
-        let after = match self.span {
-            Span::Sliding(size) => upto.minus(size),
-            Span::Lifetime => Timestamp::MIN,
-        };
-        Bounds { after, upto }
-    }
 }

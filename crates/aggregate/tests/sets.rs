@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use support::{Case, cases, next};
-use tiderace_aggregate::{IdKind, Insert, Offer, Row};
+use tiderace_aggregate::{IdKind, Insert, Offer, Row, Span};
 use tiderace_types::{Timestamp, Value, Version};
 
 proptest! {
@@ -49,12 +49,25 @@ proptest! {
         let mut row = support::row(&spec, &facts);
         for fact in &facts {
             row.trim(&spec, fact.time);
-            prop_assert!(row.events.times().iter().all(|time| *time > row.kept_from.0));
+            let old = row.events.times().iter().filter(|time| **time <= row.kept_from.0);
+            prop_assert!(old.count() <= remembered(&spec));
             let before = row.clone();
             prop_assert_eq!(fact.offer(&spec, &mut row), Offer::BeforeKept);
             prop_assert_eq!(&row, &before);
         }
     }
+}
+
+/// How many events last-N windows may have a row remember, at most.
+fn remembered(spec: &tiderace_aggregate::RowSpec) -> usize {
+    let last = spec
+        .outputs
+        .iter()
+        .filter_map(|output| match output.window.span {
+            Span::LastN(n) => Some(n as usize + 1),
+            _ => None,
+        });
+    last.sum()
 }
 
 /// Cuts a history into parts as commits do: a first block of the whole row, then what came

@@ -67,7 +67,7 @@ proptest! {
         spec.outputs.clear();
         let row = support::row(&spec, &case.facts());
         let bytes = row.encode(&spec, Version::default());
-        let newest = row.events.times.last().copied().unwrap_or(i64::MIN);
+        let newest = row.events.times().last().copied().unwrap_or(i64::MIN);
         prop_assert!(is_spent(&bytes, Timestamp(newest)));
         prop_assert!(newest == i64::MIN || !is_spent(&bytes, Timestamp(newest - 1)));
     }

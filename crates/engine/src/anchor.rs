@@ -58,8 +58,15 @@ struct Edges {
 impl Edges {
     fn new(spec: &RowSpec, anchor: Timestamp, horizon: Timestamp) -> Edges {
         let of = |output: &tiderace_aggregate::Output| {
-            let (from, to) = (output.window.bounds(anchor), output.window.bounds(horizon));
-            [from.after, to.after, from.upto, to.upto]
+            let window = output.window;
+            match (window.bounds(anchor), window.bounds(horizon)) {
+                (Some(from), Some(to)) => [from.after, to.after, from.upto, to.upto],
+                // What such a window may see is not merged: it runs over all of it.
+                _ => {
+                    let (left, right) = (window.left_edge(anchor), horizon.minus(window.delay));
+                    [left, right, right, right]
+                }
+            }
         };
         Edges {
             of_output: spec.outputs.iter().map(of).collect(),

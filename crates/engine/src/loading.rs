@@ -9,7 +9,7 @@ use crate::lane::{Lane, LaneError, held, read_blocks};
 use crate::packet::Packet;
 use crate::part::Part;
 use crate::table::Slot;
-use tiderace_aggregate::{CodecError, Row, RowSpec};
+use tiderace_aggregate::{CodecError, Output, Row, RowSpec};
 use tiderace_types::{RowKey, SegmentKey, Timestamp};
 
 /// Stored blocks with their numbers.
@@ -217,8 +217,9 @@ pub(crate) fn is_dense(row: &Row, view: &crate::LaneView) -> bool {
 }
 
 /// Whether time alone decides every window, so that spans between their edges can be merged.
-fn may_be_dense(_spec: &RowSpec) -> bool {
-    true
+fn may_be_dense(spec: &RowSpec) -> bool {
+    let by_time = |output: &Output| output.window.bounds(Timestamp(0)).is_some();
+    spec.outputs.iter().all(by_time)
 }
 
 /// The measures of a view.

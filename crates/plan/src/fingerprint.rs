@@ -1,7 +1,8 @@
 //! What gives rows their meaning, as one number.
 //!
 //! In it: where events come from and which belong, how they are identified, what is
-//! kept of each and how long, and the partials of features without an end. Not in
+//! kept of each and how long, and the partials of features without an end and how many events
+//! last-N windows remember. Not in
 //! it: names, windows that read what is kept anyway, defaults, descriptions. So a
 //! view may gain such a feature, or be tidied, and keep its rows.
 
@@ -84,6 +85,9 @@ fn canonical(
                 output.function, output.input, output.by, output.filter, output.window.delay
             ));
         }
+    }
+    for (filter, count) in spec.remembered() {
+        lines.push(format!("last {count} {filter:?}"));
     }
     lines.iter().fold(String::new(), |mut text, line| {
         // Writing to a string cannot fail.

@@ -151,6 +151,8 @@ pub struct View {
     pub filters: Vec<Compiled>,
     /// What rows hold and what is finished from them.
     pub spec: Arc<RowSpec>,
+    /// Each feature's name with its outputs, as indices into the spec's, in the order written.
+    pub features: Vec<(String, Vec<usize>)>,
     /// How far back `as_of` stays exact; `None` for `all`.
     pub history: Option<Duration>,
     /// Values whose newest event is older are answered OUTSIDE_MAX_AGE; `None` for no bound.

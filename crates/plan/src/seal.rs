@@ -88,6 +88,7 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
         inputs: moved(&inputs),
         filters: moved(&filters),
         spec: Arc::new(spec),
+        features: features.clone(),
         history: draft.history,
         max_age: draft.max_age,
         row_max: draft.row_max,

@@ -2,7 +2,6 @@
 
 use crate::prepared::{Prepared, hexadecimal};
 use crate::proto;
-use tiderace_aggregate::{Span, Window};
 use tiderace_plan::model::{Plan, Service, Source, View};
 use tiderace_types::{DataType, Duration};
 
@@ -67,7 +66,7 @@ fn view(view: &View) -> proto::CatalogueView {
             .map(|output| proto::CatalogueFeature {
                 name: output.name.clone(),
                 r#type: output.data_type.to_string(),
-                window: window(output.window),
+                window: output.window.to_string(),
             })
             .collect(),
         fingerprint: hexadecimal(view.spec.fingerprint),
@@ -76,17 +75,6 @@ fn view(view: &View) -> proto::CatalogueView {
         description: view.description.clone().unwrap_or_default(),
         owner: view.owner.clone().unwrap_or_default(),
     }
-}
-
-fn window(window: Window) -> String {
-    let span = match window.span {
-        Span::Sliding(size) => size.to_string(),
-        Span::Lifetime => "lifetime".to_owned(),
-    };
-    if window.delay == Duration::ZERO {
-        return span;
-    }
-    format!("{span} delay {}", window.delay)
 }
 
 fn service(plan: &Plan, service: &Service) -> proto::CatalogueService {

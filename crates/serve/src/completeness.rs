@@ -11,7 +11,7 @@
 //! A missing row and a row with nothing in reach stand alike, so that a store's own
 //! expiry changes no answer.
 
-use tiderace_aggregate::{Kept, Span, Window};
+use tiderace_aggregate::{Kept, Window};
 use tiderace_plan::model::View;
 use tiderace_types::{Duration, Timestamp, ViewMarker};
 
@@ -31,7 +31,7 @@ pub struct Terms {
     pub fingerprint: u64,
     /// What is kept behind the shard clock.
     pub kept: Kept,
-    /// How far back any window begins; `None` with a lifetime.
+    /// How far back any window sees; `None` with a lifetime or a last-N window.
     pub reach: Option<Duration>,
     /// Past this age of the newest event, values are withheld.
     pub max_age: Option<Duration>,
@@ -43,13 +43,9 @@ impl Terms {
     /// Reads them off a view.
     #[must_use]
     pub fn of(view: &View) -> Terms {
-        let mut reach = Some(Duration::ZERO);
-        for output in &view.spec.outputs {
-            reach = match output.window.span {
-                Span::Sliding(_) => reach.map(|reach| reach.max(output.window.reach())),
-                Span::Lifetime => None,
-            };
-        }
+        let outputs = view.spec.outputs.iter();
+        let horizons: Option<Vec<_>> = outputs.map(|output| output.window.horizon()).collect();
+        let reach = horizons.map(|all| all.into_iter().max().unwrap_or(Duration::ZERO));
         Terms {
             fingerprint: view.spec.fingerprint,
             kept: view.spec.kept,
@@ -130,12 +126,19 @@ pub fn judge<'a>(
 
 impl RowStanding<'_> {
     /// Tells how a value over `window` stands, and its completeness bits.
+    ///
+    /// `needs_after` is asked only where the events decide how far back the window needs all of
+    /// them: see [`Window::needs_after`].
     #[must_use]
-    pub fn value(&self, window: Window) -> (Standing, u32) {
+    pub fn value(
+        &self,
+        window: Window,
+        needs_after: impl FnOnce() -> Timestamp,
+    ) -> (Standing, u32) {
         let Some(said) = self.said else {
             return (Standing::Unavailable, COMPLETE);
         };
-        let flags = self.warming(said, window) | self.stale(said);
+        let flags = self.warming(said, window, needs_after) | self.stale(said);
         if !self.exact || !self.window_is_kept(window) {
             return (Standing::OutsideHistory, flags);
         }
@@ -166,33 +169,31 @@ impl RowStanding<'_> {
         }
     }
 
-    fn warming(&self, said: &ViewMarker, window: Window) -> u32 {
-        if said.covered_from.covers(left_edge(window, self.at.as_of)) {
+    fn warming(
+        &self,
+        said: &ViewMarker,
+        window: Window,
+        needs_after: impl FnOnce() -> Timestamp,
+    ) -> u32 {
+        let covered = said.covered_from;
+        let by_events = window.bounds(self.at.as_of).is_none();
+        if covered.covers(window.left_edge(self.at.as_of))
+            || by_events && covered.covers(needs_after())
+        {
             COMPLETE
         } else {
             WARMING
         }
     }
 
-    /// Tells whether what the row has let go is all outside the window. A lifetime's base
-    /// holds what was let go, so it needs only that nothing later than T is in the base.
+    /// Tells whether what the row has let go is all outside the window. What a lifetime or a
+    /// last-N window needs of it is folded or remembered, so these need only that nothing later
+    /// than T was let go.
     fn window_is_kept(&self, window: Window) -> bool {
         let Held::Row { kept_from, .. } = self.held else {
             return true;
         };
-        match (self.terms.kept, window.span) {
-            (Kept::All, _) => true,
-            (Kept::Span { .. }, Span::Sliding(_)) => left_edge(window, self.at.as_of) >= kept_from,
-            (Kept::Span { .. }, Span::Lifetime) => self.at.as_of.minus(window.delay) >= kept_from,
-        }
-    }
-}
-
-/// The instant after which the window's events lie; for a lifetime, before every event.
-fn left_edge(window: Window, as_of: Timestamp) -> Timestamp {
-    match window.span {
-        Span::Sliding(size) => as_of.minus(window.delay).minus(size),
-        Span::Lifetime => Timestamp::MIN,
+        self.terms.kept == Kept::All || window.holds(self.at.as_of, kept_from)
     }
 }
 
@@ -206,7 +207,7 @@ fn row_is_exact(terms: &Terms, view: &ViewMarker, at: At, held: Held) -> bool {
         return true;
     };
     let by_clock = at.as_of >= view.clock.minus(lateness).minus(history);
-    // With a lifetime among its windows a view's rows never expire.
+    // With a lifetime or a last-N window a view's rows never expire.
     let may_have_expired = held == Held::Absent && terms.reach.is_some();
     let by_expiry = !may_have_expired || at.as_of >= view.surely_kept(at.now).minus(history);
     by_clock && by_expiry

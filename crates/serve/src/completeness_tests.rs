@@ -1,6 +1,7 @@
 //! Every rule at its edge: one microsecond on either side.
 
 use super::*;
+use tiderace_aggregate::{Part, Span, Unit};
 use tiderace_types::{CoveredFrom, Generation, ViewId};
 
 const DAY: Duration = Duration(86_400_000_000);
@@ -17,6 +18,24 @@ const LIFETIME: Window = Window {
     span: Span::Lifetime,
     delay: Duration::ZERO,
 };
+const LAST_10: Window = Window {
+    span: Span::LastN(10),
+    delay: Duration::ZERO,
+};
+const SESSION: Window = Window {
+    span: Span::Session {
+        gap: Duration(DAY.0 / 2),
+        max_length: Duration(DAY.0 / 2 - 1),
+    },
+    delay: Duration::ZERO,
+};
+const YESTERDAY: Window = Window {
+    span: Span::Tumbling {
+        unit: Unit::Fixed(DAY),
+        part: Part::Last,
+    },
+    delay: Duration::ZERO,
+};
 /// A window of a day behind two days of delay.
 const REACH: Duration = Duration(3 * DAY.0);
 
@@ -28,6 +47,8 @@ struct Case {
     as_of: Timestamp,
     held: Held,
     window: Window,
+    /// What the events of the row say that the window needs.
+    needs_after: Timestamp,
 }
 
 fn case() -> Case {
@@ -58,6 +79,7 @@ fn case() -> Case {
             newest: Some(NOW),
         },
         window: SLIDING,
+        needs_after: Timestamp::MIN,
     }
 }
 
@@ -70,7 +92,7 @@ fn check(turn: impl Fn(&mut Case), expect: (Standing, u32)) {
         as_of: case.as_of,
         now: NOW,
     };
-    let found = judge(&case.terms, said, at, case.held).value(case.window);
+    let found = judge(&case.terms, said, at, case.held).value(case.window, || case.needs_after);
     assert_eq!(found, expect);
 }
 
@@ -137,6 +159,32 @@ fn warming_until_the_window_is_covered() {
     ] {
         check(covered(from, window), (Standing::Known, flags));
     }
+    // Until so many events are held, or a session is known to begin where it seems to.
+    for window in [LAST_10, SESSION] {
+        let needs = |from: i64| {
+            move |case: &mut Case| {
+                covered(CoveredFrom::Instant(NOW), window)(case);
+                case.needs_after = micros(NOW, from);
+            }
+        };
+        check(needs(0), (Standing::Known, COMPLETE));
+        check(needs(-1), (Standing::Known, WARMING));
+    }
+    for (from, window, flags) in [
+        (CoveredFrom::Instant(edge), SESSION, COMPLETE),
+        (CoveredFrom::Instant(micros(edge, 1)), SESSION, WARMING),
+        (CoveredFrom::Instant(Timestamp(0)), LAST_10, WARMING),
+        (CoveredFrom::Beginning, LAST_10, COMPLETE),
+        (CoveredFrom::Nothing, LAST_10, WARMING),
+        (
+            CoveredFrom::Instant(micros(NOW.minus(DAY), -1)),
+            YESTERDAY,
+            COMPLETE,
+        ),
+        (CoveredFrom::Instant(NOW.minus(DAY)), YESTERDAY, WARMING),
+    ] {
+        check(covered(from, window), (Standing::Known, flags));
+    }
     // It flags a missing entity too: not found yet is not the same as none.
     check(
         |case| {
@@ -197,6 +245,9 @@ fn outside_history_by_what_the_row_let_go() {
         (SLIDING, NOW.minus(DAY)),
         (DELAYED, NOW.minus(REACH)),
         (LIFETIME, NOW),
+        (LAST_10, NOW),
+        (SESSION, NOW.minus(DAY)),
+        (YESTERDAY, micros(NOW.minus(DAY), -1)),
     ] {
         check(kept_from(edge, window), (Standing::Known, COMPLETE));
         check(

@@ -10,7 +10,7 @@ use crate::{Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::Row;
+use tiderace_aggregate::{Passing, Row};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
 use tiderace_types::{KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
@@ -451,8 +451,14 @@ fn answer_view<'a>(
         .flat_map(|row| row.finish(spec, &read.outputs, as_of));
     let mut judged = Vec::with_capacity(read.outputs.len());
     for (place, output) in read.outputs.iter().enumerate() {
-        let (how, flags) = match standing.value(spec.outputs[*output].window) {
-            (Standing::Known, flags) if !answers(*output) => (Standing::OutsideHistory, flags),
+        let exact = answers(*output);
+        let output = &spec.outputs[*output];
+        let needs = || match &row {
+            Some(row) => row.needs_after(output, as_of),
+            None => output.window.needs_after(as_of, &[], Passing::default()),
+        };
+        let (how, flags) = match standing.value(output.window, needs) {
+            (Standing::Known, flags) if !exact => (Standing::OutsideHistory, flags),
             (how, flags) => (how, flags | overdue),
         };
         let finished = finished.next();

@@ -7,9 +7,9 @@ use crate::proto::{FeatureMetadata, ViewMetadata};
 use crate::{Error, Selection, nearest};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tiderace_aggregate::{Output, Row, Span};
+use tiderace_aggregate::Row;
 use tiderace_plan::model::{Entity, FeatureRef, Plan, Service, View};
-use tiderace_types::{DataType, Duration, Timestamp, Value, hash_key};
+use tiderace_types::{DataType, Timestamp, Value, hash_key};
 
 /// A selection ready to be read.
 #[derive(Debug)]
@@ -257,45 +257,23 @@ fn resolve(plan: &Plan, name: &str) -> Result<Vec<FeatureRef>, Error> {
             "feature {name:?}: unknown feature view {view_name:?}{hint}"
         )));
     };
-    let outputs = &plan.views[view].spec.outputs;
-    let all = || outputs.iter().enumerate();
-    let of = |wanted: &dyn Fn(&Output) -> bool| -> Vec<FeatureRef> {
-        all()
-            .filter(|(_, output)| wanted(output))
-            .map(|(output, _)| FeatureRef { view, output })
-            .collect()
+    let (features, outputs) = (&plan.views[view].features, &plan.views[view].spec.outputs);
+    let named = features.iter().find(|(name, _)| name == feature);
+    let found: Vec<usize> = match named {
+        _ if feature == "*" => (0..outputs.len()).collect(),
+        Some((_, of_feature)) => of_feature.clone(),
+        None => (0..outputs.len())
+            .filter(|output| outputs[*output].name == feature)
+            .collect(),
     };
-    let mut found = of(&|output| feature == "*" || is_window_of(output, feature));
-    if found.is_empty() {
-        found = of(&|output| output.name == feature);
-    }
     if found.is_empty() {
         let hint = nearest::hint(feature, outputs.iter().map(|output| output.name.as_str()));
         return Err(Error::not_found(format!(
             "feature {name:?}: feature view {view_name:?} has no feature {feature:?}{hint}"
         )));
     }
-    Ok(found)
-}
-
-/// Tells whether `output` is `feature` over its own window, by its name: `{feature}_{window}`.
-fn is_window_of(output: &Output, feature: &str) -> bool {
-    let Some(window) = output
-        .name
-        .strip_prefix(feature)
-        .and_then(|rest| rest.strip_prefix('_'))
-    else {
-        return false;
-    };
-    let (span, delay) = match window.split_once("_delay_") {
-        Some((span, delay)) => (span, delay.parse().ok()),
-        None => (window, Some(Duration::ZERO)),
-    };
-    let span = match span {
-        "lifetime" => Some(Span::Lifetime),
-        size => size.parse().ok().map(Span::Sliding),
-    };
-    span == Some(output.window.span) && delay == Some(output.window.delay)
+    let reference = |output| FeatureRef { view, output };
+    Ok(found.into_iter().map(reference).collect())
 }
 
 pub(crate) fn unknown_service(plan: &Plan, name: &str) -> Error {

@@ -1,8 +1,8 @@
 //! The oracle: what a feature's answer is, by the most obvious loops over all events.
 //!
 //! # Laws
-//! - An event is in the window at T iff `T − delay − size < t ≤ T − delay`; a lifetime has
-//!   no left edge. It counts for an output with a filter iff that bit is set.
+//! - For an output with a filter there are only the events with that bit set. Of these, windows
+//!   take those that `Span` says: sliding ones `T − delay − size < t ≤ T − delay`, and so on.
 //! - Of events with the same time and id the first given is the event; the others are copies.
 //! - Nulls are skipped. Over nothing, counts are 0 and the rest is null; `default` stands in for null.
 //! - Order is that of key encoding; ties of time break by id, then by the inputs.
@@ -13,11 +13,15 @@
 //! It shares nothing with the aggregates it judges but the words they are specified in.
 //! It knows nothing of what is kept: every event given is remembered.
 
+mod calendar;
 mod number;
+mod window;
+
+pub use window::can_tell;
 
 use number::Sum;
 use std::collections::{BTreeMap, BTreeSet};
-use tiderace_aggregate::{Function, Output, Span};
+use tiderace_aggregate::{Function, Output};
 use tiderace_types::{Timestamp, Value, encode_key_value};
 
 /// An accepted event as a view sees it.
@@ -81,26 +85,19 @@ pub fn agree_within(left: &Value, right: &Value, magnitude: f64) -> bool {
 
 /// The events that count for `output` at `as_of`: by (time, id, inputs), copies left out.
 fn in_window<'a>(output: &Output, events: &'a [Event], as_of: Timestamp) -> Vec<&'a Event> {
-    let right = i128::from(as_of.0) - i128::from(output.window.delay.0);
     let mut seen = BTreeSet::new();
-    let mut inside = Vec::new();
+    let mut passing = Vec::new();
     for event in events {
-        let time = i128::from(event.time.0);
-        let after_left_edge = match output.window.span {
-            Span::Sliding(size) => right - i128::from(size.0) < time,
-            Span::Lifetime => true,
-        };
         let passes = output.filter.is_none_or(|bit| event.bits >> bit & 1 == 1);
-        let is_first = seen.insert((event.time, encoded(&event.id)));
-        if is_first && after_left_edge && time <= right && passes {
-            inside.push(event);
+        if seen.insert((event.time, encoded(&event.id))) && passes {
+            passing.push(event);
         }
     }
-    inside.sort_by_cached_key(|event| {
+    passing.sort_by_cached_key(|event| {
         let inputs: Vec<u8> = event.inputs.iter().flat_map(encoded).collect();
         (event.time, encoded(&event.id), inputs)
     });
-    inside
+    window::within(output.window, passing, as_of)
 }
 
 fn over(output: &Output, events: &[&Event]) -> Result<Value, Overflow> {

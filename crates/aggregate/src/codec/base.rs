@@ -8,7 +8,8 @@ use crate::partial::{Key, Partial, Placed, Sum, Tie};
 
 use crate::function::Function;
 use crate::row::Base;
-use crate::spec::{Output, RowSpec, Span};
+use crate::spec::{Output, RowSpec};
+use crate::window::Span;
 use tiderace_types::Timestamp;
 use tiderace_types::wire::{Reader, WireError, put_bytes, put_i64, put_i128, put_u64};
 

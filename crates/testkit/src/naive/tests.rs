@@ -1,5 +1,5 @@
 use super::*;
-use tiderace_aggregate::Window;
+use tiderace_aggregate::{Calendar, Part, Period, Span, Unit, Window, Zone};
 use tiderace_types::{DataType, Duration};
 
 const SECOND: i64 = 1_000_000;
@@ -67,6 +67,57 @@ fn edges_are_open_left_and_closed_right() {
     let mut odd = lifetime;
     odd.filter = Some(0);
     check(&odd, &rows, 12, int(101));
+}
+
+#[test]
+fn every_kind_of_window_is_told_apart() {
+    let one = |second: i64| (second, second, [int(1), Value::Null]);
+    let rows = [0, 1, 59, 60, 61, 95, 119, 120].map(one);
+    let seconds = Duration::from_secs;
+    let minute = Unit::Fixed(seconds(60));
+    let session = |most| Span::Session {
+        gap: seconds(34),
+        max_length: seconds(most),
+    };
+    let tumbling = |part| Span::Tumbling { unit: minute, part };
+    let hopping = Span::Hopping {
+        size: seconds(10),
+        hop: seconds(60),
+    };
+    for (span, at, expect) in [
+        (hopping, 129, 4),
+        (hopping, 130, 0),
+        (tumbling(Part::Current), 119, 4),
+        (tumbling(Part::Current), 120, 1),
+        (tumbling(Part::Last), 119, 3),
+        (tumbling(Part::Last), 120, 4),
+        (session(1000), 120, 6),
+        (session(61), 120, 6),
+        (session(60), 120, 5),
+        (session(25), 120, 3),
+        (session(25), 154, 3),
+        (session(25), 155, 0),
+        (Span::LastN(3), 119, 3),
+        (Span::LastN(9), 119, 7),
+        (Span::Lifetime, 119, 7),
+    ] {
+        let mut count = output(Function::Count);
+        count.window.span = span;
+        check(&count, &rows, at, int(expect));
+    }
+    let mut odd = output(Function::Sum);
+    odd.window.span = Span::LastN(2);
+    odd.filter = Some(0);
+    let numbered = [1, 2, 3, 4, 5, 6].map(|n| (n, n, [int(n), Value::Null]));
+    check(&odd, &numbered, 6, int(8));
+    let hour = Calendar::new(1, Period::Hour, Zone::UTC).expect("one hour");
+    let mut count = output(Function::Count);
+    count.window.span = Span::Tumbling {
+        unit: Unit::Calendar(hour),
+        part: Part::Current,
+    };
+    check(&count, &rows, 3599, int(8));
+    check(&count, &rows, 3600, int(0));
 }
 
 #[test]
