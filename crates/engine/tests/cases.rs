@@ -68,8 +68,8 @@ fn an_event_counts_once_by_whatever_way_it_comes() {
         .dead
         .iter()
         .filter(|dead| dead.reason == Reason::Conflict);
-    // `spend` and `life` look at the amount; `risk` does not, and sees a third copy.
-    assert_eq!(conflicts.count(), 2);
+    // `spend`, `life` and `recent` look at the amount; `risk` does not, and sees a third copy.
+    assert_eq!(conflicts.count(), 3);
     assert_eq!(driver.totals.views[&place("risk")], [1, 3, 0, 0]);
 }
 
@@ -105,8 +105,8 @@ fn a_drain_keeps_what_is_evicted_from_it() {
     assert_eq!((lane.rows(), lane.memory()), (0, 0));
     let rest = lane.chunk(now, 100);
     assert!(rest.last);
-    // Three customers in two views and one terminal, less the one that was published.
-    assert_eq!(rest.stored.len(), 6);
+    // Three customers in three views and one terminal, less the one that was published.
+    assert_eq!(rest.stored.len(), 9);
 }
 
 #[test]

@@ -54,6 +54,8 @@ mod timing;
 
 mod entity;
 
+mod unit;
+
 mod window;
 
 mod aggregate;

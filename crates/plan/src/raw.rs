@@ -274,7 +274,8 @@ pub(crate) struct Feature {
     pub(crate) n: Option<At<u32>>,
     /// Which events count: an SQL condition over the source's columns.
     pub(crate) r#where: Option<At<String>>,
-    /// How far back: durations such as `7d`, or `lifetime`.
+    /// Which events, by time or number: durations such as `7d`, `lifetime`, `last 100`,
+    /// `1 day @ Asia/Seoul`, or mappings for the other kinds. See docs/windows.md.
     pub(crate) windows: At<Vec<At<TextOr<Window>>>>,
     /// Takes every window this much earlier.
     pub(crate) delay: Option<At<String>>,
@@ -328,16 +329,40 @@ impl Aggregate {
     }
 }
 
-/// A window in its long form.
+/// A window in its long form: one of `size`, `tumbling`, `session` and `last`, and what goes with it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Window {
     /// How far back: a duration such as `7d`, or `lifetime`.
-    pub(crate) size: At<String>,
+    pub(crate) size: Option<At<String>>,
+    /// With `size`: the left edge only stands at multiples of this, so that the window is up to
+    /// so much longer. Cheaper for entities with many events.
+    pub(crate) hop: Option<At<String>>,
+    /// One unit of aligned ones: a duration such as `1h`, or `1 day @ Asia/Seoul` with hours,
+    /// days, weeks, months, quarters or years of a time zone.
+    pub(crate) tumbling: Option<At<String>>,
+    /// With `tumbling`: the `current` unit (default), or the `last` complete one.
+    pub(crate) part: Option<At<Part>>,
+    /// What happened together: events no further than this from each other, and from now.
+    pub(crate) session: Option<At<String>>,
+    /// With `session`: how much older than its last event an event may be.
+    pub(crate) max_length: Option<At<String>>,
+    /// The newest so many events that pass `where`.
+    pub(crate) last: Option<At<u32>>,
     /// Takes the window this much earlier.
     pub(crate) delay: Option<At<String>>,
     /// The output's name.
     pub(crate) r#as: Option<At<String>>,
+}
+
+/// Which unit a tumbling window is.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "part", rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// The one that now lies in, up to now.
+    Current,
+    /// The last one that is complete.
+    Last,
 }
 
 /// The named set of features that one model version reads.

@@ -5,7 +5,7 @@ use crate::feature::{self, Feature};
 use crate::model::Entity;
 use crate::names::Defined;
 use crate::report::Report;
-use crate::{Code, names, raw, scalar, source};
+use crate::{Code, names, raw, scalar, source, window};
 use std::sync::Arc;
 use tiderace_expr::Compiled;
 use tiderace_types::{DataType, Duration};
@@ -64,6 +64,10 @@ pub(crate) fn check(
     let max_age = max_age(report, raw);
     let row_max = scalar::size_or(report, raw.row_max.as_ref(), 64 << 10);
     let features = features(report, raw, source);
+    let windows = features.iter().flatten().flat_map(|f| &f.windows);
+    for (_, named) in windows {
+        window::bounded(report, named, history == Some(None));
+    }
     if report.count() > before {
         return None;
     }

@@ -182,6 +182,72 @@ fn result_types_and_windows_follow_the_rules() {
     );
 }
 
+#[test]
+fn every_kind_of_window_has_a_name() {
+    let plan = one_view(
+        "
+  - name: n
+    aggregate: count
+    windows:
+      - 1h 30m
+      - last 100
+      - 1 day @ Asia/Seoul
+      - 2 weeks @ UTC
+      - 1d @ Etc/GMT+9
+      - { size: 1h, hop: 1m }
+      - { tumbling: 15m }
+      - { tumbling: 15m, part: current, delay: 1h }
+      - { tumbling: 1 month, part: last }
+      - { tumbling: 1 day @ America/Port-au-Prince, part: last, delay: 1d }
+      - { session: 30m, max_length: 4h }
+      - { last: 5, delay: 10s }
+      - { tumbling: 1 quarter @ Europe/Berlin, as: this_quarter }
+",
+        "",
+    );
+    let spec = &plan.views[0].spec;
+    let found: Vec<(String, String)> = spec
+        .outputs
+        .iter()
+        .map(|output| (output.name.clone(), output.window.to_string()))
+        .collect();
+    let expected = [
+        ("n_1h30m", "1h30m"),
+        ("n_last_100", "last 100"),
+        ("n_tumbling_1day_asia_seoul", "tumbling 1 day @ Asia/Seoul"),
+        ("n_tumbling_2week", "tumbling 2 week @ UTC"),
+        (
+            "n_tumbling_1day_etc_gmt_plus_9",
+            "tumbling 1 day @ Etc/GMT+9",
+        ),
+        ("n_1h_hop_1m", "1h hop 1m"),
+        ("n_tumbling_15m", "tumbling 15m"),
+        ("n_tumbling_15m_delay_1h", "tumbling 15m delay 1h"),
+        ("n_tumbling_1month_last", "last complete 1 month @ UTC"),
+        (
+            "n_tumbling_1day_america_port_au_prince_last_delay_1d",
+            "last complete 1 day @ America/Port-au-Prince delay 1d",
+        ),
+        ("n_session_30m", "session 30m up to 4h"),
+        ("n_last_5_delay_10s", "last 5 delay 10s"),
+        ("this_quarter", "tumbling 1 quarter @ Europe/Berlin"),
+    ];
+    let expected = expected.map(|(name, window)| (name.to_owned(), window.to_owned()));
+    assert_eq!(found, expected);
+    let quarter = Duration::from_secs(92 * DAY + 3 * 3600);
+    assert!(matches!(spec.kept, Kept::Span { reach, .. } if reach == quarter));
+    let all = (0..expected.len()).collect();
+    assert_eq!(plan.views[0].features, [("n".to_owned(), all)]);
+}
+
+#[test]
+fn a_session_without_an_end_needs_all_of_history() {
+    let session = "  - { name: n, aggregate: count, windows: [{ session: 30m }] }\n";
+    let plan = one_view(session, "history: all");
+    assert_eq!(plan.views[0].spec.outputs[0].name, "n_session_30m");
+    assert_eq!(plan.views[0].spec.kept, Kept::All);
+}
+
 fn fingerprint(features: &str, view: &str) -> u64 {
     one_view(features, view).views[0].spec.fingerprint
 }
@@ -236,6 +302,16 @@ fn the_fingerprint_is_the_meaning_of_rows_and_nothing_else() {
         (
             "a lifetime",
             format!("{count}{}", sum.replace("[7d]", "[7d, lifetime]")),
+            "",
+        ),
+        (
+            "the last events",
+            format!("{count}{}", sum.replace("[7d]", "[7d, last 5]")),
+            "",
+        ),
+        (
+            "more of the last events",
+            format!("{count}{}", sum.replace("[7d]", "[7d, last 6]")),
             "",
         ),
     ] {

@@ -1,4 +1,5 @@
-//! The views of the simulation: with and without ids, bounded, delayed, lifetime, all of history.
+//! The views of the simulation: with and without ids, bounded, delayed, lifetime, every kind of
+//! window, all of history.
 
 use std::sync::{Arc, OnceLock};
 use tiderace_engine::{Density, LaneView};
@@ -108,6 +109,17 @@ features:
   - { name: total, aggregate: sum, of: amount, windows: [1h] }
   - { name: first, aggregate: first, of: place, windows: [1h] }
   - { name: last, aggregate: last, of: place, windows: [1h] }
+---
+kind: feature_view
+name: recent
+entity: customer
+source: payments
+features:
+  - { name: n, aggregate: count, windows: [last 3, { session: 20m, max_length: 90m }, { tumbling: 1h }] }
+  - { name: total, aggregate: sum, of: score, windows: [last 4, { tumbling: 1 day @ Asia/Kathmandu, part: last }] }
+  - { name: here, aggregate: count, where: "place = 'p1'", windows: [last 2, { session: 1h, max_length: 2h, delay: 10m }] }
+  - { name: last, aggregate: last, of: amount, where: "score > 2", windows: [{ last: 2, delay: 1h }] }
+  - { name: places, aggregate: count_distinct, of: place, windows: [{ size: 1h, hop: 7m }, lifetime] }
 ---
 kind: feature_view
 name: kept

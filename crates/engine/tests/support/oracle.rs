@@ -3,10 +3,24 @@
 use super::definitions::{AHEAD, LATENESS, World};
 use super::log::{Log, Made};
 use std::collections::BTreeMap;
+use tiderace_plan::model::View;
 use tiderace_testkit::naive;
 use tiderace_types::{
     KeyBytes, Partition, Positions, Reason, Timestamp, Value, encode_key, encode_key_value,
 };
+
+/// The filters that a record passes.
+fn bits(view: &View, made: &Made) -> u64 {
+    let passes = |filter: &str| match filter {
+        filter if filter.starts_with("place") => made.place == Some("p1"),
+        filter if filter.starts_with("score") => made.score.is_some_and(|score| score > 2),
+        other => panic!("no filter {other}"),
+    };
+    let filters = view.filters.iter().enumerate();
+    filters
+        .filter(|(_, filter)| passes(filter.canonical()))
+        .fold(0, |bits, (bit, _)| bits | 1 << bit)
+}
 
 /// An event of a row, with every place where a copy of it lies.
 #[derive(Clone, Debug)]
@@ -114,7 +128,7 @@ impl Oracle {
                 time: Timestamp(made.at),
                 id: Value::Bytes(id.as_slice().into()),
                 inputs,
-                bits: u64::from(made.place == Some("p1")),
+                bits: bits(view, made),
             };
             let entity = encode_key(&[key]).expect("scalars are keys");
             let row = self.views[index].entry(entity).or_default();
