@@ -21,6 +21,7 @@
 
 mod base;
 mod merged;
+mod partial;
 mod read;
 pub use read::{is_merged, version_of};
 mod write;

@@ -131,6 +131,18 @@ pub enum Column<'a> {
 }
 
 impl<'a> Column<'a> {
+    /// Which of its values are null.
+    #[inline]
+    #[must_use]
+    pub fn nulls(&self) -> Nulls<'a> {
+        match self {
+            Column::Int(slots) => slots.nulls,
+            Column::Float(slots) => slots.nulls,
+            Column::Decimal(slots) => slots.nulls,
+            Column::Bytes(slots) => slots.nulls,
+        }
+    }
+
     /// The cell of event `index`.
     #[inline]
     #[must_use]

@@ -1,14 +1,23 @@
 //! From a row and an instant to answers.
 
-use crate::answer::{Answer, Reading};
-use crate::column::Cell;
+mod entropy;
+mod sums;
+
+use crate::answer::{Answer, Bound, Reading};
+use crate::column::{Cell, Column};
 use crate::events::Events;
-use crate::function::Function;
-use crate::partial::{Key, Members, Partial, Sum, add_all, distinct, weigh};
+use crate::function::{Function, Level};
+use crate::partial::{
+    Breakdown, Choice, Decayed, Group, Key, Members, Moments, Numbers, Partial, Sum, Weights, best,
+    groups, of_scale, weights,
+};
 use crate::row::Row;
+use crate::sketch::Hll;
 use crate::spec::{Output, RowSpec};
 use crate::window::Span;
+use std::cmp::Ordering;
 use std::ops::Range;
+use sums::{finish_sum, sum_value};
 use tiderace_types::{DataType, Timestamp, Value};
 
 /// Why a value could not be given.
@@ -17,6 +26,9 @@ pub enum FinishError {
     /// The exact result does not fit the answer's type.
     #[error("the exact result does not fit {0}")]
     Overflow(DataType),
+    /// A number that went in, or a power of it, is past what a double can hold.
+    #[error("a number that went in, or a power of it, is not finite")]
+    NotFinite,
 }
 
 impl Row {
@@ -61,33 +73,154 @@ impl Row {
             Span::Lifetime => self.base_of(index),
             _ => None,
         };
-        let merged = self
-            .merged
-            .as_ref()
-            .filter(|merged| !merged.pieces.is_empty());
-        match base {
-            _ if merged.is_some() => {
-                let mut partial = base
-                    .cloned()
-                    .unwrap_or_else(|| Partial::empty(output, &spec.inputs));
-                if let Some(merged) = merged {
-                    merged.add(index, output, (reading.after, reading.upto), &mut partial);
-                }
-                partial.add(output, &spec.inputs, &self.events, range);
-                let answer = finish_partial(output, &spec.inputs, &partial, &reading)?;
-                Ok(or_default(output, answer))
-            }
-            None => {
-                let answer = finish_events(output, &spec.inputs, &self.events, range)?;
-                Ok(or_default(output, answer))
-            }
-            Some(base) => {
-                let mut partial = base.clone();
-                partial.add(output, &spec.inputs, &self.events, range);
-                finish_partial(output, &spec.inputs, &partial, &reading)
-            }
+        let merged = self.merged.as_ref();
+        let merged = merged.filter(|merged| !merged.pieces.is_empty());
+        if base.is_none() && merged.is_none() {
+            return finish_events(output, &spec.inputs, &self.events, range, &reading);
+        }
+        let mut partial = base
+            .cloned()
+            .unwrap_or_else(|| Partial::empty(output, &spec.inputs));
+        if let Some(merged) = merged {
+            merged.add(index, output, (reading.after, reading.upto), &mut partial);
+        }
+        partial.add(output, &spec.inputs, &self.events, range);
+        finish_partial(output, &spec.inputs, &partial, &reading)
+    }
+}
+
+/// Answers straight from events where that saves copies, else by way of a partial.
+fn finish_events(
+    output: &Output,
+    inputs: &[DataType],
+    events: &Events,
+    range: Range<usize>,
+    reading: &Reading,
+) -> Result<Answer, FinishError> {
+    let members = Members {
+        events,
+        filter: output.filter,
+        range,
+    };
+    let answer = match output.input {
+        Some(input) => {
+            let column = events.input(input);
+            finish_members(output, inputs, &members, column, &inputs[input])
+        }
+        None if output.function == Function::Count => Some(count_value(members.count())),
+        None => None,
+    };
+    match answer {
+        Some(answer) => answer.map(|answer| or_default(output, answer)),
+        None => {
+            let mut partial = Partial::empty(output, inputs);
+            partial.add(output, inputs, events, members.range);
+            finish_partial(output, inputs, &partial, reading)
         }
     }
+}
+
+/// Answers straight from events; `None` where it is no shorter than by way of a partial.
+fn finish_members<'a>(
+    output: &Output,
+    inputs: &[DataType],
+    members: &Members<'a>,
+    column: Column<'a>,
+    data_type: &DataType,
+) -> Option<Result<Answer, FinishError>> {
+    let one = |cell: Option<Cell<'_>>| {
+        let value = cell.map(|cell| cell.to_value(data_type));
+        Ok(value.unwrap_or_default().into())
+    };
+    Some(match &output.function {
+        Function::Count => count_value(members.count_of(column)),
+        function @ (Function::Sum | Function::Avg) => {
+            let mut sum = Sum::zero(data_type);
+            let count = members.add_to(&mut sum, column);
+            finish_sum(function, data_type, &output.data_type, sum, count).map(Answer::from)
+        }
+        function @ (Function::Min | Function::Max) => one(best(function, members.cells(column))),
+        Function::First => one(members.cells(column).next()),
+        Function::Last => one(members.cells(column).next_back()),
+        Function::CountDistinct { cap } => {
+            let distinct = groups::distinct(members.cells(column)).len();
+            if distinct > *cap as usize {
+                return None;
+            }
+            count_value(distinct as u64)
+        }
+        Function::TopN { n, cap } => {
+            let tally = weights::tally(members, column, output.by, inputs);
+            if tally.len() > *cap as usize {
+                return None;
+            }
+            top(output, data_type, *n as usize, tally).map(Answer::from)
+        }
+        Function::FirstN { repeats, .. } | Function::LastN { repeats, .. }
+            if *repeats == crate::Repeats::Kept =>
+        {
+            let choice = Choice::of(&output.function);
+            let indices = choice.best_first(members, column).take(choice.most);
+            let values = indices.map(|index| column.cell(index).to_value(data_type));
+            Ok(list(values.collect()).into())
+        }
+        _ => return None,
+    })
+}
+
+/// Answers from a partial, the default standing in for null.
+///
+/// `reading` is the window whose events the partial is of.
+///
+/// # Errors
+/// [`FinishError::Overflow`] where the exact result does not fit; [`FinishError::NotFinite`]
+/// where moments leave the doubles.
+pub fn finish_partial(
+    output: &Output,
+    inputs: &[DataType],
+    partial: &Partial,
+    reading: &Reading,
+) -> Result<Answer, FinishError> {
+    let data_type = output
+        .input
+        .map_or(&DataType::Int64, |input| &inputs[input]);
+    let answer = match partial {
+        Partial::Count(count) => match output.function {
+            Function::Rate { per } => Answer::from(rate(*count, per.0, reading)),
+            _ => count_value(*count)?,
+        },
+        Partial::Sum { sum, count } => {
+            finish_sum(&output.function, data_type, &output.data_type, *sum, *count)?.into()
+        }
+        Partial::One(held) => {
+            let value = held.as_ref().map(|key| key.cell().to_value(data_type));
+            value.unwrap_or_default().into()
+        }
+        Partial::Time(held) => since(*held, taken_at(output, reading))?.into(),
+        Partial::Placed(held) => {
+            let values = held
+                .iter()
+                .map(|placed| placed.key.cell().to_value(data_type));
+            match output.function {
+                Function::First | Function::Last => one_of(values).into(),
+                _ => list(values.collect()).into(),
+            }
+        }
+        Partial::Values(held) => {
+            let values = held.iter().map(|key| key.cell().to_value(data_type));
+            list(values.collect()).into()
+        }
+        Partial::Distinct(keys) => count_value(keys.len() as u64)?,
+        Partial::Hll(hll) => estimated(output, hll),
+        Partial::Weights(weights) => finish_weights(output, data_type, weights)?,
+        Partial::Breakdown(breakdown) => finish_breakdown(output, inputs, data_type, breakdown)?,
+        Partial::Numbers(numbers) => quantiles(&output.function, numbers),
+        Partial::Moments(moments) => moment(&output.function, moments)?.into(),
+        Partial::Decay(held) => {
+            decayed(&output.function, held.as_ref(), taken_at(output, reading)).into()
+        }
+    };
+    Ok(or_default(output, answer))
 }
 
 fn or_default(output: &Output, answer: Answer) -> Answer {
@@ -97,200 +230,200 @@ fn or_default(output: &Output, answer: Answer) -> Answer {
     }
 }
 
-/// Answers straight from events, without copying keys.
-fn finish_events(
-    output: &Output,
-    inputs: &[DataType],
-    events: &Events,
-    range: Range<usize>,
-) -> Result<Answer, FinishError> {
-    let members = Members {
-        events,
-        filter: output.filter,
-        range,
-    };
-    let Some(input) = output.input else {
-        return count_value(members.count());
-    };
-    let (column, data_type) = (events.input(input), &inputs[input]);
-    let cells = || members.cells(column);
-    let one = |cell: Option<Cell<'_>>| {
-        let value = cell.map_or(Value::Null, |cell| cell.to_value(data_type));
-        Ok(value.into())
-    };
-    match output.function {
-        Function::Count => count_value(cells().count() as u64),
-        Function::Sum | Function::Avg => {
-            let mut sum = Sum::zero(data_type);
-            let count = add_all(&mut sum, &members, column);
-            finish_sum(output, data_type, sum, count)
-        }
-        Function::Min => one(cells().min_by(Cell::key_order)),
-        Function::Max => one(cells().max_by(Cell::key_order)),
-        Function::First => one(cells().next()),
-        Function::Last => one(cells().last()),
-        Function::CountDistinct { .. } => count_value(distinct(cells().collect()).len() as u64),
-        Function::TopN { n, .. } => top(
-            output,
-            inputs,
-            n,
-            weigh(&members, column, output.by, inputs),
-        ),
-        _ => unreachable!("no definition can ask for it yet"),
-    }
-}
-
-/// Answers from a partial, the default standing in for null.
-///
-/// `reading` is the window whose events the partial is of.
-///
-/// # Errors
-/// [`FinishError::Overflow`] where the exact result does not fit.
-pub fn finish_partial(
-    output: &Output,
-    inputs: &[DataType],
-    partial: &Partial,
-    _reading: &Reading,
-) -> Result<Answer, FinishError> {
-    let data_type = output
-        .input
-        .map_or(&DataType::Int64, |input| &inputs[input]);
-    let answer = match partial {
-        Partial::Count(count) => count_value(*count),
-        Partial::Sum { sum, count } => finish_sum(output, data_type, *sum, *count),
-        Partial::One(held) => {
-            let value = held.as_ref().map(|key| key.cell().to_value(data_type));
-            Ok(value.unwrap_or_default().into())
-        }
-        Partial::Placed(held) => {
-            let value = held.first();
-            let value = value.map(|placed| placed.key.cell().to_value(data_type));
-            Ok(value.unwrap_or_default().into())
-        }
-        Partial::Distinct(keys) => count_value(keys.len() as u64),
-        Partial::Weights(weights) => {
-            let n = match output.function {
-                Function::TopN { n, .. } => n,
-                _ => 0,
-            };
-            let weights = weights.iter().map(|(key, sum)| (Key::cell(key), *sum));
-            top(output, inputs, n, weights.collect())
-        }
-    };
-    answer.map(|answer| or_default(output, answer))
-}
-
 fn count_value(count: u64) -> Result<Answer, FinishError> {
     i64::try_from(count)
         .map(|count| Value::Int(count).into())
         .map_err(|_| FinishError::Overflow(DataType::Int64))
 }
 
-fn finish_sum(
+/// The first of some values, or null.
+fn one_of(mut values: impl Iterator<Item = Value>) -> Value {
+    values.next().unwrap_or_default()
+}
+
+/// A list; nothing at all is null.
+fn list(values: Vec<Value>) -> Value {
+    match values.is_empty() {
+        true => Value::Null,
+        false => Value::List(values),
+    }
+}
+
+/// About how many: never fewer than is certain, which is one past the cap.
+fn estimated(output: &Output, hll: &Hll) -> Answer {
+    let least = i64::try_from(output.function.cap()).map_or(i64::MAX, |cap| cap.saturating_add(1));
+    Answer {
+        value: Value::Int((hll.estimate().round() as i64).max(least)),
+        bound: Some(Bound::Relative {
+            error: Hll::ERROR,
+            confidence: Hll::CONFIDENCE,
+        }),
+    }
+}
+
+/// Events per `per` microseconds, over the length of the window.
+fn rate(count: u64, per: i64, reading: &Reading) -> Value {
+    if reading.after == Timestamp::MIN {
+        return Value::Null;
+    }
+    let length = i128::from(reading.upto.0) - i128::from(reading.after.0);
+    match length {
+        1.. => Value::Float(count as f64 * (per as f64 / length as f64)),
+        _ => Value::Null,
+    }
+}
+
+/// The instant that ages are counted to.
+const fn taken_at(output: &Output, reading: &Reading) -> Timestamp {
+    reading.as_of.minus(output.window.delay)
+}
+
+/// From an event's time to `at`.
+fn since(time: Option<i64>, at: Timestamp) -> Result<Value, FinishError> {
+    let Some(time) = time else {
+        return Ok(Value::Null);
+    };
+    let since = at.0.checked_sub(time).map(Value::Duration);
+    since.ok_or(FinishError::Overflow(DataType::Duration))
+}
+
+fn moment(function: &Function, moments: &Moments) -> Result<Value, FinishError> {
+    if moments.count == 0 {
+        return Ok(Value::Null);
+    }
+    let answer = match function {
+        Function::VarSamp => moments.variance(1),
+        Function::StddevSamp => moments.variance(1).map(f64::sqrt),
+        Function::StddevPop => moments.variance(0).map(f64::sqrt),
+        Function::Skewness => moments.skewness(),
+        Function::Kurtosis => moments.kurtosis(),
+        _ => moments.variance(0),
+    };
+    match answer {
+        Some(x) if !x.is_finite() => Err(FinishError::NotFinite),
+        answer => Ok(answer.map_or(Value::Null, Value::Float)),
+    }
+}
+
+fn quantiles(function: &Function, numbers: &Numbers) -> Answer {
+    let count = numbers.count();
+    if count == 0 {
+        return Value::Null.into();
+    }
+    let at = |level: &Level| Value::Float(numbers.at(level.rank(count)));
+    let value = match function {
+        Function::Quantile { level, .. } => at(level),
+        Function::Quantiles { levels, .. } => Value::List(levels.iter().map(at).collect()),
+        other => unreachable!("{other:?} is no quantile"),
+    };
+    let bound = match numbers {
+        Numbers::Each(_) => None,
+        Numbers::Counted(buckets) => Some(Bound::Relative {
+            error: buckets.error(),
+            confidence: 1.0,
+        }),
+    };
+    Answer { value, bound }
+}
+
+fn decayed(function: &Function, held: Option<&Decayed>, at: Timestamp) -> Value {
+    match (function, held) {
+        (_, None) => Value::Null,
+        (Function::DecaySum { half_life }, Some(held)) => Value::Float(held.sum_at(at, *half_life)),
+        (_, Some(held)) => Value::Float(held.average()),
+    }
+}
+
+fn finish_weights(
     output: &Output,
     data_type: &DataType,
-    sum: Sum,
-    count: u64,
+    weights: &Weights,
 ) -> Result<Answer, FinishError> {
-    if count == 0 {
-        return Ok(Value::Null.into());
-    }
-    match (&output.function, sum) {
-        (Function::Avg, Sum::Float(sum)) => Ok(Value::Float(sum.total() / count as f64).into()),
-        (Function::Avg, Sum::Exact(sum)) => {
-            let average = sum
-                .total()
-                .and_then(|sum| average(sum, count, data_type, &output.data_type));
-            let average = average.map(Answer::from);
-            average.ok_or_else(|| FinishError::Overflow(output.data_type.clone()))
-        }
-        (_, sum) => sum_value(sum, &output.data_type).map(Answer::from),
-    }
-}
-
-/// The average of `count` numbers that come to `sum`; `None` where it does not fit.
-fn average(sum: i128, count: u64, from: &DataType, to: &DataType) -> Option<Value> {
-    let DataType::Decimal { scale: wider, .. } = to else {
-        return Some(Value::Float(sum as f64 / count as f64));
+    let entries = || weights.entries.iter();
+    let pairs = || entries().map(|weight| (weight.key.cell(), weight.sum));
+    let value = match &output.function {
+        Function::TopN { n, .. } => top(output, data_type, *n as usize, pairs().collect())?,
+        Function::Entropy { .. } => return Ok(entropy::finish(weights)),
+        _ => map(output, data_type, pairs())?,
     };
-    let scale = match from {
-        DataType::Decimal { scale, .. } => *scale,
-        _ => 0,
+    let by_unit = match &output.data_type {
+        DataType::Map(_, weight) => match weight.as_ref() {
+            DataType::Decimal { scale, .. } => of_scale(*scale),
+            _ => 1.0,
+        },
+        _ => 1.0,
     };
-    let factor = 10i128.checked_pow(u32::try_from(wider - scale).ok()?)?;
-    let count = i128::from(count);
-    // Whole and rest apart, so that nothing overflows on the way but what does in the end.
-    let whole = (sum / count).checked_mul(factor)?;
-    let rest = divide_rounded((sum % count).checked_mul(factor)?, count);
-    let unscaled = whole.checked_add(rest)?;
-    fits(unscaled, to).then_some(Value::Decimal(unscaled, *wider))
-}
-
-/// Tells whether a decimal has no more digits than its type.
-fn fits(unscaled: i128, data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Decimal { precision, .. } => 10u128
-            .checked_pow(u32::from(*precision))
-            .is_none_or(|bound| unscaled.unsigned_abs() < bound),
-        _ => true,
-    }
-}
-
-/// Writes a sum in its result type: the one place where integer ranges are checked.
-fn sum_value(sum: Sum, data_type: &DataType) -> Result<Value, FinishError> {
-    let sum = match sum {
-        Sum::Float(sum) => return Ok(Value::Float(sum.total())),
-        Sum::Exact(sum) => sum.total(),
-    };
-    let value = sum.and_then(|sum| match data_type {
-        DataType::Decimal { scale, .. } => {
-            fits(sum, data_type).then_some(Value::Decimal(sum, *scale))
-        }
-        DataType::Duration => i64::try_from(sum).ok().map(Value::Duration),
-        _ => i64::try_from(sum).ok().map(Value::Int),
+    let bound = weights.past.map(|past| Bound::Absolute {
+        error: past.missed / by_unit,
     });
-    value.ok_or_else(|| FinishError::Overflow(data_type.clone()))
+    Ok(Answer { value, bound })
 }
 
-/// Divides, rounding half away from zero.
-const fn divide_rounded(number: i128, by: i128) -> i128 {
-    let (quotient, remainder) = (number / by, number % by);
-    if remainder.unsigned_abs() * 2 >= by.unsigned_abs() {
-        quotient + if number < 0 { -1 } else { 1 }
-    } else {
-        quotient
-    }
-}
-
-/// The `n` heaviest: weight descending, then key ascending. Nothing at all is null.
+/// The `n` heaviest: weight descending, then key ascending.
 fn top(
     output: &Output,
-    inputs: &[DataType],
-    n: u32,
+    data_type: &DataType,
+    n: usize,
     mut weights: Vec<(Cell<'_>, Sum)>,
-) -> Result<Answer, FinishError> {
-    let DataType::Map(_, weight_type) = &output.data_type else {
-        unreachable!("the plan types top_n as a map");
+) -> Result<Value, FinishError> {
+    let heavier = |a: &(Cell<'_>, Sum), b: &(Cell<'_>, Sum)| -> Ordering {
+        b.1.order(&a.1).then_with(|| a.0.key_order(&b.0))
     };
-    if weights.is_empty() {
-        return Ok(Value::Null.into());
+    if weights.len() > n {
+        weights.select_nth_unstable_by(n, heavier);
+        weights.truncate(n);
     }
-    weights.sort_by(|a, b| sum_order(&b.1, &a.1).then_with(|| a.0.key_order(&b.0)));
-    weights.truncate(n as usize);
-    let key_type = output
-        .input
-        .map_or(&DataType::Int64, |input| &inputs[input]);
-    let entries = weights
-        .into_iter()
-        .map(|(key, sum)| Ok((key.to_value(key_type), sum_value(sum, weight_type)?)));
-    let entries = entries.collect::<Result<_, _>>()?;
-    Ok(Value::Map(entries).into())
+    weights.sort_unstable_by(heavier);
+    map(output, data_type, weights.into_iter())
 }
 
-fn sum_order(a: &Sum, b: &Sum) -> std::cmp::Ordering {
-    match (a, b) {
-        (Sum::Exact(a), Sum::Exact(b)) => a.cmp(b),
-        (Sum::Float(a), Sum::Float(b)) => a.total().total_cmp(&b.total()),
-        _ => std::cmp::Ordering::Equal,
+/// Keys with their weights, in this order. Nothing at all is null.
+fn map<'a>(
+    output: &Output,
+    key_type: &DataType,
+    weights: impl Iterator<Item = (Cell<'a>, Sum)>,
+) -> Result<Value, FinishError> {
+    let DataType::Map(_, weight_type) = &output.data_type else {
+        unreachable!("the plan types {:?} as a map", output.function);
+    };
+    let entry = |(key, sum): (Cell<'_>, Sum)| {
+        let weight = sum_value(sum, weight_type)?;
+        Ok((key.to_value(key_type), weight))
+    };
+    let entries = weights.map(entry).collect::<Result<Vec<_>, _>>()?;
+    Ok(match entries.is_empty() {
+        true => Value::Null,
+        false => Value::Map(entries),
+    })
+}
+
+fn finish_breakdown(
+    output: &Output,
+    inputs: &[DataType],
+    data_type: &DataType,
+    breakdown: &Breakdown,
+) -> Result<Answer, FinishError> {
+    let (DataType::Map(key_type, part_type), Function::Breakdown { each, cap }) =
+        (&output.data_type, &output.function)
+    else {
+        unreachable!("the plan types {:?} as a map", output.function);
+    };
+    debug_assert!(output.by.is_none_or(|by| inputs[by] == **key_type));
+    let function = each.function();
+    let mut entries = Vec::with_capacity(breakdown.entries.len());
+    for (key, part) in &breakdown.entries {
+        let value = match part {
+            Group::Count(count) => count_value(*count)?.value,
+            Group::Sum { sum, count } => finish_sum(&function, data_type, part_type, *sum, *count)?,
+            Group::One(key) => Key::cell(key).to_value(data_type),
+        };
+        entries.push((key.cell().to_value(key_type), value));
     }
+    Ok(Answer {
+        value: match entries.is_empty() {
+            true => Value::Null,
+            false => Value::Map(entries),
+        },
+        bound: breakdown.cut.then_some(Bound::Keys { keys: *cap }),
+    })
 }

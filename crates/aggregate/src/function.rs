@@ -231,3 +231,20 @@ pub const DEFAULT_CAP: u32 = 256;
 
 /// How many values a quantile keeps, where the definition does not say.
 pub const DEFAULT_QUANTILE_CAP: u32 = 512;
+
+impl Function {
+    /// How many values, or different ones, are held exactly; of a function without a cap: any number.
+    #[must_use]
+    pub fn cap(&self) -> usize {
+        match self {
+            Function::CountDistinct { cap }
+            | Function::TopN { cap, .. }
+            | Function::Quantile { cap, .. }
+            | Function::Quantiles { cap, .. }
+            | Function::Histogram { cap }
+            | Function::Breakdown { cap, .. }
+            | Function::Entropy { cap } => *cap as usize,
+            _ => usize::MAX,
+        }
+    }
+}

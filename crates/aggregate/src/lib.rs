@@ -32,8 +32,14 @@ pub use exact::ExactSum;
 mod float;
 pub use float::FloatSum;
 
+mod sketch;
+pub use sketch::{Buckets, Hll};
+
 mod partial;
-pub use partial::{Key, Partial, Placed, Sum, TEXT_BOUND, Tie};
+pub use partial::{
+    Breakdown, Decayed, Group, Key, Moments, Numbers, Partial, Past, Placed, Sum, TEXT_BOUND, Tie,
+    Weight, Weights,
+};
 
 mod summary;
 pub use summary::{Lies, Measures, Merged, Piece, Summary};

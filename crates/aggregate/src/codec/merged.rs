@@ -7,7 +7,8 @@
 //! entry        form byte 1, measures 8 bytes, summary
 //! ```
 
-use super::{CodecError, base};
+use super::CodecError;
+use crate::partial::Partial;
 use crate::spec::RowSpec;
 use crate::summary::{Measures, Merged, Piece, Summary};
 use std::sync::Arc;
@@ -112,7 +113,7 @@ fn write_summary(summary: &Summary, out: &mut Vec<u8>) {
     for partial in &summary.partials {
         out.push(u8::from(partial.is_some()));
         if let Some(partial) = partial {
-            base::write_partial(partial, out);
+            partial.write(out);
         }
     }
 }
@@ -134,7 +135,7 @@ fn read_summary(
             0 => None,
             1 => {
                 let output = &spec.outputs[measures.output(measure)];
-                Some(base::read_partial(reader, output, spec)?)
+                Some(Partial::read(reader, output, &spec.inputs)?)
             }
             _ => return Err(reader.error()),
         };

@@ -3,6 +3,7 @@
 use crate::column::Cell;
 use crate::exact::ExactSum;
 use crate::float::FloatSum;
+use std::cmp::Ordering;
 use tiderace_types::DataType;
 
 /// An exact or compensated sum, with how many values went in.
@@ -43,6 +44,34 @@ impl Sum {
         match data_type {
             DataType::Float64 => Sum::Float(FloatSum::default()),
             _ => Sum::Exact(ExactSum::default()),
+        }
+    }
+
+    /// Nothing yet, of the kind of another.
+    pub(crate) const fn zero_like(other: Sum) -> Sum {
+        match other {
+            Sum::Exact(_) => Sum::Exact(ExactSum { carry: 0, low: 0 }),
+            Sum::Float(_) => Sum::Float(FloatSum {
+                sum: 0.0,
+                lost: 0.0,
+            }),
+        }
+    }
+
+    /// The order of sums of one column: doubles by IEEE 754 total order.
+    pub(crate) fn order(&self, other: &Sum) -> Ordering {
+        match (self, other) {
+            (Sum::Exact(a), Sum::Exact(b)) => a.cmp(b),
+            (Sum::Float(a), Sum::Float(b)) => a.total().total_cmp(&b.total()),
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// The sum as a double, of integers and of unscaled decimals too.
+    pub(crate) fn to_f64(self) -> f64 {
+        match self {
+            Sum::Exact(sum) => sum.low as f64 + sum.carry as f64 * 2f64.powi(128),
+            Sum::Float(sum) => sum.total(),
         }
     }
 }
