@@ -61,7 +61,7 @@ impl Row {
         (reading, range)
     }
 
-    fn finish_one(
+    pub(crate) fn finish_one(
         &self,
         spec: &RowSpec,
         index: usize,

@@ -55,3 +55,6 @@ pub use answer::{Answer, Bound, Reading};
 
 mod finish;
 pub use finish::{FinishError, finish_partial};
+
+mod series;
+pub use series::Series;
