@@ -9,6 +9,7 @@
 pub mod stream;
 pub mod windows;
 
+mod clock;
 mod definitions;
 mod machine;
 mod parse;
@@ -138,6 +139,7 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
     let settings = Settings {
         commit_interval: Duration::from_millis(arguments.commit_interval),
         publish: arguments.publish,
+        row_memory: plan.project.row_memory,
     };
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
     let (before, began) = (processor()?, Instant::now());

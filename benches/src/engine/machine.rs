@@ -1,11 +1,12 @@
 //! What the live loop does with one source and one lane, on one thread and without its queues:
 //! every call is the product's own.
 
+use super::clock::{self, Every};
 use super::stages::{Stage, Stages};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tiderace_decode::Decoder;
 use tiderace_engine::{Intake, Lane, LaneView, Packet, Publication, Sample};
 use tiderace_plan::{Plan, Source};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub commit_interval: Duration,
     /// Whether it encodes publications, and drops them.
     pub publish: bool,
+    /// Bytes of rows that it may hold; more fail it.
+    pub row_memory: u64,
 }
 
 /// Everything from records to rows on disk.
@@ -48,11 +51,9 @@ pub struct Machine {
     source: Arc<Source>,
     decoder: Decoder,
     intake: Intake,
-    publish_deadline: Duration,
-    row_memory: usize,
-    committed_at: Instant,
-    drained_at: Option<Instant>,
-    marked_at: Instant,
+    committing: Every,
+    draining: Every,
+    marking: Every,
 }
 
 impl Machine {
@@ -88,6 +89,7 @@ impl Machine {
             ends: vec![(partition, i64::MAX)],
         };
         lane.sample(source.id, sample);
+        let deadline = plan.project.publish_deadline;
         Ok(Machine {
             lane,
             state,
@@ -99,11 +101,9 @@ impl Machine {
             decoder: decoder(&source)?,
             intake: Intake::new(Arc::clone(&source), own, &Positions::default()),
             source,
-            publish_deadline: Duration::from_micros(plan.project.publish_deadline.0.unsigned_abs()),
-            row_memory: usize::try_from(plan.project.row_memory)?,
-            committed_at: Instant::now(),
-            drained_at: None,
-            marked_at: Instant::now(),
+            committing: Every::new(settings.commit_interval)?,
+            draining: Every::new(Duration::from_micros(deadline.0.unsigned_abs()))?,
+            marking: Every::new(MARKING)?,
         })
     }
 
@@ -117,11 +117,12 @@ impl Machine {
     /// # Errors
     /// When state fails.
     pub fn tend(&mut self) -> Result<()> {
-        if self.committed_at.elapsed() >= self.settings.commit_interval {
+        let now = clock::now()?;
+        if self.committing.is_due(now) {
             self.commit()?;
         }
         if self.settings.publish {
-            self.publish()?;
+            self.publish(now)?;
         }
         Ok(())
     }
@@ -172,16 +173,15 @@ impl Machine {
     /// # Errors
     /// When it cannot be written.
     pub fn commit(&mut self) -> Result<()> {
-        self.committed_at = Instant::now();
         if self.lane.uncommitted() {
             let commit = self.stages.time(Stage::Commit, || self.lane.commit());
             let seq = self.stages.time(Stage::Write, || self.state.commit(commit));
             let seq = seq.context("commit")?;
             self.stages.time(Stage::Commit, || self.lane.committed(seq));
             // Rows that are let go would be read again, and windows would miss them.
-            let memory = self.lane.memory();
+            let memory = self.lane.memory() as u64;
             ensure!(
-                memory <= self.row_memory,
+                memory <= self.settings.row_memory,
                 "{memory} bytes of rows are too many to hold"
             );
             self.commits += 1;
@@ -190,17 +190,12 @@ impl Machine {
     }
 
     /// Publishes the next chunk when it is due, into nothing, and marks.
-    fn publish(&mut self) -> Result<()> {
-        let pause = self.drained_at.map(|at| at.elapsed());
-        let due = pause.is_none_or(|pause| pause >= self.publish_deadline);
-        if self.lane.draining() || due && self.lane.owing_since().is_some() {
-            if !self.lane.draining() {
-                self.drained_at = Some(Instant::now());
-            }
+    fn publish(&mut self, now: Duration) -> Result<()> {
+        let owed = self.lane.owing_since().is_some();
+        if self.lane.draining() || owed && self.draining.is_due(now) {
             let rows = self.chunk()?;
             self.published += rows.iter().map(|row| row.value.len() as u64).sum::<u64>();
-        } else if self.marked_at.elapsed() >= MARKING {
-            self.marked_at = Instant::now();
+        } else if self.marking.is_due(now) {
             let now = self.now();
             let marker = self.lane.marker(now, 1, |_| CoveredFrom::Beginning);
             std::hint::black_box(marker);

@@ -11,9 +11,6 @@ use tiderace_types::{Timestamp, Value, decode_key};
 /// Takes rows: a customer, a window's end, a sum, a count.
 pub struct Sink {
     lines: Option<BufWriter<File>>,
-    end: Timestamp,
-    /// As the lines show it.
-    shown: String,
     rows: u64,
     sum: u64,
 }
@@ -29,33 +26,28 @@ impl Sink {
         let file = path.map(create).transpose()?;
         Ok(Sink {
             lines: file.map(|file| BufWriter::with_capacity(1 << 20, file)),
-            end: Timestamp::MIN,
-            shown: String::new(),
             rows: 0,
             sum: 0,
         })
     }
 
-    /// The rows that follow are of the window that ends here.
-    pub fn window(&mut self, end: Timestamp) {
-        self.end = end;
-        self.shown = end.to_string().replace('T', " ").replace('Z', "");
-    }
-
-    /// Takes a row.
+    /// Takes a row of the window that ends at `end`, unless nothing is in it.
     ///
     /// # Errors
     /// When it is not a sum and a count, or cannot be written.
-    pub fn put(&mut self, entity: &[u8], answers: &[Result<Value, FinishError>]) -> Result<()> {
-        let [Ok(Value::Int(total)), Ok(Value::Int(count))] = answers else {
-            bail!("a sum and a count were expected, not {answers:?}");
+    pub fn put(
+        &mut self,
+        entity: &[u8],
+        end: Timestamp,
+        answers: &[Result<Value, FinishError>],
+    ) -> Result<()> {
+        let (total, count) = match answers {
+            [_, Ok(Value::Int(0))] => return Ok(()),
+            [Ok(Value::Int(total)), Ok(Value::Int(count))] => (*total, *count),
+            _ => bail!("a sum and a count were expected, not {answers:?}"),
         };
         self.rows += 1;
-        let words = [
-            self.end.0.cast_unsigned(),
-            total.cast_unsigned(),
-            count.cast_unsigned(),
-        ];
+        let words = [end.0, total, count].map(i64::cast_unsigned);
         let words = words.into_iter().chain(entity.chunks(8).map(word));
         // Rows come in no order, so their sums are added up.
         self.sum = self.sum.wrapping_add(words.fold(0, mixed));
@@ -64,7 +56,9 @@ impl Sink {
             let [Value::Int(customer)] = key[..] else {
                 bail!("a customer was expected, not {key:?}");
             };
-            writeln!(lines, "{customer},{},{total},{count}", self.shown)?;
+            // As Flink writes a timestamp.
+            let end = end.to_string().replace('T', " ").replace('Z', "");
+            writeln!(lines, "{customer},{end},{total},{count}")?;
         }
         Ok(())
     }

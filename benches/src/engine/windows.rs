@@ -1,25 +1,30 @@
 //! Hopping windows evaluated: at the end of every minute, the sum and count of every customer
 //! with a payment in the window, as a stream processor emits them.
 //!
-//! A window `[end - size, end)` is read from the rows at `end - 1 µs`, as soon as the stream clock
-//! says that nothing earlier can be accepted any more; the windows that are still open when the
-//! records end are closed then. Every answer goes into a [`Sink`]. `benches/peers/flink` runs the
-//! same query over the same file in Flink, and compares the rows.
+//! A window `[end - size, end)` is read from the rows at `end - 1 µs`, once the stream clock says
+//! that nothing earlier can be accepted any more. As in Flink, whose watermarks are made every
+//! 200 ms, it is looked every so often which windows have closed; those that are still open when
+//! the records end are closed then. Every answer goes into a [`Sink`]. `benches/peers/flink` runs
+//! the same query over the same file in Flink, and compares the rows.
 //!
 //! Nothing of this process is left out of account: it reads the file as it goes, and whoever
 //! starts it measures it from outside.
 
+use super::clock::{self, Every};
 use super::definitions::Views;
 use super::machine::{Machine, Settings};
 use super::sink::Sink;
 use super::stages::{STAGES, Stage};
 use super::stream::{DISORDER, Lines};
+use crate::table::grouped;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration as Wall;
+use tiderace_aggregate::Series;
 use tiderace_plan::View;
+use tiderace_testkit::process::Usage;
 use tiderace_types::{Duration, Timestamp};
 
 #[derive(Args)]
@@ -33,6 +38,9 @@ pub struct Arguments {
     /// How often state is committed, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     commit_interval: u64,
+    /// How often closed windows are read, in milliseconds.
+    #[arg(long, default_value_t = 200)]
+    interval: u64,
     /// Where the rows go; else they are counted and dropped.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -44,16 +52,27 @@ pub struct Arguments {
 /// Between the ends of two windows.
 const HOP: Duration = Duration::from_secs(60);
 
+const MICRO: Duration = Duration(1);
+
+/// How far back windows can be read.
+const HISTORY: Duration = Duration::from_secs(300);
+
+/// A day of events is held as it is.
+const ROW_MEMORY: u64 = 4 << 30;
+
+/// Windows that are read in one pass over the rows.
+const TOGETHER: usize = 64;
+
 /// After an event this much younger nothing as old is accepted.
 const LATENESS: Duration = DISORDER.plus(Duration::from_secs(1));
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    // Windows are read up to a batch after they could be.
-    let plan = Views::One.plan(arguments.size, HOP)?;
+    let plan = Views::One.plan(arguments.size, HISTORY)?;
     let settings = Settings {
         commit_interval: Wall::from_millis(arguments.commit_interval),
         publish: false,
+        row_memory: ROW_MEMORY,
     };
     let mut lines = Lines::open(&arguments.file)?;
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
@@ -61,6 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         view: Arc::clone(plan.views.first().context("there is a view")?),
         size: arguments.size,
         next: None,
+        reading: Every::new(Wall::from_millis(arguments.interval))?,
         sink: Sink::open(arguments.out.as_deref())?,
     };
     let mut events = 0;
@@ -85,11 +105,27 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     super::quiet()?;
     let (rows, sum) = windows.sink.close()?;
-    println!("{events} events, {rows} rows, checksum {sum:016x}");
+    let usage = Usage::of(std::process::id())?;
+    let processor = usage.processor.as_secs_f64();
+    println!(
+        "{} windows: {} events, {} rows (checksum {sum:016x}), {processor:.2} CPU-s: \
+         {} events and {} rows per CPU-s; at most {} MiB",
+        arguments.size,
+        grouped(events as f64),
+        grouped(rows as f64),
+        grouped(events as f64 / processor),
+        grouped(rows as f64 / processor),
+        usage.peak >> 20,
+    );
     if arguments.stages {
-        for (stage, name) in STAGES {
-            println!("{name} {:.3}", machine.stages.of(stage).as_secs_f64());
-        }
+        let stages = STAGES.iter().map(|(stage, name)| {
+            let seconds = machine.stages.of(*stage).as_secs_f64();
+            format!("{name} {seconds:.2}")
+        });
+        println!(
+            "seconds by the clock: {}",
+            stages.collect::<Vec<_>>().join(", ")
+        );
     }
     Ok(())
 }
@@ -100,41 +136,52 @@ struct Windows {
     size: Duration,
     /// The end of the next window.
     next: Option<Timestamp>,
+    reading: Every,
     sink: Sink,
 }
 
 impl Windows {
-    /// Reads every window that ends by `closed`.
+    /// Reads the windows that end by `closed`, when it is time.
     fn advance(&mut self, machine: &mut Machine, closed: Timestamp) -> Result<()> {
         // The first batch decides where windows begin; those before it are empty.
-        let mut end = *self.next.get_or_insert(ceiling(closed.minus(self.size)));
-        while end <= closed {
-            self.read(machine, end)?;
-            end = end.plus(HOP);
+        let next = *self.next.get_or_insert(ceiling(closed.minus(self.size)));
+        let last_chance = closed >= next.plus(HISTORY).minus(HOP);
+        if self.reading.is_due(clock::now()?) || last_chance {
+            self.read(machine, closed)?;
         }
-        self.next = Some(end);
         Ok(())
     }
 
     /// Reads windows until nothing is in one.
     fn finish(&mut self, machine: &mut Machine) -> Result<()> {
         let last = machine.now().plus(self.size);
-        self.advance(machine, ceiling(last))
+        self.read(machine, ceiling(last))
     }
 
-    fn read(&mut self, machine: &mut Machine, end: Timestamp) -> Result<()> {
-        let as_of = end.minus(Duration(1));
-        let after = as_of.minus(self.size);
+    /// Reads the windows that end by `closed`.
+    fn read(&mut self, machine: &mut Machine, closed: Timestamp) -> Result<()> {
+        let Some(next) = self.next else {
+            return Ok(());
+        };
+        let ends = std::iter::successors(Some(next), |end| Some(end.plus(HOP)));
+        let ends: Vec<Timestamp> = ends.take_while(|end| *end <= closed).collect();
+        self.next = ends.last().map_or(self.next, |end| Some(end.plus(HOP)));
         let spec = &self.view.spec;
         let outputs: Vec<usize> = (0..spec.outputs.len()).collect();
         let (lane, sink) = (&machine.lane, &mut self.sink);
         machine.stages.time(Stage::Evaluate, || {
-            sink.window(end);
-            for (entity, row) in lane.held(0) {
-                if row.events.between(after, as_of).is_empty() {
-                    continue;
+            for ends in ends.chunks(TOGETHER) {
+                let instants: Vec<_> = ends.iter().map(|end| end.minus(MICRO)).collect();
+                let mut series = Series::new(spec, &outputs, &instants);
+                for (entity, row) in lane.held(0) {
+                    let mut put = Ok(());
+                    series.finish(row, |as_of, answers| {
+                        if put.is_ok() {
+                            put = sink.put(entity, as_of.plus(MICRO), answers);
+                        }
+                    });
+                    put?;
                 }
-                sink.put(entity, &row.finish(spec, &outputs, as_of))?;
             }
             Ok(())
         })
