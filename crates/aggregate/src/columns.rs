@@ -296,6 +296,15 @@ impl Columns {
         }
     }
 
+    /// Reads the end of every column.
+    #[inline]
+    pub(crate) fn warm(&self) -> i64 {
+        let end = (self.start + self.len) as usize;
+        let ends = self.words.iter().skip(end.saturating_sub(1));
+        ends.step_by(self.room.max(1) as usize)
+            .fold(0, |sum, word| sum ^ word)
+    }
+
     fn insert_apart(&mut self, at: usize, event: &Event<'_>) {
         let (numbers, Some(apart)) = (self.numbers, &mut self.apart) else {
             return;

@@ -150,6 +150,14 @@ impl Events {
         Insert::Applied { at }
     }
 
+    /// Reads the memory that the next event will go to, so that it is near by then. What it
+    /// gives means nothing.
+    #[inline]
+    #[must_use]
+    pub fn warm(&self) -> i64 {
+        self.columns.warm()
+    }
+
     /// Finds the identity, or the place where it belongs.
     fn find(&self, event: &Event<'_>) -> Result<usize, usize> {
         let (times, time) = (self.times(), event.time.0);

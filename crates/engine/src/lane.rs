@@ -124,6 +124,9 @@ pub struct Lane {
     pub(crate) anchoring: Vec<Anchoring>,
 }
 
+/// How many rows are looked at together.
+const STRIDE: usize = 32;
+
 /// Memory reused from packet to packet.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -239,26 +242,47 @@ impl Lane {
         missing: &mut Vec<(usize, Slot)>,
     ) {
         let next = self.next_offsets(packet);
+        let starts = packet.reached.iter().map(|(_, from, _)| *from);
+        let known = next
+            .iter()
+            .zip(starts)
+            .any(|((_, next), from)| from < *next);
+        let all = !known && self.guards.is_empty();
         let spec = &self.views[batch.view].view.spec;
         let table = &mut self.tables[batch.view];
-        for (member, hash) in batch.hashes.iter().enumerate() {
-            let shard = Shard::of_hash(*hash);
-            if !self.shards.contains(shard) {
-                continue;
+        // Where the rows are is asked for many at a time: the answers come from memory side by side.
+        let mut guesses = [None; STRIDE];
+        for (stride, hashes) in batch.hashes.chunks(STRIDE).enumerate() {
+            for (guess, hash) in guesses.iter_mut().zip(hashes) {
+                *guess = table.guess(*hash);
             }
-            let (partition, offset) = packet.place(batch.events[member] as usize);
-            let seen = next
-                .iter()
-                .any(|(number, next)| *number == partition && offset < *next);
-            if seen || guarded(&self.guards, packet.source, shard, partition, offset) {
-                continue;
+            for (index, (hash, guess)) in hashes.iter().zip(guesses).enumerate() {
+                let member = stride * STRIDE + index;
+                let shard = Shard::of_hash(*hash);
+                if !self.shards.contains(shard) {
+                    continue;
+                }
+                if !all {
+                    let (partition, offset) = packet.place(batch.events[member] as usize);
+                    let seen = next
+                        .iter()
+                        .any(|(number, next)| *number == partition && offset < *next);
+                    if seen || guarded(&self.guards, packet.source, shard, partition, offset) {
+                        continue;
+                    }
+                }
+                let key = batch.key(member);
+                if let Some(slot) = guess.filter(|slot| table.is_of(*slot, key)) {
+                    members.push((member as u32, slot));
+                    continue;
+                }
+                let before = table.len();
+                let slot = table.find_or_add(key, *hash, spec);
+                if table.len() > before {
+                    missing.push((batch.view, slot));
+                }
+                members.push((member as u32, slot));
             }
-            let before = table.len();
-            let slot = table.find_or_add(batch.key(member), *hash, spec);
-            if table.len() > before {
-                missing.push((batch.view, slot));
-            }
-            members.push((member as u32, slot));
         }
     }
 
@@ -314,7 +338,10 @@ impl Lane {
         let counts = applied.views.entry(batch.view).or_default();
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(batch.inputs.len());
         let width = 24 + 8 * batch.inputs.len();
-        for (member, slot) in members {
+        for (index, (member, slot)) in members.iter().enumerate() {
+            if index % STRIDE == 0 {
+                warm(table, &members[index..members.len().min(index + STRIDE)]);
+            }
             let event = batch.events[*member as usize] as usize;
             let place = batch.members[*member as usize] as usize;
             cells.clear();
@@ -512,6 +539,13 @@ impl Lane {
             }
         }
     }
+}
+
+/// Reads what the next events of some rows will be put in. Each row waits for memory; one after
+/// another they would wait in turn, as these do together.
+fn warm(table: &Table, members: &[(u32, Slot)]) {
+    let rows = members.iter().filter_map(|(_, slot)| table.get(*slot));
+    std::hint::black_box(rows.fold(0, |sum, held| sum ^ held.row.events.warm()));
 }
 
 /// Reads a row from its stored blocks.

@@ -19,17 +19,52 @@ pub(crate) enum Evicted {
 /// The held rows of one view.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    index: HashTable<Slot>,
+    index: HashTable<Entry>,
     slots: Vec<Option<Held>>,
     free: Vec<Slot>,
     hand: usize,
 }
 
+/// Where a row is, with enough of its hash that other rows need not be looked at.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tag: u32,
+    slot: Slot,
+}
+
+impl Entry {
+    /// The low bits of a hash are the shard, of which a lane has few; the high ones are not.
+    const fn tag(hash: u64) -> u32 {
+        (hash >> 32) as u32
+    }
+
+    /// What the index goes by: it wants good bits at both ends.
+    const fn place(tag: u32) -> u64 {
+        (tag as u64) << 32 | tag as u64
+    }
+}
+
 impl Table {
     /// Finds the row of an entity.
     pub(crate) fn find(&self, entity: &[u8], hash: u64) -> Option<Slot> {
-        let same = |slot: &Slot| self.get(*slot).is_some_and(|held| *held.entity == *entity);
-        self.index.find(hash, same).copied()
+        let tag = Entry::tag(hash);
+        let same = |entry: &Entry| entry.tag == tag && self.is_of(entry.slot, entity);
+        let found = self.index.find(Entry::place(tag), same);
+        found.map(|entry| entry.slot)
+    }
+
+    /// Finds the row that is most likely the one of a hash, without looking at it.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> Option<Slot> {
+        let tag = Entry::tag(hash);
+        let found = self.index.find(Entry::place(tag), |entry| entry.tag == tag);
+        found.map(|entry| entry.slot)
+    }
+
+    /// Tells whether a slot holds the row of an entity.
+    #[inline]
+    pub(crate) fn is_of(&self, slot: Slot, entity: &[u8]) -> bool {
+        self.get(slot).is_some_and(|held| *held.entity == *entity)
     }
 
     /// Finds the row of an entity, or makes an unloaded one.
@@ -48,9 +83,10 @@ impl Table {
                 (self.slots.len() - 1) as Slot
             }
         };
-        let slots = &self.slots;
-        let rehash = |slot: &Slot| slots[*slot as usize].as_ref().map_or(0, |held| held.hash);
-        self.index.insert_unique(hash, slot, rehash);
+        let tag = Entry::tag(hash);
+        let place = |entry: &Entry| Entry::place(entry.tag);
+        self.index
+            .insert_unique(Entry::place(tag), Entry { tag, slot }, place);
         slot
     }
 
@@ -89,7 +125,8 @@ impl Table {
                 return Some(Evicted::Part(before.saturating_sub(now)));
             }
             let slot = self.hand as Slot;
-            if let Ok(entry) = self.index.find_entry(held.hash, |found| *found == slot) {
+            let place = Entry::place(Entry::tag(held.hash));
+            if let Ok(entry) = self.index.find_entry(place, |found| found.slot == slot) {
                 entry.remove();
             }
             self.free.push(slot);
