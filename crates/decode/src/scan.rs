@@ -165,50 +165,100 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
+    /// Steps over a value that is not wanted: checked as any, and not kept.
+    #[inline]
+    pub fn skip(&mut self, depth: usize) -> Result<(), Malformed> {
+        if self.peek() == b'"' {
+            let end = self.at + 1 + plain_length(&self.bytes[self.at + 1..]);
+            if self.bytes.get(end) == Some(&b'"') {
+                self.at = end + 1;
+                return Ok(());
+            }
+        }
+        self.value(depth).map(|_| ())
+    }
+
     /// Reads a number.
     #[inline]
     fn number(&mut self) -> Result<Number, Malformed> {
-        let mut number = Number {
-            negative: self.eat(b'-'),
-            mantissa: 0,
-            exponent: 0,
-            exact: true,
-        };
-        match self.peek() {
-            b'0' => self.at += 1,
-            b'1'..=b'9' => _ = self.digits(&mut number),
+        let negative = self.eat(b'-');
+        let whole = match self.peek() {
+            b'0' => Digits {
+                mantissa: 0,
+                end: self.at + 1,
+                exact: true,
+            },
+            b'1'..=b'9' => self.digits(self.at, 0),
             _ => return Err(self.error("a digit")),
-        }
-        if self.eat(b'.') {
-            let count = self.digits(&mut number);
+        };
+        self.at = whole.end;
+        let (mut digits, mut exponent) = (whole, 0);
+        if self.peek() == b'.' {
+            digits = self.digits(whole.end + 1, whole.mantissa);
+            digits.exact &= whole.exact;
+            let count = digits.end - whole.end - 1;
+            self.at = digits.end;
             if count == 0 {
                 return Err(self.error("a digit"));
             }
-            number.exponent = i32::try_from(count).map_or(i32::MIN, |count| -count);
+            exponent = i32::try_from(count).map_or(i32::MIN, |count| -count);
         }
-        if matches!(self.peek(), b'e' | b'E') {
+        if self.peek() | 0x20 == b'e' {
             self.at += 1;
-            let exponent = self.exponent()?;
-            number.exponent = number.exponent.saturating_add(exponent);
+            exponent = exponent.saturating_add(self.exponent()?);
         }
-        Ok(number)
+        Ok(Number {
+            negative,
+            mantissa: digits.mantissa,
+            exponent,
+            exact: digits.exact,
+        })
     }
 
-    /// Reads digits into the mantissa; returns how many.
+    /// Reads digits behind those that `mantissa` stands for.
     #[inline]
-    fn digits(&mut self, number: &mut Number) -> usize {
+    fn digits(&self, start: usize, mut mantissa: u64) -> Digits {
+        /// Up to here eight more digits fit.
+        const ROOM: u64 = (u64::MAX - 99_999_999) / 100_000_000;
+        let mut end = start;
+        while mantissa <= ROOM
+            && let Some(chunk) = self.bytes[end..].first_chunk::<8>()
+        {
+            let (count, value) = leading_digits(*chunk);
+            // Nothing runs over: there is room, and the end lies in memory.
+            mantissa = mantissa.wrapping_mul(TENS[count]).wrapping_add(value);
+            end = end.wrapping_add(count);
+            if count < 8 {
+                return Digits {
+                    mantissa,
+                    end,
+                    exact: true,
+                };
+            }
+        }
+        self.digits_slowly(end, mantissa)
+    }
+
+    /// Reads digits near the end of the payload, or more than are kept.
+    #[inline(never)]
+    fn digits_slowly(&self, start: usize, mut mantissa: u64) -> Digits {
         /// Up to here one more digit fits.
         const ROOM: u64 = (u64::MAX - 9) / 10;
-        let start = self.at;
-        while let digit @ b'0'..=b'9' = self.peek() {
-            number.exact &= number.mantissa <= ROOM;
-            number.mantissa = number
-                .mantissa
+        let mut exact = true;
+        let digits = self.bytes[start..].iter();
+        let mut end = start;
+        for digit in digits.take_while(|byte| byte.is_ascii_digit()) {
+            exact &= mantissa <= ROOM;
+            mantissa = mantissa
                 .wrapping_mul(10)
                 .wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
+            end += 1;
         }
-        self.at - start
+        Digits {
+            mantissa,
+            end,
+            exact,
+        }
     }
 
     fn exponent(&mut self) -> Result<i32, Malformed> {
@@ -291,10 +341,57 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Digits that were read.
+#[derive(Clone, Copy)]
+struct Digits {
+    /// What they stand for; meaningless unless `exact`.
+    mantissa: u64,
+    /// Where they end.
+    end: usize,
+    /// Whether `mantissa` holds every digit.
+    exact: bool,
+}
+
+/// What a number of digits multiplies by; longer than needed, so that no count lies outside.
+const TENS: [u64; 16] = {
+    let mut tens = [1; 16];
+    let mut power = 1;
+    while power < tens.len() {
+        tens[power] = tens[power - 1] * 10;
+        power += 1;
+    }
+    tens
+};
+
+/// How many of eight characters, from the first, are digits, and the number that they write.
+#[inline]
+fn leading_digits(characters: [u8; 8]) -> (usize, u64) {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    const LOW: u64 = ONES * 0x7f;
+    const SIX: u64 = ONES * 6;
+    const HIGH_HALF: u64 = ONES * 0xf0;
+    let digits = u64::from_le_bytes(characters) ^ ZEROS;
+    // A digit is 0 to 9 now: neither its high half nor, with 6 added, that of the sum is set.
+    let others = (digits | (digits & LOW).wrapping_add(SIX)) & HIGH_HALF;
+    let bits = others.trailing_zeros() & !7;
+    // The digits go to the end, zeros before them; what is no digit falls out at the end.
+    let digits = match bits {
+        0 => return (0, 0),
+        bits => digits << (64 - bits),
+    };
+    // Neighbours are joined: twos, fours, eights. No sum outgrows its place.
+    let twos = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = twos.wrapping_mul(100).wrapping_add(twos >> 16) & 0x0000_ffff_0000_ffff;
+    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    (bits as usize / 8, eight)
+}
+
+/// Every byte 1.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
 /// How many bytes at the start of `bytes` stand for themselves in a string.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
     let mut length = 0;
     let (chunks, _) = bytes.as_chunks::<8>();
@@ -334,6 +431,24 @@ pub fn hex4(digits: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_read_eight_at_a_time() {
+        for text in [
+            "00000000", "12345678", "99999999", "1", "12", "123", "1234567", "0", "90", "", "x",
+        ] {
+            for after in 0..=255u8 {
+                if after.is_ascii_digit() {
+                    continue;
+                }
+                let mut characters = [after; 8];
+                characters[..text.len()].copy_from_slice(text.as_bytes());
+                let count = text.bytes().take_while(u8::is_ascii_digit).count();
+                let value = text[..count].parse().unwrap_or(0);
+                assert_eq!(leading_digits(characters), (count, value), "{text} {after}");
+            }
+        }
+    }
 
     #[test]
     fn plain_bytes_end_at_the_first_special_one() {

@@ -33,7 +33,35 @@ pub struct Node {
 #[derive(Debug, Default)]
 struct Seen {
     raw: Vec<u8>,
+    /// The beginning of `raw`, and which of its bits count.
+    head: Head,
+    mask: Head,
     target: Option<usize>,
+}
+
+/// The first bytes of a field in words, to be compared without a call.
+type Head = [u64; 3];
+
+const HEAD: usize = size_of::<Head>();
+
+impl Seen {
+    /// Tells whether `rest` begins with the field.
+    #[inline]
+    fn begins(&self, rest: &[u8]) -> bool {
+        let Some(first) = rest.first_chunk::<HEAD>() else {
+            return rest.starts_with(&self.raw);
+        };
+        let found = words(first);
+        let differ = |word: usize| (found[word] ^ self.head[word]) & self.mask[word];
+        differ(0) | differ(1) | differ(2) == 0
+            && (self.raw.len() <= HEAD || rest.starts_with(&self.raw))
+    }
+}
+
+#[inline]
+fn words(bytes: &[u8; HEAD]) -> Head {
+    let (words, _) = bytes.as_chunks::<8>();
+    [words[0], words[1], words[2]].map(u64::from_le_bytes)
 }
 
 /// A field that was recognised by its bytes.
@@ -93,7 +121,7 @@ impl Node {
         // Only the very first field has no comma before it, so it is not looked past.
         let ahead = if expected == 0 { 1 } else { LOOK_AHEAD };
         for (step, seen) in self.seen.iter().skip(expected).take(ahead).enumerate() {
-            if rest.starts_with(&seen.raw) {
+            if seen.begins(rest) {
                 return Some(Hit {
                     target: seen.target,
                     length: seen.raw.len(),
@@ -123,6 +151,11 @@ impl Node {
         let seen = &mut self.seen[expected];
         seen.raw.clear();
         seen.raw.extend_from_slice(raw);
+        let (mut head, mut mask) = ([0; HEAD], [0; HEAD]);
+        for (index, byte) in raw.iter().take(HEAD).enumerate() {
+            (head[index], mask[index]) = (*byte, 0xff);
+        }
+        (seen.head, seen.mask) = (words(&head), words(&mask));
         seen.target = target;
     }
 }

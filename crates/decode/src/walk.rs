@@ -71,7 +71,7 @@ impl Walker<'_> {
             };
             match target {
                 Some(target) => self.wanted(target, depth + 1)?,
-                None => _ = self.scanner.value(depth + 1)?,
+                None => self.scanner.skip(depth + 1)?,
             }
         }
     }
