@@ -287,8 +287,11 @@ fn row_prefix(key: &[u8]) -> &[u8] {
     &key[..key.len() - key::SEQ]
 }
 
-fn write(db: &DB, ops: Vec<Op>, durability: Durability) -> Result<(), rocksdb::Error> {
-    let mut batch = WriteBatch::default();
+fn write(db: &DB, mut ops: Vec<Op>, durability: Durability) -> Result<(), rocksdb::Error> {
+    // In the order of their keys each finds its place in the memtable beside the last one's.
+    // What is done to one key keeps its order.
+    ops.sort_by(|a, b| a.key().cmp(b.key()));
+    let mut batch = WriteBatch::with_capacity_bytes(ops.iter().map(Op::size).sum());
     for op in ops {
         match op {
             Op::Put(key, value) => batch.put(key, value),

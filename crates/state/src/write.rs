@@ -9,6 +9,25 @@ pub(crate) enum Op {
     DeleteOnce(Vec<u8>),
 }
 
+impl Op {
+    /// The key that it changes.
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Op::Put(key, _) | Op::Delete(key) | Op::DeleteOnce(key) => key,
+        }
+    }
+
+    /// What it takes in a batch, at most.
+    pub(crate) fn size(&self) -> usize {
+        /// A tag and the lengths.
+        const HEAD: usize = 11;
+        match self {
+            Op::Put(key, value) => HEAD + key.len() + value.len(),
+            Op::Delete(key) | Op::DeleteOnce(key) => HEAD + key.len(),
+        }
+    }
+}
+
 /// What a write survives once it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
