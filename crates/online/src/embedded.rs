@@ -13,8 +13,8 @@ use crate::error::Kind;
 use crate::{Clock, Error, MarkerWrite, RowWrite, fence};
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType, DBRecoveryMode, LogLevel,
-    ReadOptions, WriteBatch, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType,
+    DBRecoveryMode, LogLevel, ReadOptions, WriteBatch, WriteBufferManager,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -286,6 +286,11 @@ fn db_options(memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // In parts of a few KiB: what does not fit into a shard of the cache is read for every row.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_pin_top_level_index_and_filter(true);
 
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);

@@ -12,9 +12,9 @@ use crate::store::Visit;
 use crate::write::{Durability, Op};
 use crate::{Block, Error, Store, codec};
 use rocksdb::{
-    BlockBasedOptions, Cache, CompactOptions, DB, DBCompressionType, DBRawIterator, DBRecoveryMode,
-    LogLevel, ReadOptions, SliceTransform, WriteBatch, WriteBufferManager, WriteOptions,
-    properties,
+    BlockBasedIndexType, BlockBasedOptions, Cache, CompactOptions, DB, DBCompressionType,
+    DBRawIterator, DBRecoveryMode, LogLevel, ReadOptions, SliceTransform, WriteBatch,
+    WriteBufferManager, WriteOptions, properties,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -250,6 +250,12 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // In parts of a few KiB: a shard of a small cache holds half a MiB, and the filter of half a
+    // million rows, in one piece, would never fit and be read again for every row.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_pin_top_level_index_and_filter(true);
 
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);

@@ -1,4 +1,5 @@
-//! Rows that are not there cost no reads of data; prints what loading costs.
+//! Rows that are not there cost no reads of data, and those that are cost little however small
+//! the cache is; prints what loading costs.
 
 mod support;
 
@@ -21,6 +22,36 @@ fn entity(n: u32) -> RowKey {
 /// Bytes that compress about as well as columns of amounts and times.
 fn block(dice: &mut support::Dice) -> Vec<u8> {
     (0..200).map(|_| dice.below(32) as u8).collect()
+}
+
+/// A cache that holds neither the rows nor what leads to them reads parts of both.
+#[test]
+fn a_small_cache_reads_little_for_a_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = support::open(folder.path());
+    let keys: Vec<RowKey> = (0..600_000).map(entity).collect();
+    let mut dice = support::Dice(1);
+    for chunk in keys.chunks(BATCH) {
+        let block = |dice: &mut support::Dice| block(dice)[..40].to_vec();
+        let writes = chunk.iter().map(|key| append(key, &block(&mut dice)));
+        store.commit(rows(writes.collect())).expect("commit");
+    }
+    store.compact().expect("compact");
+    drop(store);
+    // The options of every test: 8 MiB in all.
+    let store = support::open(folder.path());
+    set_perf_stats(PerfStatsLevel::EnableCount);
+    let mut perf = PerfContext::default();
+    perf.reset();
+    const READ: usize = 2000;
+    for _ in 0..READ {
+        let key = &keys[dice.below(keys.len() as u64) as usize];
+        assert_eq!(support::load(&store, key).len(), 1);
+    }
+    let bytes = perf.metric(PerfMetric::BlockReadByte) / READ as u64;
+    let reads = perf.metric(PerfMetric::BlockReadCount) as f64 / READ as f64;
+    println!("a row of 600,000 from a cache of 8 MiB: {reads:.1} reads, {bytes} bytes");
+    assert!(bytes < 48 << 10, "{bytes} bytes for a row");
 }
 
 #[test]
