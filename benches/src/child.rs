@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use tiderace_testkit::cgroup::MemoryLimit;
 use tiderace_testkit::process::Process;
 use tiderace_testkit::wait;
 
@@ -22,12 +23,28 @@ impl Child {
     /// # Errors
     /// When it does not start.
     pub fn start(cores: &Cores, arguments: &[&str]) -> Result<Child> {
+        Child::start_within(cores, arguments, None)
+    }
+
+    /// Starts a subcommand of this program, under a limit of memory if there is one.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_within(
+        cores: &Cores,
+        arguments: &[&str],
+        limit: Option<&MemoryLimit>,
+    ) -> Result<Child> {
         let folder = tempfile::tempdir()?;
         // Into a file, so that it never waits for a reader.
         let printed = std::fs::File::create(folder.path().join("printed"))?;
         let own = std::env::current_exe().context("find this program's own file")?;
         let mut command = Command::new(own);
-        command.args(arguments).stdin(Stdio::null()).stdout(printed);
+        command.args(arguments);
+        if let Some(limit) = limit {
+            command = limit.around(&command);
+        }
+        command.stdin(Stdio::null()).stdout(printed);
         let process = cores.measured(|| Process::start(arguments[0], command))?;
         Ok(Child { process, folder })
     }

@@ -9,6 +9,8 @@
 //! | `footprint` | bytes per event and entity, memory of the process | – |
 //! | `engine` | the engine alone: records in memory to committed rows | parse the needed fields and drop |
 //! | `windows` | hopping windows over a file, every row emitted | Flink (`peers/flink`) |
+//! | `layout` | the two layouts of state that were considered | each other |
+//! | `memory` | millions of entities within a hard limit of memory | the configured sum |
 //!
 //! The measured process has cores of its own ([`cores::Cores`]); everything else (Kafka, Redis,
 //! the load) shares the others. Processor time is what `/proc` says of the measured process.
@@ -36,6 +38,9 @@ mod ingest;
 mod lookup;
 
 mod engine;
+mod driven;
+mod layout;
+mod memory;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -70,6 +75,16 @@ enum Command {
     Windows(engine::windows::Arguments),
     /// Writes the events of `engine` into a file, for whoever is measured beside it.
     Stream(engine::stream::Arguments),
+    /// The two layouts of state that were considered.
+    Layout(layout::Arguments),
+    /// Millions of entities within a hard limit of memory.
+    Memory(memory::Arguments),
+    /// Runs one layout of `layout`.
+    #[command(hide = true)]
+    LayoutWorker(layout::Worker),
+    /// Runs the lanes of `memory`.
+    #[command(hide = true)]
+    MemoryWorker(memory::Worker),
     /// Runs the floor of `ingest`: consume, parse the needed fields, drop.
     #[command(hide = true)]
     Floor(floor::Arguments),
@@ -90,6 +105,10 @@ fn main() -> Result<()> {
         Command::Engine(arguments) => engine::run(&arguments),
         Command::Windows(arguments) => engine::windows::run(&arguments),
         Command::Stream(arguments) => engine::stream::run(&arguments),
+        Command::Layout(arguments) => layout::run(&arguments),
+        Command::Memory(arguments) => memory::run(&arguments),
+        Command::LayoutWorker(arguments) => layout::work(&arguments),
+        Command::MemoryWorker(arguments) => memory::work(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),
         Command::PassThrough(arguments) => pass_through::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),

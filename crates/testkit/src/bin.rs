@@ -3,6 +3,7 @@
 //! It lies beside the tests that run it (`target/release/tiderace` for a test in
 //! `target/release/deps`); `TIDERACE_BIN` names another one.
 
+use crate::cgroup::MemoryLimit;
 use crate::process::{self, Process, Usage};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -126,6 +127,18 @@ impl Server {
     /// # Errors
     /// When it cannot be started.
     pub fn launch(project: &Path, ports: Ports) -> Result<Server> {
+        Server::launch_within(project, ports, None)
+    }
+
+    /// Starts a server without waiting, under a limit of memory if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_within(
+        project: &Path,
+        ports: Ports,
+        limit: Option<&MemoryLimit>,
+    ) -> Result<Server> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -133,7 +146,11 @@ impl Server {
             .context("open the server's log")?;
         let folder = project.to_str().context("a project folder that is text")?;
         let mut command = command(&["run", "--project", folder])?;
+        if let Some(limit) = limit {
+            command = limit.around(&command);
+        }
         command
+            .stdin(Stdio::null())
             .current_dir(project)
             .stdout(log.try_clone().context("share the server's log")?)
             .stderr(log);

@@ -8,6 +8,7 @@
 //! | [`redis`] | a real redis-server on a free port |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
 //! | [`process`] | children that never outlive the test, and signals to them |
+//! | [`cgroup`] | a hard limit on the memory of children |
 //! | [`wait`] | waiting for something outside, with a deadline |
 //!
 //! Servers are children of the test's own process: dropped they are killed, and
@@ -17,6 +18,7 @@
 pub mod generate;
 pub mod naive;
 
+pub mod cgroup;
 pub mod process;
 pub mod wait;
 

@@ -1,0 +1,297 @@
+//! Millions of entities in lanes and state, within a hard limit of memory.
+//!
+//! A child with as many lanes as asked takes made-up events, as the live loop's lanes do, and
+//! encodes every touched row for an online store that acknowledges all. It runs in a control
+//! group that holds all it may use, file cache included, to the configured memory and a tenth:
+//! past it the kernel kills it. Entities come in no order, some events each time, again and again,
+//! so that nearly every visit is to a row that is not held.
+
+use crate::child::Child;
+use crate::cores::Cores;
+use crate::driven::{self, Driven, Event, Feed, entity_key};
+use crate::table::{self, grouped};
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use crossbeam_channel::{Receiver, bounded};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tiderace_engine::{LaneView, Packet};
+use tiderace_state::{Options, RocksStore, Store};
+use tiderace_testkit::cgroup::MemoryLimit;
+use tiderace_testkit::process::Usage;
+use tiderace_types::{RowKey, ShardRange};
+
+#[derive(Args, Clone)]
+pub struct Arguments {
+    /// How many entities.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// How many times each is visited.
+    #[arg(long, default_value_t = 4)]
+    visits: u64,
+    /// How many events a visit brings.
+    #[arg(long, default_value_t = 5)]
+    burst: u64,
+    /// Memory for RocksDB: `state: { memory }`.
+    #[arg(long, default_value_t = 256)]
+    memory_mib: u64,
+    /// Memory for rows: `state: { row_memory }`.
+    #[arg(long, default_value_t = 256)]
+    row_memory_mib: u64,
+    /// Lanes.
+    #[arg(long, default_value_t = 2)]
+    lanes: usize,
+    /// How many events a commit takes.
+    #[arg(long, default_value_t = 50_000)]
+    commit: usize,
+    /// Where state is put while it runs.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Runs without a hard limit; what is used is told all the same.
+    #[arg(long)]
+    unlimited: bool,
+}
+
+#[derive(Args)]
+pub struct Worker {
+    #[command(flatten)]
+    arguments: Arguments,
+    /// Where state is.
+    #[arg(long)]
+    state: PathBuf,
+}
+
+/// What a process has beside rows and RocksDB: its code, stacks, packets on their way.
+const REST: u64 = 64 << 20;
+
+/// Nothing may take longer than this.
+const WITHIN: Duration = Duration::from_mins(90);
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let folder = match &arguments.folder {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    let configured = ((arguments.memory_mib + arguments.row_memory_mib) << 20) + REST;
+    let bound = configured + configured / 10;
+    let limit = match arguments.unlimited {
+        true => None,
+        false => Some(MemoryLimit::new(bound).context("no hard limit: see --unlimited")?),
+    };
+    let events = arguments.keys * arguments.visits * arguments.burst;
+    println!(
+        "{} entities, {} events each in {} visits; {} lanes; {} MiB for RocksDB, {} MiB for rows, \
+         {} MiB for the rest; hard limit: {}\n",
+        grouped(arguments.keys as f64),
+        arguments.visits * arguments.burst,
+        arguments.visits,
+        arguments.lanes,
+        arguments.memory_mib,
+        arguments.row_memory_mib,
+        REST >> 20,
+        match &limit {
+            Some(_) => format!("{} MiB, file cache included", bound >> 20),
+            None => "none".to_owned(),
+        }
+    );
+    let said = worker(arguments, folder.path(), limit.as_ref())?;
+    let [seconds, processor, misses, published, peak, size, found] = *said else {
+        return Err(anyhow!("the child said {said:?}"));
+    };
+    let mebibytes = |bytes: f64| format!("{:.0} MiB", bytes / f64::from(1 << 20));
+    table::head(&[
+        "events",
+        "seconds",
+        "events/s",
+        "µs of CPU an event",
+        "rows read or new",
+        "rows published",
+        "resident at most",
+        "of what is configured",
+        "group at most",
+        "on disk",
+        "rows checked",
+    ]);
+    table::row(&[
+        grouped(events as f64),
+        grouped(seconds),
+        grouped(events as f64 / seconds),
+        format!("{:.2}", processor * 1e6 / events as f64),
+        grouped(misses),
+        grouped(published),
+        mebibytes(peak),
+        format!("{:.2}", peak / configured as f64),
+        match &limit {
+            Some(limit) => mebibytes(limit.peak()? as f64),
+            None => String::new(),
+        },
+        format!("{:.2} GiB", size / f64::from(1 << 30)),
+        grouped(found),
+    ]);
+    ensure!(
+        peak <= bound as f64,
+        "more than a tenth above what is configured"
+    );
+    Ok(())
+}
+
+fn worker(arguments: &Arguments, state: &Path, limit: Option<&MemoryLimit>) -> Result<Vec<f64>> {
+    let text = [
+        ("--keys", arguments.keys),
+        ("--visits", arguments.visits),
+        ("--burst", arguments.burst),
+        ("--memory-mib", arguments.memory_mib),
+        ("--row-memory-mib", arguments.row_memory_mib),
+        ("--lanes", arguments.lanes as u64),
+        ("--commit", arguments.commit as u64),
+    ];
+    let text = text.map(|(name, number)| [name.to_owned(), number.to_string()]);
+    let state = state.to_str().context("a folder name that is text")?;
+    let mut words = vec!["memory-worker", "--state", state];
+    words.extend(text.iter().flatten().map(String::as_str));
+    let child = Child::start_within(&Cores::Shared, &words, limit)?;
+    let line = child.line(WITHIN)?;
+    let numbers = line.split_whitespace().map(str::parse);
+    numbers.collect::<Result<_, _>>().context(line)
+}
+
+/// The child's work: prints one line of numbers.
+pub fn work(worker: &Worker) -> Result<()> {
+    let arguments = &worker.arguments;
+    let view = driven::view()?;
+    let options = Options {
+        memory_bytes: usize::try_from(arguments.memory_mib << 20)?,
+        ..Options::default()
+    };
+    let state = RocksStore::open(&worker.state, options)?;
+    let began = Instant::now();
+    let mut senders = Vec::new();
+    let mut lanes = Vec::new();
+    for shards in ShardRange::split(arguments.lanes) {
+        let memory = usize::try_from(arguments.row_memory_mib << 20)? / arguments.lanes;
+        let driven = Driven::new(&view, state.clone(), shards, memory)?;
+        // As the live loop's queue before a lane.
+        let (sender, packets) = bounded(8);
+        senders.push(sender);
+        let commit = arguments.commit;
+        lanes.push(std::thread::spawn(move || lane(driven, &packets, commit)));
+    }
+    let mut feed = Feed::new(&view);
+    for events in packets(arguments) {
+        let packet = Arc::new(feed.packet(&events));
+        for sender in &senders {
+            let sent = sender.send(Arc::clone(&packet));
+            sent.context("a lane has ended")?;
+        }
+    }
+    drop(senders);
+    let (mut misses, mut published) = (0, 0);
+    for lane in lanes {
+        let driven = lane.join().map_err(|_| anyhow!("a lane panicked"))??;
+        misses += driven.misses;
+        published += driven.published;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    eprintln!("{:?}", state.memory()?);
+    let found = check(arguments, &view, &state)?;
+    let usage = Usage::of(std::process::id())?;
+    println!(
+        "{seconds} {} {misses} {published} {} {} {found}",
+        usage.processor.as_secs_f64(),
+        usage.peak,
+        state.size()?
+    );
+    Ok(())
+}
+
+fn lane(mut driven: Driven, packets: &Receiver<Arc<Packet>>, commit: usize) -> Result<Driven> {
+    let mut since = 0;
+    for packet in packets {
+        driven.apply(&packet)?;
+        since += packet.times.len();
+        if since >= commit {
+            driven.commit()?;
+            since = 0;
+        }
+        driven.publish()?;
+    }
+    driven.commit()?;
+    Ok(driven)
+}
+
+/// How many events a packet has.
+const PACKET: usize = 2000;
+
+/// When the first event is, and how long all of them take: within every window.
+const START: i64 = 1_700_000_000_000_000;
+const SPAN: u64 = 20 * 86_400_000_000;
+
+/// Every visit to every entity, in an order that has nothing to do with their keys.
+fn packets(arguments: &Arguments) -> impl Iterator<Item = Vec<Event>> {
+    let (keys, visits, burst) = (arguments.keys, arguments.visits, arguments.burst);
+    let total = keys * visits * burst;
+    let stride = coprime(keys);
+    let began = Instant::now();
+    let event = move |number: u64| {
+        let visit = number / burst;
+        let (round, place) = (visit / keys, visit % keys);
+        let entity = (place.wrapping_add(round * 77_777) % keys * stride) % keys;
+        if number.is_multiple_of((total / 20).max(1)) {
+            let seconds = began.elapsed().as_secs();
+            let resident = Usage::of(std::process::id()).map_or(0, |usage| usage.resident >> 20);
+            eprintln!("{seconds} s: {number} events, {resident} MiB resident");
+        }
+        Event {
+            entity,
+            time: START + (SPAN as u128 * u128::from(number) / u128::from(total)) as i64,
+            id: number.cast_signed(),
+            terminal: (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50).cast_signed(),
+            amount: (number % 9973) as f64 / 100.0,
+        }
+    };
+    let starts = (0..total).step_by(PACKET);
+    starts.map(move |start| {
+        (start..total.min(start + PACKET as u64))
+            .map(event)
+            .collect()
+    })
+}
+
+/// A number about the golden part of `keys` that shares no divisor with it.
+fn coprime(keys: u64) -> u64 {
+    let divides = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a > 1
+    };
+    let golden = (keys as f64 * 0.618_033_988_7) as u64;
+    (golden.max(1)..).find(|n| !divides(*n, keys)).unwrap_or(1)
+}
+
+/// Reads some rows: each must hold all its events. Gives how many were read.
+fn check(arguments: &Arguments, view: &LaneView, state: &Store) -> Result<u64> {
+    let spec = &view.view.spec;
+    let step = (arguments.keys / 1000).max(1);
+    let mut rows = 0;
+    for entity in (0..arguments.keys).step_by(usize::try_from(step)?) {
+        let key = RowKey {
+            view: view.view.id,
+            generation: view.generation,
+            entity: entity_key(entity).into(),
+        };
+        let mut row = tiderace_aggregate::Row::new(spec);
+        for block in state.load(&[key])?.into_iter().flatten() {
+            row.merge(spec, tiderace_aggregate::Row::decode(&block.bytes, spec)?);
+        }
+        let expected = arguments.visits * arguments.burst;
+        let held = row.events.len() as u64;
+        ensure!(
+            held == expected,
+            "entity {entity}: {held} of {expected} events"
+        );
+        rows += 1;
+    }
+    Ok(rows)
+}
