@@ -5,7 +5,10 @@ use anyhow::{Context, Result, ensure};
 use arrow::array::Float64Array;
 use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
-use tiderace_engine::{Input, Lane, LaneView, Packet, PacketIds, Sample, ViewBatch};
+use tiderace_engine::{
+    Blocks, Found, Input, Lane, LaneView, Packet, PacketIds, Publication, Sample, Stored,
+    ViewBatch, Wants,
+};
 use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_state::Store;
 use tiderace_types::{
@@ -69,10 +72,53 @@ pub fn view() -> Result<LaneView> {
     let (loaded, found) = load(&[file], &|_| None);
     let plan = loaded.with_context(|| render_text(&found, false))?.plan;
     let view = plan.views.first().context("one view is defined")?;
-    Ok(LaneView {
-        view: Arc::clone(view),
-        generation: Generation(1),
+    Ok(LaneView::new(Arc::clone(view), Generation(1)))
+}
+
+/// Reads what a lane wants.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn fetch(state: &Store, wants: &Wants) -> Result<Found> {
+    let numbered = |blocks: Vec<Vec<tiderace_state::Block>>| {
+        let of_row = |blocks: Vec<tiderace_state::Block>| {
+            let numbered = blocks.into_iter().map(|block| (block.seq, block.bytes));
+            numbered.collect()
+        };
+        blocks.into_iter().map(of_row).collect()
+    };
+    let directories = wants.directories.iter().map(|row| state.directory(row));
+    Ok(Found {
+        rows: numbered(state.load(&wants.rows)?),
+        directories: directories.collect::<Result<_, _>>()?,
+        segments: numbered(state.load_segments(&wants.segments)?),
     })
+}
+
+/// The publication of a row that is not held; a dense one is anchored first.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn publish_stored(
+    lane: &mut Lane,
+    state: &Store,
+    key: &RowKey,
+    blocks: &Blocks,
+    now: Timestamp,
+) -> Result<Option<Publication>> {
+    loop {
+        match lane.publish_stored(key, blocks, now)? {
+            Stored::Nothing => return Ok(None),
+            Stored::Row(publication) => return Ok(Some(publication)),
+            Stored::Dense => {
+                lane.take_key(key, now);
+                while let Some(wants) = lane.wants_anchors() {
+                    lane.fill(fetch(state, &wants)?)?;
+                }
+                lane.anchor(now);
+            }
+        }
+    }
 }
 
 /// One partition of the view's source, from which events come in order.
@@ -150,9 +196,6 @@ impl Feed {
     }
 }
 
-/// A row's stored blocks with their numbers.
-type Blocks = Vec<(u64, Vec<u8>)>;
-
 /// A lane and its state.
 #[derive(Debug)]
 pub struct Driven {
@@ -193,10 +236,11 @@ impl Driven {
     /// # Errors
     /// When state cannot be read or written.
     pub fn apply(&mut self, packet: &Packet) -> Result<()> {
-        let missing = self.lane.prepare(packet)?;
-        self.misses += missing.len() as u64;
-        let blocks = self.load(&missing)?;
-        self.lane.fill(blocks)?;
+        self.lane.prepare(packet)?;
+        while let Some(wants) = self.lane.wants(packet) {
+            self.misses += wants.rows.len() as u64;
+            self.lane.fill(fetch(&self.state, &wants)?)?;
+        }
         let applied = self.lane.apply(packet, Timestamp(0));
         ensure!(applied.dead.is_empty(), "{:?}", applied.dead.first());
         if self.lane.memory() > self.row_memory {
@@ -239,7 +283,7 @@ impl Driven {
             let chunk = self.lane.chunk(now, 4096);
             self.published += chunk.rows.len() as u64;
             for (key, blocks) in chunk.stored.iter().zip(self.load(&chunk.stored)?) {
-                let row = self.lane.publish_stored(key, &blocks, now)?;
+                let row = publish_stored(&mut self.lane, &self.state, key, &blocks, now)?;
                 self.published += u64::from(row.is_some());
             }
             if chunk.last {

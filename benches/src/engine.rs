@@ -140,6 +140,7 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
         commit_interval: Duration::from_millis(arguments.commit_interval),
         publish: arguments.publish,
         row_memory: plan.project.row_memory,
+        whole_rows: false,
     };
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
     let (before, began) = (processor()?, Instant::now());

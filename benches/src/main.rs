@@ -37,8 +37,8 @@ mod recount;
 mod ingest;
 mod lookup;
 
-mod engine;
 mod driven;
+mod engine;
 mod layout;
 mod memory;
 

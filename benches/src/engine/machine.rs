@@ -3,6 +3,7 @@
 
 use super::clock::{self, Every};
 use super::stages::{Stage, Stages};
+use crate::driven::{fetch, publish_stored};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub publish: bool,
     /// Bytes of rows that it may hold; more fail it.
     pub row_memory: u64,
+    /// Whether rows stay whole, however many events they have.
+    pub whole_rows: bool,
 }
 
 /// Everything from records to rows on disk.
@@ -71,9 +74,12 @@ impl Machine {
         let views: Vec<LaneView> = plan
             .views
             .iter()
-            .map(|view| LaneView {
-                view: Arc::clone(view),
-                generation: Generation(1),
+            .map(|view| {
+                let mut view = LaneView::new(Arc::clone(view), Generation(1));
+                if settings.whole_rows {
+                    view.density.sparse = usize::MAX;
+                }
+                view
             })
             .collect();
         let own = plan.views.iter().map(Arc::clone).enumerate().collect();
@@ -122,6 +128,13 @@ impl Machine {
             self.commit()?;
         }
         if self.settings.publish {
+            let at = self.now();
+            if self.lane.take_due(at) {
+                while let Some(wants) = self.lane.wants_anchors() {
+                    self.lane.fill(fetch(&self.state, &wants)?)?;
+                }
+                self.lane.anchor(at);
+            }
             self.publish(now)?;
         }
         Ok(())
@@ -141,12 +154,12 @@ impl Machine {
         if let Some(letter) = taken.dead.first() {
             anyhow::bail!("a record was refused: {}", letter.detail);
         }
-        let missing = self
-            .stages
+        self.stages
             .time(Stage::Prepare, || self.lane.prepare(&taken.packet))?;
         self.stages.time(Stage::Load, || -> Result<()> {
-            let rows = self.state.load(&missing).context("read rows")?;
-            self.lane.fill(rows.into_iter().map(numbered).collect())?;
+            while let Some(wants) = self.lane.wants(&taken.packet) {
+                self.lane.fill(fetch(&self.state, &wants)?)?;
+            }
             Ok(())
         })?;
         self.apply(&taken.packet)
@@ -212,7 +225,14 @@ impl Machine {
             let mut rows = chunk.rows;
             let stored = self.state.load(&chunk.stored).context("read rows")?;
             for (key, blocks) in chunk.stored.iter().zip(stored) {
-                rows.extend(self.lane.publish_stored(key, &numbered(blocks), now)?);
+                let blocks = numbered(blocks);
+                rows.extend(publish_stored(
+                    &mut self.lane,
+                    &self.state,
+                    key,
+                    &blocks,
+                    now,
+                )?);
             }
             if chunk.last {
                 self.lane.drained();

@@ -56,7 +56,8 @@ impl Recount {
     pub fn check(&self, views: Views, spec: &RowSpec, customer: i64, row: &Row) -> Result<()> {
         let outputs: Vec<usize> = (0..spec.outputs.len()).collect();
         let answers = row.finish(spec, &outputs, self.as_of);
-        let answers: Vec<Value> = answers.into_iter().collect::<Result<_, _>>()?;
+        let answers = answers.into_iter().map(|answer| Ok(answer?.value));
+        let answers: Vec<Value> = answers.collect::<Result<_>>()?;
         let payments = self.customers.get(&customer);
         let expected = expected(views, payments.context("the customer is counted")?);
         ensure!(

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use tiderace_aggregate::FinishError;
+use tiderace_aggregate::{Answer, FinishError};
 use tiderace_types::{Timestamp, Value, decode_key};
 
 /// Takes rows: a customer, a window's end, a sum, a count.
@@ -39,11 +39,14 @@ impl Sink {
         &mut self,
         entity: &[u8],
         end: Timestamp,
-        answers: &[Result<Value, FinishError>],
+        answers: &[Result<Answer, FinishError>],
     ) -> Result<()> {
-        let (total, count) = match answers {
-            [_, Ok(Value::Int(0))] => return Ok(()),
-            [Ok(Value::Int(total)), Ok(Value::Int(count))] => (*total, *count),
+        let [Ok(total), Ok(count)] = answers else {
+            bail!("a sum and a count were expected, not {answers:?}");
+        };
+        let (total, count) = match (&total.value, &count.value) {
+            (_, Value::Int(0)) => return Ok(()),
+            (Value::Int(total), Value::Int(count)) => (*total, *count),
             _ => bail!("a sum and a count were expected, not {answers:?}"),
         };
         self.rows += 1;

@@ -73,6 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         commit_interval: Wall::from_millis(arguments.commit_interval),
         publish: false,
         row_memory: ROW_MEMORY,
+        // Every window is read from the events of a row.
+        whole_rows: true,
     };
     let mut lines = Lines::open(&arguments.file)?;
     let mut machine = Machine::new(&plan, folder.path(), settings)?;

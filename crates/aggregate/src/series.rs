@@ -10,12 +10,12 @@
 //! - At every instant the answers are those of [`Row::finish`]: bit for bit, but for floats that
 //!   are sums, which agree to 1e-9 of the sum of magnitudes.
 
+use crate::answer::{Answer, Reading};
 use crate::events::Events;
 use crate::finish::{FinishError, finish_partial};
+use crate::function::Function;
 use crate::partial::Partial;
 use crate::row::Row;
-use crate::answer::{Answer, Reading};
-use crate::function::Function;
 use crate::spec::{Output, RowSpec};
 use crate::window::{Bounds, Span, Window};
 use std::ops::Range;

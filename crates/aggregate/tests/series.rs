@@ -48,7 +48,12 @@ fn check(spec: &RowSpec, row: &Row, instants: &[Timestamp]) {
             let same = match (answer, alone) {
                 (Ok(a), Ok(b)) => {
                     a.bound == b.bound
-                        && agree(&output.function, magnitudes(output, row), &a.value, &b.value)
+                        && agree(
+                            &output.function,
+                            magnitudes(output, row),
+                            &a.value,
+                            &b.value,
+                        )
                 }
                 (a, b) => a == b,
             };

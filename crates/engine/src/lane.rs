@@ -545,7 +545,7 @@ impl Lane {
 /// another they would wait in turn, as these do together.
 fn warm(table: &Table, members: &[(u32, Slot)]) {
     let rows = members.iter().filter_map(|(_, slot)| table.get(*slot));
-    std::hint::black_box(rows.fold(0, |sum, held| sum ^ held.row.events.warm()));
+    std::hint::black_box(rows.fold(0, |sum, held| sum ^ held.part.row.events.warm()));
 }
 
 /// Reads a row from its stored blocks.
