@@ -15,17 +15,19 @@ mod machine;
 mod parse;
 mod reading;
 mod recount;
+mod report;
 mod sink;
 mod stages;
 
-use crate::table::{self, grouped, median};
+use crate::table::grouped;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use definitions::Views;
 use machine::{Machine, Settings};
 use reading::Reading;
 use recount::Recount;
-use stages::{STAGES, Stage, Stages};
+use report::Report;
+use stages::{Stage, Stages};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use stream::Stream;
@@ -68,6 +70,8 @@ pub struct Arguments {
 struct Run {
     seconds: f64,
     processor: f64,
+    /// Of it, the measured thread's.
+    thread: f64,
     /// Processor time of compacting everything afterwards.
     compaction: f64,
     commits: f64,
@@ -114,12 +118,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             runs.push(measure(*views, &stream, arguments)?);
         }
     }
-    let floors = floors.map(|floors| middle(&floors));
-    costs(arguments, &stream, &floors, &runs);
+    let report = Report {
+        views: &arguments.views,
+        events: stream.len() as f64,
+        floors,
+        runs: &runs,
+    };
+    report.costs();
     if arguments.stages {
-        breakdown(arguments, &stream, &runs);
+        report.stages();
     }
-    readings(arguments, &runs);
+    report.readings();
     Ok(())
 }
 
@@ -143,7 +152,7 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
         whole_rows: false,
     };
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
-    let (before, began) = (processor()?, Instant::now());
+    let (before, thread, began) = (processor()?, clock::now()?, Instant::now());
     for range in stream.batches() {
         let source = machine.source();
         let records = machine
@@ -154,10 +163,12 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
     }
     machine.commit()?;
     let seconds = began.elapsed().as_secs_f64();
+    let thread = (clock::now()? - thread).as_secs_f64();
     let processor = quiet()? - before;
     let mut run = Run {
         seconds,
         processor,
+        thread,
         commits: machine.commits as f64,
         rows: machine.lane.rows() as f64,
         published: machine.published as f64,
@@ -240,120 +251,4 @@ fn quiet() -> Result<f64> {
         seen = now;
     }
     Ok(seen)
-}
-
-fn of(runs: &[Run], field: impl Fn(&Run) -> f64) -> f64 {
-    median(runs.iter().map(field).collect())
-}
-
-fn middle(runs: &[Run]) -> Run {
-    Run {
-        seconds: of(runs, |run| run.seconds),
-        processor: of(runs, |run| run.processor),
-        ..Run::default()
-    }
-}
-
-fn costs(arguments: &Arguments, stream: &Stream, floors: &[Run; 2], runs: &[Vec<Run>]) {
-    let events = stream.len() as f64;
-    table::head(&[
-        "",
-        "events/CPU-s",
-        "of the floor",
-        "µs of CPU an event",
-        "of them in the background",
-        "compacting all of it",
-        "of the sum",
-        "seconds",
-        "commits",
-        "rows",
-        "state: an event",
-        "published: an event",
-    ]);
-    for (name, run) in ["floor: four fields", "floor: six fields"]
-        .iter()
-        .zip(floors)
-    {
-        let mut cells = vec![
-            (*name).to_owned(),
-            grouped(events / run.processor),
-            "1.00".to_owned(),
-            format!("{:.3}", run.processor * 1e6 / events),
-        ];
-        cells.resize(12, String::new());
-        cells[7] = format!("{:.1}", run.seconds);
-        table::row(&cells);
-    }
-    let sum = arguments
-        .views
-        .iter()
-        .position(|views| *views == Views::Sum);
-    let sum = sum.map(|place| of(&runs[place], |run| run.processor));
-    for (views, runs) in arguments.views.iter().zip(runs) {
-        let floor = &floors[usize::from(views.is_wide())];
-        let of = |field: fn(&Run) -> f64| of(runs, field);
-        let processor = of(|run| run.processor);
-        let each = |seconds: f64| format!("{:.3}", seconds * 1e6 / events);
-        table::row(&[
-            views.describe().to_owned(),
-            grouped(events / processor),
-            format!("{:.2}", floor.processor / processor),
-            each(processor),
-            each(of(|run| (run.processor - run.seconds).max(0.0))),
-            each(of(|run| run.compaction)),
-            sum.map_or(String::new(), |sum| format!("{:.2}", processor / sum)),
-            format!("{:.1}", of(|run| run.seconds)),
-            grouped(of(|run| run.commits)),
-            grouped(of(|run| run.rows)),
-            format!("{:.1} B", of(|run| run.state) / events),
-            format!("{:.1} B", of(|run| run.published) / events),
-        ]);
-    }
-}
-
-/// The thread's stages, by the wall clock.
-fn breakdown(arguments: &Arguments, stream: &Stream, runs: &[Vec<Run>]) {
-    println!("\nµs of the thread's wall clock an event:\n");
-    let names = STAGES.iter().map(|(_, name)| *name);
-    let columns: Vec<&str> = std::iter::once("").chain(names).collect();
-    table::head(&columns);
-    for (views, runs) in arguments.views.iter().zip(runs) {
-        let cells = STAGES.iter().map(|(stage, _)| {
-            let seconds = of(runs, |run| run.stages.of(*stage).as_secs_f64());
-            format!("{:.3}", seconds * 1e6 / stream.len() as f64)
-        });
-        let name = std::iter::once(views.describe().to_owned());
-        table::row(&name.chain(cells).collect::<Vec<_>>());
-    }
-}
-
-fn readings(arguments: &Arguments, runs: &[Vec<Run>]) {
-    println!("\nReading an online row of a customer:\n");
-    table::head(&["", "row", "decode", "finish", "both", "of the sum"]);
-    let both = |runs: &[Run], place: usize| {
-        of(runs, |run| {
-            run.readings[place].decode + run.readings[place].finish
-        })
-    };
-    let sum = arguments
-        .views
-        .iter()
-        .position(|views| *views == Views::Sum);
-    for (views, own) in arguments.views.iter().zip(runs) {
-        for (place, (name, _)) in READ.iter().enumerate() {
-            let of = |field: fn(&Reading) -> f64| of(own, |run| field(&run.readings[place]));
-            let micros = |seconds: f64| format!("{:.2} µs", seconds * 1e6);
-            let total = both(own, place);
-            table::row(&[
-                format!("{}, {name}", views.describe()),
-                format!("{} B", grouped(of(|reading| reading.bytes as f64))),
-                micros(of(|reading| reading.decode)),
-                micros(of(|reading| reading.finish)),
-                micros(total),
-                sum.map_or(String::new(), |sum| {
-                    format!("{:.2}", total / both(&runs[sum], place))
-                }),
-            ]);
-        }
-    }
 }

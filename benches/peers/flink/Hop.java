@@ -7,7 +7,8 @@ import org.apache.flink.table.api.TableEnvironment;
  * windows, over a file of JSON lines, on the mini cluster that Flink starts in this process.
  *
  * <p>Arguments: the events' file; the window's minutes; the state backend, `hashmap` or
- * `rocksdb`; a folder for the rows, or `blackhole`.
+ * `rocksdb`; a folder for the rows, or `blackhole`; whether operators may hand on the objects
+ * they got (`pipeline.object-reuse`, off by default).
  */
 public final class Hop {
     public static void main(String[] arguments) throws Exception {
@@ -19,8 +20,7 @@ public final class Hop {
         configuration.setString("parallelism.default", "1");
         configuration.setString("state.backend.type", arguments[2]);
         configuration.setString("table.local-time-zone", "UTC");
-        // Rows are given and taken without copies between operators that keep none.
-        configuration.setString("pipeline.object-reuse", "true");
+        configuration.setString("pipeline.object-reuse", arguments[4]);
         EnvironmentSettings settings =
                 EnvironmentSettings.newInstance()
                         .inStreamingMode()
