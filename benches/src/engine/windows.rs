@@ -17,13 +17,10 @@ use super::sink::Sink;
 use super::stages::{STAGES, Stage};
 use super::stream::{DISORDER, Lines};
 use crate::table::grouped;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration as Wall;
-use tiderace_aggregate::Series;
-use tiderace_plan::View;
 use tiderace_testkit::process::Usage;
 use tiderace_types::{Duration, Timestamp};
 
@@ -79,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut lines = Lines::open(&arguments.file)?;
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
     let mut windows = Windows {
-        view: Arc::clone(plan.views.first().context("there is a view")?),
+        outputs: plan.views[0].spec.outputs.len(),
         size: arguments.size,
         next: None,
         reading: Every::new(Wall::from_millis(arguments.interval))?,
@@ -134,7 +131,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The windows of one view.
 struct Windows {
-    view: Arc<View>,
+    /// How many outputs the view has.
+    outputs: usize,
     size: Duration,
     /// The end of the next window.
     next: Option<Timestamp>,
@@ -168,22 +166,14 @@ impl Windows {
         let ends = std::iter::successors(Some(next), |end| Some(end.plus(HOP)));
         let ends: Vec<Timestamp> = ends.take_while(|end| *end <= closed).collect();
         self.next = ends.last().map_or(self.next, |end| Some(end.plus(HOP)));
-        let spec = &self.view.spec;
-        let outputs: Vec<usize> = (0..spec.outputs.len()).collect();
+        let outputs: Vec<usize> = (0..self.outputs).collect();
         let (lane, sink) = (&machine.lane, &mut self.sink);
         machine.stages.time(Stage::Evaluate, || {
             for ends in ends.chunks(TOGETHER) {
                 let instants: Vec<_> = ends.iter().map(|end| end.minus(MICRO)).collect();
-                let mut series = Series::new(spec, &outputs, &instants);
-                for (entity, row) in lane.held(0) {
-                    let mut put = Ok(());
-                    series.finish(row, |as_of, answers| {
-                        if put.is_ok() {
-                            put = sink.put(entity, as_of.plus(MICRO), answers);
-                        }
-                    });
-                    put?;
-                }
+                lane.answer(0, &outputs, &instants, |entity, as_of, answers| {
+                    sink.put(entity, as_of.plus(MICRO), answers)
+                })?;
             }
             Ok(())
         })

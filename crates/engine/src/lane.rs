@@ -195,12 +195,6 @@ impl Lane {
         self.tables.iter().map(Table::len).sum()
     }
 
-    /// The rows that it holds of the view at place `view`, with their entities.
-    pub fn held(&self, view: usize) -> impl Iterator<Item = (&[u8], &Row)> {
-        let rows = self.tables[view].iter();
-        rows.map(|held| (&*held.entity, &held.part.row))
-    }
-
     /// Roughly how many bytes of memory its rows take.
     #[must_use]
     pub fn memory(&self) -> usize {

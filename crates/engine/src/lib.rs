@@ -30,6 +30,7 @@ pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 mod loading;
 pub use loading::{Blocks, Found, Wants};
 mod due;
+mod answers;
 
 mod outlet;
 pub use outlet::{Chunk, Publication, Stored};
