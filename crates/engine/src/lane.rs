@@ -195,10 +195,10 @@ impl Lane {
         self.tables.iter().map(Table::len).sum()
     }
 
-    /// Roughly how many bytes of memory its rows take.
+    /// Roughly how many bytes of memory its rows take, and the lists of those that are owed.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.memory
+        self.memory + self.outlet.memory()
     }
 
     /// Finds the packet's rows. Those that are not held are read from state before [`Lane::apply`].
@@ -436,6 +436,12 @@ impl Lane {
         !self.uncommitted.is_empty()
     }
 
+    /// How many rows the next commit writes.
+    #[must_use]
+    pub fn uncommitted_rows(&self) -> usize {
+        self.uncommitted.len()
+    }
+
     /// Has a slot written in the next commit.
     pub(crate) fn owe_commit(&mut self, view: usize, slot: Slot) {
         self.uncommitted.push((view, slot));
@@ -509,7 +515,7 @@ impl Lane {
 
     /// Lets go of stored rows until at most `bytes` of memory are held, or none can go.
     pub fn evict(&mut self, bytes: usize) {
-        while self.memory > bytes {
+        while self.memory() > bytes {
             let Some(view) = (0..self.tables.len()).max_by_key(|view| self.tables[*view].len())
             else {
                 return;

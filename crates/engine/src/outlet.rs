@@ -57,6 +57,9 @@ pub enum Stored {
 /// How much longer than needed a row outlives its windows in the store.
 const SLACK: Duration = Duration::from_secs(3600);
 
+/// What an entity's key takes in memory, roughly: most are a number or a short text.
+const ENTITY: usize = 16;
+
 /// A drain under way.
 #[derive(Debug)]
 struct Drain {
@@ -131,6 +134,14 @@ impl Outlet {
 
     pub(crate) fn paid(&self) -> Option<u64> {
         self.paid
+    }
+
+    /// Roughly how many bytes its lists take.
+    pub(crate) fn memory(&self) -> usize {
+        let drain = self.drain.as_ref();
+        let fresh = self.fresh.len() + drain.map_or(0, |drain| drain.fresh.len());
+        let owed = self.owed.len() + drain.map_or(0, |drain| drain.owed.len());
+        fresh * size_of::<(usize, Slot)>() + owed * (size_of::<RowKey>() + ENTITY)
     }
 
     fn next_version(&mut self) -> Version {

@@ -47,6 +47,9 @@ pub struct Wires {
     pub board: Arc<Board>,
 }
 
+/// Rows beyond which a commit does not wait for its time: what it writes is in memory twice.
+const COMMIT_ROWS: usize = 50_000;
+
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
 
@@ -282,8 +285,17 @@ impl Worker {
 
     /// Commits when it is time, and gives the publisher work when it has none.
     fn maintain(&mut self) -> Result<()> {
+        if self.lane.memory() > self.row_memory() {
+            self.lane.evict(self.row_memory());
+        }
         let interval = self.plan.project.commit_interval.0.unsigned_abs();
-        if self.committed_at.elapsed().as_micros() as u64 >= interval {
+        // Rows that are not stored cannot go: where they are too much, they are stored sooner.
+        let interval = match self.lane.memory() > self.row_memory() {
+            true => interval / 16,
+            false => interval,
+        };
+        let due = self.committed_at.elapsed().as_micros() as u64 >= interval;
+        if due || self.lane.uncommitted_rows() >= COMMIT_ROWS {
             self.commit()?;
             if self.lane.owing() > OWED {
                 self.lane.forget_owed();
@@ -309,9 +321,7 @@ impl Worker {
             let seq = self.state.commit(commit).context("commit to state")?;
             self.lane.committed(seq);
             self.commits += 1;
-            let lanes = self.plan.project.lanes.max(1);
-            let memory = usize::try_from(self.plan.project.row_memory).unwrap_or(usize::MAX);
-            self.lane.evict(memory / lanes);
+            self.lane.evict(self.row_memory());
         }
         self.wires.board.committed(self.lane.shards, clocks);
         let name = self.lane.shards.to_string();
@@ -319,6 +329,12 @@ impl Worker {
         self.ledger
             .lane(&name, self.lane.owing(), self.lane.rows(), commits);
         Ok(())
+    }
+
+    /// How many bytes this lane's rows may take.
+    fn row_memory(&self) -> usize {
+        let memory = usize::try_from(self.plan.project.row_memory).unwrap_or(usize::MAX);
+        memory / self.plan.project.lanes.max(1)
     }
 
     /// The last commit and publications.
