@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use tempfile::TempDir;
 use tiderace_testkit::bin::{self, Ports, Server};
+use tiderace_testkit::cgroup::MemoryLimit;
 
 /// What differs between the projects of the tests.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +92,14 @@ impl Project {
     /// When it cannot be started.
     pub fn launch(&self) -> Result<Server> {
         Server::launch(self.folder(), self.ports)
+    }
+
+    /// Starts `tiderace run` without waiting, under a limit of memory if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_within(&self, limit: Option<&MemoryLimit>) -> Result<Server> {
+        Server::launch_within(self.folder(), self.ports, limit)
     }
 
     /// Runs `tiderace replay` of a file into the source, keyed by a column.
