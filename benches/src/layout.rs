@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Memory for RocksDB.
     #[arg(long, default_value_t = 128)]
     memory_mib: usize,
-    /// Memory for the rows of the lane.
+    /// Memory for the rows of the lane; an eighth of it where rows are to be cold.
     #[arg(long, default_value_t = 128)]
     row_memory_mib: usize,
     /// How many events a commit takes.
@@ -158,7 +158,8 @@ const WITHIN: Duration = Duration::from_mins(9);
 pub fn run(arguments: &Arguments) -> Result<()> {
     let cores = Cores::divide(false)?;
     println!(
-        "{} MiB for RocksDB, {} MiB for rows, a commit every {} events; {}\n",
+        "{} MiB for RocksDB, {} MiB for rows (an eighth of it where they are cold), a commit every \
+         {} events; {}\n",
         arguments.memory_mib,
         arguments.row_memory_mib,
         grouped(arguments.commit as f64),
@@ -173,8 +174,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "peak memory",
         "reopened after a kill",
         "first 1,000 rows",
-        "a cold row",
-        "a warm row",
+        "events a row",
+        "CPU for a cold row",
+        "for a warm row",
     ]);
     for workload in &arguments.workloads {
         let events = match workload {
@@ -221,7 +223,7 @@ fn print(
     let [processor, bytes, peak] = *written else {
         return;
     };
-    let [open, first, cold, warm, size] = *read else {
+    let [open, first, cold, warm, held, size] = *read else {
         return;
     };
     table::row(&[
@@ -233,6 +235,7 @@ fn print(
         format!("{:.0} MiB", peak / f64::from(1 << 20)),
         format!("{:.0} ms", open * 1e3),
         format!("{:.0} ms", first * 1e3),
+        grouped(held),
         format!("{:.1} µs", cold * 1e6),
         format!("{:.1} µs", warm * 1e6),
     ]);
@@ -256,7 +259,7 @@ fn take(
 }
 
 /// Runs the child that reads: seconds to open, for the first rows, per cold row, per warm row;
-/// bytes on disk.
+/// events a row; bytes on disk.
 fn read(
     arguments: &Arguments,
     workload: Workload,
@@ -287,6 +290,10 @@ fn start(
     work: &str,
 ) -> Result<Child> {
     use clap::ValueEnum;
+    let row_memory_mib = match workload {
+        Workload::Cold => arguments.row_memory_mib / 8,
+        _ => arguments.row_memory_mib,
+    };
     let name = |value: Option<clap::builder::PossibleValue>| {
         value
             .map(|value| value.get_name().to_owned())
@@ -309,7 +316,7 @@ fn start(
             "--memory-mib",
             &arguments.memory_mib.to_string(),
             "--row-memory-mib",
-            &arguments.row_memory_mib.to_string(),
+            &row_memory_mib.to_string(),
             "--folder",
             folder.to_str().context("a folder name that is text")?,
         ],
