@@ -16,7 +16,7 @@ mod calendar;
 pub use calendar::{Calendar, Period, Unit, Zone};
 
 mod window;
-pub use window::{Bounds, Part, Passing, Span, Window};
+pub use window::{Bounds, Edge, Part, Passing, Span, Window};
 
 mod column;
 pub use column::{Cell, Column, Nulls, Slots};

@@ -83,6 +83,18 @@ pub struct Bounds {
     pub upto: Timestamp,
 }
 
+/// How an edge of a window goes as the instant that is asked about rises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// It may come to be anywhere from the first of these to the last.
+    Moves(Timestamp, Timestamp),
+    /// It only ever is at one of these, which rise.
+    Stands(Vec<Timestamp>),
+}
+
+/// An edge that comes to stand at more places than these is said to move.
+const PLACES: usize = 64;
+
 /// The filter of a feature over a row's events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passing<'a> {
@@ -164,6 +176,29 @@ impl Window {
         Some(Bounds { after, upto })
     }
 
+    /// How the left edge and the right one go from `as_of` to `later`; `None` where events decide.
+    #[must_use]
+    pub fn edges(self, as_of: Timestamp, later: Timestamp) -> Option<[Edge; 2]> {
+        let (from, to) = (self.bounds(as_of)?, self.bounds(later)?);
+        let left = (from.after, to.after);
+        let right = (from.upto, to.upto);
+        let moves = |(from, to)| Edge::Moves(from, to);
+        Some(match self.span {
+            Span::Hopping { hop, .. } => {
+                let hops = |edge: Timestamp| Timestamp(floor(edge.minus(MICRO).0, hop.0));
+                [stands(left, hops), moves(right)]
+            }
+            Span::Tumbling { unit, part } => {
+                let units = |edge: Timestamp| unit.start(edge).minus(MICRO);
+                match part {
+                    Part::Current => [stands(left, units), moves(right)],
+                    Part::Last => [stands(left, units), stands(right, units)],
+                }
+            }
+            _ => [moves(left), moves(right)],
+        })
+    }
+
     /// The instant after which all events lie that decide the answer at `as_of`, whatever they are.
     #[must_use]
     pub fn left_edge(self, as_of: Timestamp) -> Timestamp {
@@ -235,6 +270,21 @@ impl Window {
     }
 }
 
+/// The places of an edge, each found from the one after it.
+fn stands((from, to): (Timestamp, Timestamp), before: impl Fn(Timestamp) -> Timestamp) -> Edge {
+    let mut places = vec![to];
+    let mut place = to;
+    while place > from {
+        if places.len() == PLACES {
+            return Edge::Moves(from, to);
+        }
+        place = before(place).max(from);
+        places.push(place);
+    }
+    places.reverse();
+    Edge::Stands(places)
+}
+
 /// The session at `upto`, among events up to it.
 fn session(
     gap: Duration,
@@ -244,14 +294,14 @@ fn session(
     passing: Passing<'_>,
 ) -> Option<Range<usize>> {
     let last = passing.newest(1, times.len())?;
-    if upto.since(Timestamp(times[last])) > gap {
+    if Timestamp(times[last]) < upto.minus(gap) {
         return None;
     }
     let oldest = oldest(Timestamp(times[last]), max_length);
     let mut first = last;
     for index in (0..last).rev() {
         let time = Timestamp(times[index]);
-        if time < oldest || Timestamp(times[first]).since(time) > gap {
+        if time < oldest.max(Timestamp(times[first]).minus(gap)) {
             break;
         }
         if passing.passes(index) {

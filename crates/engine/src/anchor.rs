@@ -1,8 +1,9 @@
 //! Anchoring: cutting a dense row for readers, so that every window is exact from now on for a while.
 //!
 //! As the instant T of a reading goes from the anchor A to a horizon, every edge of every window
-//! runs over some span of time. The events of these spans, and all that are later than A, the
-//! online row holds one by one; what lies between them no edge can part, so it is held merged.
+//! runs over some span of time, or jumps between a few places. The events of these spans, and all
+//! that are later than A, the online row holds one by one; what lies between them and the places
+//! no edge can part, so it is held merged.
 //! The horizon is as far as the row can be exact and small; halfway there the row is anchored
 //! again, by its due instant alone, whether events come or not.
 //!
@@ -12,7 +13,7 @@
 
 use crate::dense::{Dense, Segment, Shared};
 use crate::density::Density;
-use tiderace_aggregate::{Lies, Merged, Piece, Row, RowSpec, Summary};
+use tiderace_aggregate::{Edge, Lies, Merged, Piece, Row, RowSpec, Summary};
 use tiderace_types::{Duration, Timestamp};
 
 /// Spans that an anchor may be good for, longest first.
@@ -49,37 +50,44 @@ pub(crate) struct Cuts {
     stretches: Vec<Stretch>,
 }
 
-/// The edges of every window at the two ends of an anchor's time.
+/// The edges of every window in the time of an anchor.
 struct Edges {
-    /// Per output: its left edge at the anchor and at the horizon, its right edge likewise.
-    of_output: Vec<[Timestamp; 4]>,
+    /// Per output: its left edge at the anchor, its right edge there and at the horizon.
+    of_output: Vec<[Timestamp; 3]>,
+    /// Where edges move.
+    moves: Vec<(Timestamp, Timestamp)>,
+    /// Where an edge stands for a while.
+    stands: Vec<Timestamp>,
 }
 
 impl Edges {
     fn new(spec: &RowSpec, anchor: Timestamp, horizon: Timestamp) -> Edges {
-        let of = |output: &tiderace_aggregate::Output| {
+        let mut edges = Edges {
+            of_output: Vec::with_capacity(spec.outputs.len()),
+            moves: Vec::new(),
+            stands: Vec::new(),
+        };
+        for output in &spec.outputs {
             let window = output.window;
-            match (window.bounds(anchor), window.bounds(horizon)) {
-                (Some(from), Some(to)) => [from.after, to.after, from.upto, to.upto],
-                // What such a window may see is not merged: it runs over all of it.
-                _ => {
-                    let (left, right) = (window.left_edge(anchor), horizon.minus(window.delay));
-                    [left, right, right, right]
+            let (from, to) = window
+                .bounds(anchor)
+                .zip(window.bounds(horizon))
+                .expect("time decides every window of a view with dense rows");
+            edges.of_output.push([from.after, from.upto, to.upto]);
+            for edge in window.edges(anchor, horizon).into_iter().flatten() {
+                match edge {
+                    Edge::Moves(from, to) if from < to => edges.moves.push((from, to)),
+                    Edge::Moves(place, _) => edges.stands.push(place),
+                    Edge::Stands(places) => edges.stands.extend(places),
                 }
             }
-        };
-        Edges {
-            of_output: spec.outputs.iter().map(of).collect(),
         }
+        edges
     }
 
     /// The spans that edges run over, in order and apart.
     fn spans(&self) -> Vec<(Timestamp, Timestamp)> {
-        let each = self.of_output.iter();
-        let mut spans: Vec<_> = each
-            .flat_map(|[left, left_to, right, right_to]| [(*left, *left_to), (*right, *right_to)])
-            .filter(|(from, to)| from < to)
-            .collect();
+        let mut spans = self.moves.clone();
         spans.sort_unstable();
         let mut apart: Vec<(Timestamp, Timestamp)> = Vec::new();
         for (from, to) in spans {
@@ -93,12 +101,13 @@ impl Edges {
 
     /// Every instant at which a window begins or ends without moving.
     fn marks(&self) -> impl Iterator<Item = Timestamp> + '_ {
-        self.of_output.iter().flatten().copied()
+        let ends = self.moves.iter().flat_map(|(from, to)| [*from, *to]);
+        ends.chain(self.stands.iter().copied())
     }
 
     /// Whether output `index` may see all of a stretch between edges.
     fn sees(&self, index: usize, stretch: &Stretch) -> bool {
-        let [left, _, _, right] = self.of_output[index];
+        let [left, _, right] = self.of_output[index];
         left <= stretch.after && stretch.upto <= right
     }
 }
@@ -206,7 +215,7 @@ impl Dense {
         let newest = self.segments.iter().filter_map(|s| s.summary.as_ref());
         let newest = newest.map(|summary| summary.last).max();
         let newest = newest.unwrap_or(Timestamp::MIN);
-        let unseen = |[left, _, right, _]: &[Timestamp; 4]| {
+        let unseen = |[left, right, _]: &[Timestamp; 3]| {
             newest <= *right && (*left == Timestamp::MIN || newest <= *left)
         };
         let half = cuts.horizon.since(cuts.anchor).0 / 2;

@@ -122,6 +122,15 @@ features:
   - { name: places, aggregate: count_distinct, of: place, windows: [{ size: 1h, hop: 7m }, lifetime] }
 ---
 kind: feature_view
+name: aligned
+entity: terminal
+source: clicks
+features:
+  - { name: n, aggregate: count, windows: [{ tumbling: 7m }, { tumbling: 1h, part: last }, { size: 30m, hop: 11m }] }
+  - { name: total, aggregate: sum, of: amount, windows: [{ tumbling: 1 hour @ Asia/Kathmandu, part: last, delay: 5m }, lifetime] }
+  - { name: most, aggregate: max, of: amount, windows: [{ size: 1h, hop: 1h, delay: 20m }, { size: 20m, hop: 1s }] }
+---
+kind: feature_view
 name: kept
 entity: terminal
 source: clicks
