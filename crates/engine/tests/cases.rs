@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use support::definitions::{World, world};
 use support::driver::{Driver, Weather};
 use support::log::{Log, Logged, Made};
 use tiderace_engine::{Found, LaneError};
-use tiderace_types::{Partition, Reason};
+use tiderace_types::{Partition, Reason, Timestamp, Value, encode_key};
 
 const START: i64 = 1_522_540_800_000_000;
 
@@ -25,7 +26,7 @@ fn payment(id: i64, who: i64) -> Made {
 /// A log of payments by (partition, payment).
 fn payments(world: &World, made: &[(u32, Made)]) -> Log {
     let source = world.source("payments").id;
-    let mut partitions = std::collections::BTreeMap::new();
+    let mut partitions = BTreeMap::new();
     for (number, made) in made {
         let number = *number;
         let log: &mut Vec<Logged> = partitions.entry(Partition { source, number }).or_default();
@@ -147,4 +148,47 @@ fn a_gap_stops_the_lane() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn a_lane_answers_a_whole_view_at_many_instants() {
+    let made = [payment(1, 596), payment(2, 596), payment(3, 7)];
+    let log = payments(world(), &made.map(|made| (0, made)));
+    let driver = applied(&log);
+    let view = place("spend");
+    let mut outputs = world().view(view).spec.outputs.iter();
+    let output = outputs.position(|output| output.name == "n_10m");
+    let output = output.expect("the view counts");
+    // The window of the last has let go of the first payment, exactly.
+    let instants = [1, 3, 600_000_001].map(|after| Timestamp(START + after));
+    let mut answers: BTreeMap<Box<[u8]>, Vec<Value>> = BTreeMap::new();
+    let mut asked = Vec::new();
+    let done = driver.workers[0]
+        .lane
+        .answer(view, &[output], &instants, |entity, as_of, found| {
+            asked.push(as_of);
+            let answer = found[0].clone().map_err(|error| error.to_string())?;
+            answers.entry(entity.into()).or_default().push(answer.value);
+            Ok::<(), String>(())
+        });
+    assert_eq!(done, Ok(()));
+    assert_eq!(asked, [instants, instants].concat());
+    let key = |who| encode_key(&[Value::Int(who)]).expect("a number is a key");
+    let counts = |counts: [i64; 3]| counts.map(Value::Int).to_vec();
+    let expected = [(key(596), counts([1, 2, 1])), (key(7), counts([0, 1, 1]))];
+    assert_eq!(answers, BTreeMap::from(expected));
+}
+
+#[test]
+fn answering_ends_with_the_first_refusal() {
+    let log = payments(world(), &[(0, payment(1, 596)), (0, payment(2, 7))]);
+    let driver = applied(&log);
+    let (mut asked, instants) = (0, [START, START + 9].map(Timestamp));
+    let done = driver.workers[0]
+        .lane
+        .answer(place("spend"), &[0], &instants, |_, _, _| {
+            asked += 1;
+            Err("enough")
+        });
+    assert_eq!((done, asked), (Err("enough"), 1));
 }
