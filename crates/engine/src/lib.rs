@@ -29,8 +29,8 @@ pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 
 mod loading;
 pub use loading::{Blocks, Found, Wants};
-mod due;
 mod answers;
+mod due;
 
 mod outlet;
 pub use outlet::{Chunk, Publication, Stored};
