@@ -1,7 +1,7 @@
 //! What each aggregate takes and gives.
 
 use crate::raw::Aggregate;
-use tiderace_aggregate::{DEFAULT_CAP, Function};
+use tiderace_aggregate::Function;
 use tiderace_types::DataType;
 
 /// How an aggregate treats `of`.
@@ -18,14 +18,34 @@ pub(crate) enum Takes {
 /// What an aggregate takes.
 pub(crate) fn takes(aggregate: Aggregate) -> Takes {
     match aggregate {
-        Aggregate::Count => Takes::AnythingOrNothing,
-        Aggregate::Sum | Aggregate::Avg => Takes::Numbers,
+        Aggregate::Count
+        | Aggregate::TimeSinceFirst
+        | Aggregate::TimeSinceLast
+        | Aggregate::Rate => Takes::AnythingOrNothing,
+        Aggregate::Sum
+        | Aggregate::Avg
+        | Aggregate::VarSamp
+        | Aggregate::VarPop
+        | Aggregate::StddevSamp
+        | Aggregate::StddevPop
+        | Aggregate::Skewness
+        | Aggregate::Kurtosis
+        | Aggregate::Quantile
+        | Aggregate::DecaySum
+        | Aggregate::DecayAvg => Takes::Numbers,
         Aggregate::Min
         | Aggregate::Max
         | Aggregate::CountDistinct
+        | Aggregate::DistinctList
         | Aggregate::TopN
+        | Aggregate::TopK
+        | Aggregate::BottomK
         | Aggregate::First
-        | Aggregate::Last => Takes::Scalars,
+        | Aggregate::Last
+        | Aggregate::FirstN
+        | Aggregate::LastN
+        | Aggregate::Histogram
+        | Aggregate::Entropy => Takes::Scalars,
     }
 }
 
@@ -56,26 +76,10 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
     )
 }
 
-/// The function of an aggregate.
-pub(crate) fn function(aggregate: Aggregate, n: u32) -> Function {
-    match aggregate {
-        Aggregate::Count => Function::Count,
-        Aggregate::Sum => Function::Sum,
-        Aggregate::Avg => Function::Avg,
-        Aggregate::Min => Function::Min,
-        Aggregate::Max => Function::Max,
-        Aggregate::CountDistinct => Function::CountDistinct { cap: DEFAULT_CAP },
-        Aggregate::TopN => Function::TopN {
-            n,
-            cap: DEFAULT_CAP.max(n),
-        },
-        Aggregate::First => Function::First,
-        Aggregate::Last => Function::Last,
-    }
-}
-
-/// The type of the answer, from the types of what is aggregated and what weighs it.
+/// The type of the answer, from the types of what is aggregated and of `by`.
 pub(crate) fn result(function: &Function, of: &DataType, by: Option<&DataType>) -> DataType {
+    let list = |of: &DataType| DataType::List(Box::new(of.clone()));
+    let map = |key: &DataType, value| DataType::Map(Box::new(key.clone()), Box::new(value));
     match function {
         Function::Count | Function::CountDistinct { .. } => DataType::Int64,
         Function::Sum => sum_type(of),
@@ -87,11 +91,30 @@ pub(crate) fn result(function: &Function, of: &DataType, by: Option<&DataType>) 
             _ => DataType::Float64,
         },
         Function::Min | Function::Max | Function::First | Function::Last => of.clone(),
-        Function::TopN { .. } => {
-            let weight = by.map_or(DataType::Int64, sum_type);
-            DataType::Map(Box::new(of.clone()), Box::new(weight))
+        Function::VarSamp
+        | Function::VarPop
+        | Function::StddevSamp
+        | Function::StddevPop
+        | Function::Skewness
+        | Function::Kurtosis
+        | Function::Quantile { .. }
+        | Function::Entropy { .. }
+        | Function::DecaySum { .. }
+        | Function::DecayAvg { .. }
+        | Function::Rate { .. } => DataType::Float64,
+        Function::DistinctList { .. }
+        | Function::BottomK { .. }
+        | Function::TopK { .. }
+        | Function::FirstN { .. }
+        | Function::LastN { .. } => list(of),
+        Function::Quantiles { .. } => list(&DataType::Float64),
+        Function::TimeSinceFirst | Function::TimeSinceLast => DataType::Duration,
+        Function::TopN { .. } => map(of, by.map_or(DataType::Int64, sum_type)),
+        Function::Histogram { .. } => map(of, DataType::Int64),
+        Function::Breakdown { each, .. } => {
+            let value = result(&each.function(), of, None);
+            map(by.unwrap_or(&DataType::Int64), value)
         }
-        _ => unreachable!("no definition can ask for it yet"),
     }
 }
 

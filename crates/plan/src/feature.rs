@@ -5,10 +5,10 @@ use crate::raw::{self, Aggregate};
 use crate::report::Report;
 use crate::source::Draft;
 use crate::text::Place;
-use crate::{Code, aggregate, names, scalar, window};
+use crate::{Code, aggregate, names, parameters, scalar, window};
 use tiderace_aggregate::Function;
 use tiderace_expr::Compiled;
-use tiderace_types::{DataType, TimeUnit, Value};
+use tiderace_types::{DataType, TimeUnit, Timestamp, Value};
 
 /// A checked feature, before its inputs are shared with the others of its view.
 #[derive(Clone, Debug)]
@@ -38,20 +38,21 @@ pub(crate) fn check(
     let windows = windows(report, raw, name);
     let kind = raw.aggregate.value;
     if let Some(kind) = kind {
-        only_top_n(report, raw, kind);
+        parameters::only_its_own(report, raw, kind);
     }
     let filter = raw.r#where.as_ref();
     let filter = filter.and_then(|sql| source?.condition(report, sql));
     let kind = kind?;
-    let n = n(report, raw, kind);
+    let function = parameters::function(report, raw, kind);
     let of = of(report, raw, kind, source);
     let by = by(report, raw, kind, source);
     let of_type = of.as_ref().map_or(&DataType::Int64, Compiled::data_type);
-    let function = aggregate::function(kind, n.unwrap_or_default());
+    let windows = windows.filter(|windows| have_length(report, kind, windows));
+    let function = function?;
     let data_type = aggregate::result(&function, of_type, by.as_ref().map(Compiled::data_type));
     let default = match (&of, kind) {
         // The type of the answer is not known where its input is broken.
-        (None, kind) if kind != Aggregate::Count => None,
+        (None, kind) if aggregate::takes(kind) != aggregate::Takes::AnythingOrNothing => None,
         _ => default(report, raw, &data_type),
     };
     (report.count() == before && source.is_some()).then_some(Feature {
@@ -67,46 +68,23 @@ pub(crate) fn check(
     })
 }
 
-/// `by` and `n` belong to `top_n`.
-fn only_top_n(report: &Report, raw: &raw::Feature, kind: Aggregate) {
-    if kind == Aggregate::TopN {
-        return;
-    }
-    let by = raw.by.as_ref().map(|at| ("by", at.place));
-    let n = raw.n.as_ref().map(|at| ("n", at.place));
-    for (key, place) in by.into_iter().chain(n) {
-        report.error(
-            place,
-            Code::Value,
-            format!("`{key}` belongs to `aggregate: top_n`"),
-        );
-    }
-}
-
-fn n(report: &Report, raw: &raw::Feature, kind: Aggregate) -> Option<u32> {
-    const MOST: u32 = 1000;
-    if kind != Aggregate::TopN {
-        return Some(0);
-    }
-    let Some(at) = &raw.n else {
-        report.error_help(
-            raw.aggregate.place,
-            Code::Shape,
-            "`top_n` needs `n`",
-            "`n: 3` gives the three heaviest values",
-        );
-        return None;
+/// A rate is over the length of its window.
+fn have_length(report: &Report, kind: Aggregate, windows: &[(String, window::Named)]) -> bool {
+    let endless = |named: &&(String, window::Named)| {
+        let bounds = named.1.window.bounds(Timestamp(0));
+        bounds.is_none_or(|bounds| bounds.after == Timestamp::MIN)
     };
-    let n = at.value?;
-    if (1..=MOST).contains(&n) {
-        return Some(n);
-    }
-    report.error(
-        at.place,
+    let wrong = windows.iter().find(endless);
+    let Some((_, named)) = wrong.filter(|_| kind == Aggregate::Rate) else {
+        return true;
+    };
+    report.error_help(
+        named.place,
         Code::Value,
-        format!("expected `n` of 1 to {MOST}, found {n}"),
+        "a rate needs a window with a length",
+        "a sliding or tumbling one, such as `1h`",
     );
-    None
+    false
 }
 
 /// What is aggregated; `None` where nothing is, or something is wrong.
@@ -146,14 +124,20 @@ fn of(
     None
 }
 
-/// What weighs the values of `top_n`; `None` counts them.
+/// What weighs the values of `top_n` (`None` counts them), or what a breakdown is by.
 fn by(
     report: &Report,
     raw: &raw::Feature,
     kind: Aggregate,
     source: Option<&Draft>,
 ) -> Option<Compiled> {
-    let at = raw.by.as_ref().filter(|_| kind == Aggregate::TopN)?;
+    let at = raw.by.as_ref()?;
+    if parameters::breaks_down(raw, kind) {
+        return category(report, at, source);
+    }
+    if kind != Aggregate::TopN {
+        return None;
+    }
     let (text, place) = at.text()?;
     if text.trim() == "count" {
         return None;
@@ -187,6 +171,21 @@ fn by(
             compiled.data_type()
         ),
         format!("expected {}", aggregate::Takes::Numbers.expected()),
+    );
+    None
+}
+
+/// What a simple aggregate is broken down by.
+fn category(report: &Report, at: &At<String>, source: Option<&Draft>) -> Option<Compiled> {
+    let compiled = source?.compile(report, at)?;
+    if aggregate::Takes::Scalars.accepts(compiled.data_type()) {
+        return Some(compiled);
+    }
+    report.error_help(
+        at.place,
+        Code::Type,
+        format!("values cannot be broken down by {}", compiled.data_type()),
+        format!("expected {}", aggregate::Takes::Scalars.expected()),
     );
     None
 }

@@ -59,6 +59,7 @@ mod unit;
 mod window;
 
 mod aggregate;
+mod parameters;
 
 mod feature;
 

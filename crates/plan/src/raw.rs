@@ -268,10 +268,24 @@ pub(crate) struct Feature {
     pub(crate) aggregate: At<Aggregate>,
     /// What is aggregated: an SQL expression over the source's columns.
     pub(crate) of: Option<At<String>>,
-    /// What weighs the values of `top_n`: `count` (default) or `sum(<expression>)`.
+    /// What weighs the values of `top_n`: `count` (default) or `sum(<expression>)`. Beside `count`,
+    /// `sum`, `avg`, `min` and `max`: an SQL expression; the answer has one value for each of its.
     pub(crate) by: Option<At<String>>,
-    /// How many values `top_n` gives.
+    /// How many values `top_n`, `distinct_list`, `first_n` and `last_n` give, at most.
     pub(crate) n: Option<At<u32>>,
+    /// How many values `top_k` and `bottom_k` give, at most.
+    pub(crate) k: Option<At<u32>>,
+    /// How many different values (of a quantile: values) are held exactly; past it answers are
+    /// approximate, and say so. Default: 256, of a quantile 512.
+    pub(crate) cap: Option<At<u32>>,
+    /// Which quantile, 0 to 1, or a list of them.
+    pub(crate) q: Option<At<Json>>,
+    /// In which time a value loses half of its weight in `decay_sum` and `decay_avg`.
+    pub(crate) half_life: Option<At<String>>,
+    /// The unit of time of `rate`.
+    pub(crate) per: Option<At<String>>,
+    /// Whether `first_n` and `last_n` give a value once only. Default: false.
+    pub(crate) distinct: Option<At<bool>>,
     /// Which events count: an SQL condition over the source's columns.
     pub(crate) r#where: Option<At<String>>,
     /// Which events, by time or number: durations such as `7d`, `lifetime`, `last 100`,
@@ -302,14 +316,52 @@ pub(crate) enum Aggregate {
     Min,
     /// The greatest value.
     Max,
+    /// The variance of a sample.
+    VarSamp,
+    /// The variance of a population.
+    VarPop,
+    /// The standard deviation of a sample.
+    StddevSamp,
+    /// The standard deviation of a population.
+    StddevPop,
+    /// The skewness.
+    Skewness,
+    /// The excess kurtosis.
+    Kurtosis,
     /// How many different values.
     CountDistinct,
+    /// The different values, least first.
+    DistinctList,
     /// The heaviest values with their weights.
     TopN,
+    /// The greatest values.
+    TopK,
+    /// The least values.
+    BottomK,
     /// The earliest value.
     First,
     /// The latest value.
     Last,
+    /// The earliest values.
+    FirstN,
+    /// The latest values.
+    LastN,
+    /// One quantile, or several.
+    Quantile,
+    /// Every value with its count.
+    Histogram,
+    /// How evenly values are spread, in bits.
+    Entropy,
+    /// A sum in which values lose weight as they age.
+    DecaySum,
+    /// An average in which values lose weight as they age.
+    DecayAvg,
+    /// How long ago the earliest event was.
+    TimeSinceFirst,
+    /// How long ago the latest event was.
+    TimeSinceLast,
+    /// Events in a unit of time.
+    Rate,
 }
 
 impl Aggregate {
@@ -321,10 +373,29 @@ impl Aggregate {
             Aggregate::Avg => "avg",
             Aggregate::Min => "min",
             Aggregate::Max => "max",
+            Aggregate::VarSamp => "var_samp",
+            Aggregate::VarPop => "var_pop",
+            Aggregate::StddevSamp => "stddev_samp",
+            Aggregate::StddevPop => "stddev_pop",
+            Aggregate::Skewness => "skewness",
+            Aggregate::Kurtosis => "kurtosis",
             Aggregate::CountDistinct => "count_distinct",
+            Aggregate::DistinctList => "distinct_list",
             Aggregate::TopN => "top_n",
+            Aggregate::TopK => "top_k",
+            Aggregate::BottomK => "bottom_k",
             Aggregate::First => "first",
             Aggregate::Last => "last",
+            Aggregate::FirstN => "first_n",
+            Aggregate::LastN => "last_n",
+            Aggregate::Quantile => "quantile",
+            Aggregate::Histogram => "histogram",
+            Aggregate::Entropy => "entropy",
+            Aggregate::DecaySum => "decay_sum",
+            Aggregate::DecayAvg => "decay_avg",
+            Aggregate::TimeSinceFirst => "time_since_first",
+            Aggregate::TimeSinceLast => "time_since_last",
+            Aggregate::Rate => "rate",
         }
     }
 }
