@@ -264,7 +264,7 @@ fn span(
     at: Option<&At<String>>,
 ) -> Option<Duration> {
     match at {
-        Some(at) => scalar::positive_duration(report, at),
+        Some(at) => scalar::positive_duration(report, key, at),
         None => {
             missing(report, raw, kind, key, &format!("`{key}: 1h`, for example"));
             None
