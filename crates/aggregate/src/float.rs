@@ -54,7 +54,7 @@ pub(crate) fn halved(x: f64, times: u64) -> f64 {
     /// As a double's exponent allows at once, leaving it normal.
     const AT_ONCE: u64 = 1000;
     let (mut x, mut rest) = (x, times);
-    while rest > AT_ONCE && x != 0.0 {
+    while rest > AT_ONCE && x != 0.0 && x.is_finite() {
         x *= f64::from_bits((1023 - AT_ONCE) << 52);
         rest -= AT_ONCE;
     }

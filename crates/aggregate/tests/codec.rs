@@ -140,6 +140,6 @@ fn what_another_wrote_is_named() {
         Row::decode(&bytes, &spec).expect_err("it is another's")
     };
     assert_eq!(sealed(16, 2), CodecError::Codec(2));
-    assert_eq!(sealed(17, 4), CodecError::Flags(4));
+    assert_eq!(sealed(17, 8), CodecError::Flags(8));
     assert!(matches!(sealed(18, 9), CodecError::Fingerprint { .. }));
 }

@@ -7,7 +7,9 @@
 mod support;
 
 use support::{Fact, OwnId};
-use tiderace_aggregate::{Function, IdKind, Output, Row, RowSpec, Span, Window};
+use tiderace_aggregate::{
+    Function, IdKind, Level, Output, Repeats, Row, RowSpec, Simple, Span, Window,
+};
 use tiderace_types::{DataType, Duration, Timestamp, Value, Version, encode_key};
 
 const GOLDEN: &str = include_str!("golden/row_v1.hex");
@@ -30,6 +32,9 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
     let bytes = support::spec(IdKind::Bytes, Vec::new());
     let position = support::spec(IdKind::Position, Vec::new());
     let lifetimes = support::spec(IdKind::Int64, lifetimes());
+    let forms_within = support::spec(IdKind::Int64, forms(256));
+    let past_caps = support::spec(IdKind::Int64, forms(3));
+    let many = many(second);
     let mut unfiltered = plain.clone();
     unfiltered.filters = 0;
     unfiltered.inputs = vec![DataType::Float64];
@@ -91,6 +96,137 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             lifetimes.clone(),
             trimmed(&lifetimes, &ints[2..], i64::MAX),
         ),
+        (
+            "forms",
+            forms_within.clone(),
+            trimmed(&forms_within, &many, second + 9_000_000),
+        ),
+        (
+            "forms_past_caps",
+            past_caps.clone(),
+            trimmed(&past_caps, &many, second + 9_000_000),
+        ),
+        (
+            "forms_of_nothing",
+            forms_within.clone(),
+            trimmed(&forms_within, &ints[2..], i64::MAX),
+        ),
+    ]
+}
+
+/// Events with many values, so that small caps are passed.
+fn many(second: i64) -> Vec<Fact> {
+    let fact = |n: i64| {
+        let mut fact = full(second + n * 1_000_000, OwnId::Int(n), 3);
+        fact.inputs[0] = Value::Int(n * n % 7);
+        fact.inputs[1] = Value::Float(n as f64 * 1.25 - 3.0);
+        fact.inputs[2] = Value::Decimal(i128::from(n * 100 - 250), 2);
+        fact.inputs[4] = Value::string(["web", "pos", "app", "moto"][n as usize % 4]);
+        fact
+    };
+    (0..12).map(fact).collect()
+}
+
+/// Outputs with every form of partial that the first golden rows had not.
+fn forms(cap: u32) -> Vec<Output> {
+    let window = Window {
+        span: Span::Lifetime,
+        delay: Duration::ZERO,
+    };
+    let counts = |key| DataType::Map(Box::new(key), Box::new(DataType::Int64));
+    let list = |item| DataType::List(Box::new(item));
+    let half_life = Duration::from_secs(5);
+    let output = |function, input, by, data_type| Output {
+        name: format!("{function:?}"),
+        function,
+        input,
+        by,
+        filter: None,
+        window,
+        data_type,
+        default: None,
+    };
+    let (text, int, float) = (DataType::String, DataType::Int64, DataType::Float64);
+    let dropped = Repeats::Dropped;
+    let breakdown = |each| Function::Breakdown { each, cap };
+    let [min, sum, count] = [Simple::Min, Simple::Sum, Simple::Count].map(breakdown);
+    vec![
+        output(Function::CountDistinct { cap }, Some(0), None, int.clone()),
+        output(Function::CountDistinct { cap }, Some(4), None, int.clone()),
+        output(
+            Function::TopN { n: 2, cap },
+            Some(0),
+            Some(2),
+            counts(int.clone()),
+        ),
+        output(
+            Function::Histogram { cap },
+            Some(4),
+            None,
+            counts(text.clone()),
+        ),
+        output(Function::Entropy { cap }, Some(0), None, float.clone()),
+        output(
+            Function::DistinctList { n: 2 },
+            Some(4),
+            None,
+            list(text.clone()),
+        ),
+        output(
+            Function::BottomK { k: 2 },
+            Some(1),
+            None,
+            list(float.clone()),
+        ),
+        output(
+            Function::TopK { k: 2 },
+            Some(2),
+            None,
+            list(support::TYPES[2].clone()),
+        ),
+        output(
+            Function::FirstN {
+                n: 2,
+                repeats: Repeats::Kept,
+            },
+            Some(0),
+            None,
+            list(int.clone()),
+        ),
+        output(
+            Function::LastN {
+                n: 3,
+                repeats: dropped,
+            },
+            Some(4),
+            None,
+            list(text.clone()),
+        ),
+        output(
+            Function::Quantile {
+                level: Level(500_000),
+                cap,
+            },
+            Some(1),
+            None,
+            float.clone(),
+        ),
+        output(Function::StddevSamp, Some(0), None, float.clone()),
+        output(
+            Function::DecaySum { half_life },
+            Some(1),
+            None,
+            float.clone(),
+        ),
+        output(Function::TimeSinceFirst, None, None, DataType::Duration),
+        output(
+            min,
+            Some(1),
+            Some(4),
+            DataType::Map(Box::new(text.clone()), Box::new(float)),
+        ),
+        output(sum, Some(0), Some(4), counts(text.clone())),
+        output(count, None, Some(4), counts(text)),
     ]
 }
 
@@ -109,9 +245,9 @@ fn lifetimes() -> Vec<Output> {
                 | (Function::Sum, Some(0 | 1 | 3), _)
                 | (Function::Min, Some(4), _)
                 | (Function::Last, Some(1), _)
-                | (Function::CountDistinct { .. }, Some(2), _)
-                | (Function::TopN { n: 2, .. }, Some(7), None)
-                | (Function::TopN { n: 3, .. }, Some(0), Some(1))
+                | (Function::CountDistinct { cap: 256 }, Some(2), _)
+                | (Function::TopN { n: 2, cap: 256 }, Some(7), None)
+                | (Function::TopN { n: 3, cap: 256 }, Some(0), Some(1))
         )
     });
     outputs[1].filter = Some(1);

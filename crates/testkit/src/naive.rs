@@ -6,22 +6,27 @@
 //! - Of events with the same time and id the first given is the event; the others are copies.
 //! - Nulls are skipped. Over nothing, counts are 0 and the rest is null; `default` stands in for null.
 //! - Order is that of key encoding; ties of time break by id, then by the inputs.
-//! - Integers and decimals are exact; a float sum is the exact sum, rounded once.
+//! - Integers and decimals are exact; a float sum is the exact sum, rounded once. What goes
+//!   through doubles is computed with about 32 digits, or comes with what it may be off by.
 //! - `top_n`: null keys are skipped; a null weight adds nothing, and a key with no weight
-//!   that is not null is skipped.
+//!   that is not null is skipped. So it is in breakdowns.
+//! - Caps are not known to answers, which are always exact; [`judge`] knows what past them is allowed.
 //!
 //! It shares nothing with the aggregates it judges but the words they are specified in.
 //! It knows nothing of what is kept: every event given is remembered.
 
 mod calendar;
+mod function;
+mod judge;
+mod moments;
 mod number;
 mod window;
 
+pub use judge::judge;
 pub use window::can_tell;
 
-use number::Sum;
-use std::collections::{BTreeMap, BTreeSet};
-use tiderace_aggregate::{Function, Output};
+use std::collections::BTreeSet;
+use tiderace_aggregate::Output;
 use tiderace_types::{Timestamp, Value, encode_key_value};
 
 /// An accepted event as a view sees it.
@@ -37,7 +42,7 @@ pub struct Event {
     pub bits: u64,
 }
 
-/// The answer does not fit its type.
+/// The answer does not fit its type, or is not finite where it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
@@ -49,7 +54,7 @@ pub struct Overflow;
 /// # Panics
 /// When an input is a list or a map, or of a type that the function is not over.
 pub fn answer(output: &Output, events: &[Event], as_of: Timestamp) -> Result<Value, Overflow> {
-    let answer = over(output, &in_window(output, events, as_of))?;
+    let answer = function::over(output, &in_window(output, events, as_of), as_of)?.value;
     Ok(match (&answer, &output.default) {
         (Value::Null, Some(default)) => default.clone(),
         _ => answer,
@@ -98,71 +103,6 @@ fn in_window<'a>(output: &Output, events: &'a [Event], as_of: Timestamp) -> Vec<
         (event.time, encoded(&event.id), inputs)
     });
     window::within(output.window, passing, as_of)
-}
-
-fn over(output: &Output, events: &[&Event]) -> Result<Value, Overflow> {
-    let values: Vec<&Value> = match output.input {
-        Some(input) => events
-            .iter()
-            .map(|event| &event.inputs[input])
-            .filter(|value| !value.is_null())
-            .collect(),
-        None => Vec::new(),
-    };
-    let least_first = || {
-        let mut sorted = values.clone();
-        sorted.sort_by_cached_key(|value| encoded(value));
-        sorted
-    };
-    let or_null = |value: Option<&&Value>| value.map_or(Value::Null, |value| (*value).clone());
-    Ok(match &output.function {
-        Function::Count if output.input.is_none() => count(events.len()),
-        Function::Count => count(values.len()),
-        Function::CountDistinct { .. } => {
-            let distinct: BTreeSet<Vec<u8>> = values.iter().map(|value| encoded(value)).collect();
-            count(distinct.len())
-        }
-        Function::Min => or_null(least_first().first()),
-        Function::Max => or_null(least_first().last()),
-        Function::First => or_null(values.first()),
-        Function::Last => or_null(values.last()),
-        Function::Sum if values.is_empty() => Value::Null,
-        Function::Sum => Sum::of(&values).total()?,
-        Function::Avg if values.is_empty() => Value::Null,
-        Function::Avg => Sum::of(&values).average(values.len())?,
-        Function::TopN { n, .. } => top(output, events, *n)?,
-        other => unreachable!("the oracle does not know {other:?} yet"),
-    })
-}
-
-/// The heaviest keys: weights descending, then keys ascending.
-fn top(output: &Output, events: &[&Event], n: u32) -> Result<Value, Overflow> {
-    let key_input = output.input.expect("top_n is of an input");
-    let one = Value::Int(1);
-    let mut weights: BTreeMap<Vec<u8>, (&Value, Vec<&Value>)> = BTreeMap::new();
-    for event in events {
-        let key = &event.inputs[key_input];
-        let weight = output.by.map_or(&one, |by| &event.inputs[by]);
-        if !key.is_null() && !weight.is_null() {
-            let entry = weights.entry(encoded(key)).or_insert((key, Vec::new()));
-            entry.1.push(weight);
-        }
-    }
-    let mut heaviest: Vec<(&Value, Sum)> = weights
-        .into_values()
-        .map(|(key, weights)| (key, Sum::of(&weights)))
-        .collect();
-    // Stable, over keys in their order: equal weights stay in it.
-    heaviest.sort_by(|(_, a), (_, b)| b.compare(a));
-    if heaviest.is_empty() {
-        return Ok(Value::Null);
-    }
-    let shown = heaviest
-        .into_iter()
-        .take(n as usize)
-        .map(|(key, sum)| Ok((key.clone(), sum.total()?)))
-        .collect::<Result<_, Overflow>>()?;
-    Ok(Value::Map(shown))
 }
 
 fn count(number: usize) -> Value {

@@ -51,7 +51,23 @@ impl Moments {
             moments.powers[1].add(square * d);
             moments.powers[2].add(square * square);
         }
+        moments.settle();
         moments
+    }
+
+    /// Writes what is past the doubles in one way.
+    fn settle(&mut self) {
+        if !self.mean.iter().all(|part| part.is_finite()) {
+            self.mean = [f64::INFINITY, 0.0];
+        }
+        for sum in &mut self.powers {
+            if !sum.total().is_finite() {
+                *sum = FloatSum {
+                    sum: f64::INFINITY,
+                    lost: 0.0,
+                };
+            }
+        }
     }
 
     /// Adds other numbers.
@@ -96,6 +112,7 @@ impl Moments {
         let (high, low) = two_sum(high, lost + self.mean[1]);
         self.mean = [high, low];
         self.count = self.count.saturating_add(other.count);
+        self.settle();
     }
 
     /// The variance over `count − less`; `None` where there are no more numbers than that.
@@ -123,7 +140,7 @@ impl Moments {
     }
 }
 
-/// A divisor that is neither nothing nor about to be. What is not finite makes an answer that is not.
+/// A divisor that is neither nothing nor all but. One that is not finite makes no finite answer.
 fn divisor(scale: f64) -> Option<f64> {
     match scale {
         scale if scale < f64::MIN_POSITIVE => None,

@@ -21,8 +21,43 @@ impl Sum {
         match values[0] {
             Value::Int(_) => Sum::Int(values.iter().map(|v| i128::from(int(v))).sum()),
             Value::Decimal(_, scale) => Sum::Decimal(exact(values), *scale),
-            Value::Float(_) => Sum::Float(rounded_once(values.iter().map(|v| float(v)).collect())),
+            Value::Float(_) => {
+                Sum::Float(Sum::rounded_once(values.iter().map(|v| float(v)).collect()))
+            }
             other => panic!("{other:?} cannot be added"),
+        }
+    }
+
+    /// Adds floats without error until the last rounding: the sum is held as floats whose
+    /// digits do not overlap (J. R. Shewchuk, 1997), least first.
+    pub(super) fn rounded_once(values: Vec<f64>) -> f64 {
+        let mut parts: Vec<f64> = Vec::new();
+        for value in &values {
+            let mut carried = *value;
+            let mut kept = Vec::with_capacity(parts.len() + 1);
+            for part in parts {
+                let (large, small) = if carried.abs() < part.abs() {
+                    (part, carried)
+                } else {
+                    (carried, part)
+                };
+                let high = large + small;
+                let low = small - (high - large);
+                if low != 0.0 {
+                    kept.push(low);
+                }
+                carried = high;
+            }
+            kept.push(carried);
+            parts = kept;
+        }
+        // Adding zero makes −0 into 0: a sum is never −0.
+        let sum: f64 = parts.iter().sum::<f64>() + 0.0;
+        // Infinities and what overflows to them have no exact parts.
+        if sum.is_nan() {
+            values.iter().sum()
+        } else {
+            sum
         }
     }
 
@@ -89,39 +124,6 @@ fn exact(values: &[&Value]) -> i128 {
         sum = sum.saturating_add(next);
     }
     sum
-}
-
-/// Adds floats without error until the last rounding: the sum is held as floats whose
-/// digits do not overlap (J. R. Shewchuk, 1997), least first.
-fn rounded_once(values: Vec<f64>) -> f64 {
-    let mut parts: Vec<f64> = Vec::new();
-    for value in &values {
-        let mut carried = *value;
-        let mut kept = Vec::with_capacity(parts.len() + 1);
-        for part in parts {
-            let (large, small) = if carried.abs() < part.abs() {
-                (part, carried)
-            } else {
-                (carried, part)
-            };
-            let high = large + small;
-            let low = small - (high - large);
-            if low != 0.0 {
-                kept.push(low);
-            }
-            carried = high;
-        }
-        kept.push(carried);
-        parts = kept;
-    }
-    // Adding zero makes −0 into 0: a sum is never −0.
-    let sum: f64 = parts.iter().sum::<f64>() + 0.0;
-    // Infinities and what overflows to them have no exact parts.
-    if sum.is_nan() {
-        values.iter().sum()
-    } else {
-        sum
-    }
 }
 
 fn int(value: &Value) -> i64 {

@@ -48,6 +48,27 @@ pub(super) fn within(window: Window, mut events: Vec<&Event>, as_of: Timestamp) 
     events
 }
 
+/// How long the window at `as_of` is, where it has a length that no event decides and begins
+/// after the first instant that there is.
+pub(super) fn length(window: Window, as_of: Timestamp) -> Option<i128> {
+    let right = i128::from(as_of.0) - i128::from(window.delay.0);
+    let (after, upto) = match window.span {
+        Span::Sliding(size) => (right - i128::from(size.0), right),
+        Span::Hopping { size, hop } => {
+            (below(right - i128::from(size.0), i128::from(hop.0)), right)
+        }
+        Span::Tumbling { unit, part } => {
+            let start = start_of(unit, right);
+            match part {
+                Part::Current => (start - 1, right),
+                Part::Last => (start_of(unit, start - 1) - 1, start - 1),
+            }
+        }
+        Span::Session { .. } | Span::Lifetime | Span::LastN(_) => return None,
+    };
+    (after > i128::from(i64::MIN)).then_some(upto - after)
+}
+
 /// Tells whether the oracle's calendar goes that far: no calendar is needed, or the years have
 /// four digits.
 #[must_use]
