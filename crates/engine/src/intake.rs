@@ -7,16 +7,17 @@
 //!   with a reason, or dropped by a check that says so.
 
 use crate::evaluate::{self, Evaluated, holds};
-use crate::packet::{Packet, PacketIds, ViewBatch};
+use crate::packet::{Input, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tiderace_aggregate::Cell;
 use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
     DataType, DeadLetter, Partition, PartitionPosition, Positions, Reason, RecordBatch, Timestamp,
-    Value, encode_key_value, hash_key,
+    Value, encode_int_key, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.
@@ -253,11 +254,20 @@ impl Intake {
         refused: &mut Vec<(u32, Reason, String)>,
     ) -> Vec<(Partition, i64, PartitionPosition)> {
         let mut first: BTreeMap<Partition, i64> = BTreeMap::new();
+        // Records of one partition come in runs: what is known of it is looked up once a run.
+        let mut run: Option<(Partition, PartitionPosition)> = None;
         let mut event = 0;
         for (record, meta) in records.metas.iter().enumerate() {
-            first.entry(meta.partition).or_insert(meta.offset);
-            let held = self.reached.entry(meta.partition);
-            let position = held.or_insert(PartitionPosition::START);
+            if run.is_none_or(|(partition, _)| partition != meta.partition) {
+                self.reached.extend(run);
+                first.entry(meta.partition).or_insert(meta.offset);
+                let held = self.reached.get(&meta.partition);
+                let held = held.copied().unwrap_or(PartitionPosition::START);
+                run = Some((meta.partition, held));
+            }
+            let Some((_, position)) = &mut run else {
+                continue;
+            };
             position.next = meta.offset + 1;
             if record_of.get(event).is_none_or(|of| *of as usize != record) {
                 continue;
@@ -274,6 +284,7 @@ impl Intake {
             }
             event += 1;
         }
+        self.reached.extend(run);
         let reached =
             |(partition, from): (Partition, i64)| (partition, from, self.reached[&partition]);
         first.into_iter().map(reached).collect()
@@ -361,18 +372,35 @@ fn keyed(
     let keys: Vec<_> = view
         .keys
         .iter()
-        .map(|key| evaluate::input(seen.column(*key)))
+        .zip(&view.entity.keys)
+        .map(|(key, (_, data_type))| (evaluate::input(seen.column(*key)), data_type))
         .collect();
     let mut out = ViewBatch {
         view: place,
         events: Vec::with_capacity(accepted.len()),
-        keys: Vec::with_capacity(accepted.len() * 9),
+        keys: Vec::with_capacity(accepted.len() * 9 * keys.len()),
         key_ends: Vec::with_capacity(accepted.len()),
         hashes: Vec::with_capacity(accepted.len()),
         bits: Vec::with_capacity(accepted.len()),
         inputs: arrays.iter().map(evaluate::input).collect(),
         members: Vec::with_capacity(accepted.len()),
     };
+    // Most views take every event, by one integer that is there.
+    if let ([(Input::Int(numbers, None), DataType::Int64)], true, None) =
+        (&*keys, bad.is_empty(), &condition)
+    {
+        for number in numbers.iter() {
+            let key = encode_int_key(*number);
+            out.keys.extend_from_slice(&key);
+            out.key_ends.push(out.keys.len() as u32);
+            out.hashes.push(hash_key(&key));
+        }
+        out.events.extend_from_slice(accepted);
+        out.members.extend(0..accepted.len() as u32);
+        out.bits.resize(accepted.len(), 0);
+        set_bits(&mut out, &filters);
+        return out;
+    }
     for (member, event) in accepted.iter().enumerate() {
         if let Some((reason, detail)) = bad.remove(&(member as u32)) {
             *counts.failed.entry(place).or_default() += 1;
@@ -386,27 +414,35 @@ fn keyed(
         }
         let start = out.keys.len();
         let mut null = false;
-        for (key, (_, data_type)) in keys.iter().zip(&view.entity.keys) {
-            let value = key.cell(member).to_value(data_type);
-            null |= value.is_null();
-            push_key(&value, &mut out.keys);
+        for (key, data_type) in &keys {
+            match (key.cell(member), data_type) {
+                (Cell::Int(number), DataType::Int64) => out.keys.extend(encode_int_key(number)),
+                (Cell::Null, _) => null = true,
+                (cell, data_type) => push_key(&cell.to_value(data_type), &mut out.keys),
+            }
         }
         if null {
             out.keys.truncate(start);
             *counts.null_key.entry(place).or_default() += 1;
             continue;
         }
-        let bits = filters.iter().enumerate();
-        let bits = bits.fold(0, |bits, (bit, array)| {
-            bits | u64::from(holds(array, member)) << bit
-        });
         out.hashes.push(hash_key(&out.keys[start..]));
         out.key_ends.push(out.keys.len() as u32);
         out.events.push(*event);
         out.members.push(member as u32);
-        out.bits.push(bits);
+        out.bits.push(0);
     }
+    set_bits(&mut out, &filters);
     out
+}
+
+/// Notes which filters each event passes.
+fn set_bits(out: &mut ViewBatch, filters: &[ArrayRef]) {
+    for (bit, filter) in filters.iter().enumerate() {
+        for (bits, member) in out.bits.iter_mut().zip(&out.members) {
+            *bits |= u64::from(holds(filter, *member as usize)) << bit;
+        }
+    }
 }
 
 fn push_key(value: &Value, out: &mut Vec<u8>) {

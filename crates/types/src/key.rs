@@ -53,7 +53,7 @@ pub fn encode_key_value(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError
     match value {
         Value::Null => out.push(1),
         Value::Bool(b) => out.extend([2, u8::from(*b)]),
-        Value::Int(n) => push_i64(3, *n, out),
+        Value::Int(n) => out.extend(encode_int_key(*n)),
         Value::Float(x) => {
             out.push(4);
             out.extend(float_order(*x).to_be_bytes());
@@ -69,6 +69,15 @@ pub fn encode_key_value(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError
         Value::List(_) | Value::Map(_) => return Err(KeyError::NotAKey),
     }
     Ok(())
+}
+
+/// The key form of an int64, as [`encode_key_value`] writes it.
+#[inline]
+#[must_use]
+pub fn encode_int_key(number: i64) -> [u8; 9] {
+    let mut key = [3; 9];
+    key[1..].copy_from_slice(&(number.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key
 }
 
 /// Decodes a composite key.

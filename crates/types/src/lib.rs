@@ -12,7 +12,7 @@ mod column;
 pub use column::{Column, TimeUnit};
 
 mod key;
-pub use key::{KeyBytes, KeyError, decode_key, encode_key, encode_key_value};
+pub use key::{KeyBytes, KeyError, decode_key, encode_int_key, encode_key, encode_key_value};
 
 mod shard;
 pub use shard::{SHARDS, Shard, ShardRange, hash_key};

@@ -24,6 +24,7 @@ impl Shard {
 }
 
 /// Hashes key bytes: xxh3-64 with seed 0, pinned by the stored format.
+#[inline]
 #[must_use]
 pub fn hash_key(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(key)
