@@ -14,21 +14,24 @@ use std::ops::Range;
 use tiderace_types::{Duration, Timestamp, Version};
 
 /// What one entity of one view remembers.
+///
+/// What every event needs of it comes first, in one line of memory and the beginning of the next.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(C)]
 pub struct Row {
-    /// The publication it belongs to; zero in state.
-    pub version: Version,
-    /// Events at or before this instant may have been let go (folded into `base` where it is needed).
-    pub kept_from: Timestamp,
-    /// What was folded, for views with unbounded windows.
-    pub base: Option<Base>,
-    /// Of a dense row as readers see it, the spans that are held merged.
-    pub merged: Option<Merged>,
-    /// Whether this is only the head of a dense row, whose events are kept in segments of their own.
-    pub head: bool,
     /// Every event after `kept_from` that is in no merged span, and of those before what last-N
     /// windows may yet need.
     pub events: Events,
+    /// Events at or before this instant may have been let go (folded into `base` where it is needed).
+    pub kept_from: Timestamp,
+    /// What was folded, for views with unbounded windows.
+    pub base: Option<Box<Base>>,
+    /// Of a dense row as readers see it, the spans that are held merged.
+    pub merged: Option<Box<Merged>>,
+    /// Whether this is only the head of a dense row, whose events are kept in segments of their own.
+    pub head: bool,
+    /// The publication it belongs to; zero in state.
+    pub version: Version,
 }
 
 /// Partials of the events that a row has let go.
@@ -157,7 +160,7 @@ impl Row {
         if !outputs.any(|output| output.window.span == Span::Lifetime) {
             return;
         }
-        let base = self.base.get_or_insert_with(|| Base::empty(spec));
+        let base = self.base.get_or_insert_with(|| Box::new(Base::empty(spec)));
         base.newest = Timestamp(self.events.times()[leaving.end - 1]);
         for (index, partial) in &mut base.partials {
             partial.add(

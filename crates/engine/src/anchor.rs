@@ -268,11 +268,11 @@ impl Dense {
                 });
             }
         }
-        row.merged = Some(Merged {
+        row.merged = Some(Box::new(Merged {
             measures: Shared::clone(measures),
             horizon: cuts.horizon,
             pieces,
-        });
+        }));
         row
     }
 

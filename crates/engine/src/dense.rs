@@ -339,7 +339,7 @@ fn fold(head: &mut Row, summary: &Summary, spec: &RowSpec, measures: &Measures) 
     if summary.count == 0 || !spec.unbounded() {
         return;
     }
-    let base = head.base.get_or_insert_with(|| Base::empty(spec));
+    let base = head.base.get_or_insert_with(|| Box::new(Base::empty(spec)));
     base.newest = base.newest.max(summary.last);
     for (index, partial) in &mut base.partials {
         if let Some(more) = &summary.partials[measures.of_output(*index)] {

@@ -130,7 +130,7 @@ impl Lane {
         debug_assert!(dense.wanted(&cuts).is_empty(), "what is cut is in memory");
         dense.anchor(&held.part.row, spec, measures, &cuts);
         if dense.due != Timestamp::MAX {
-            self.due.insert((dense.due, view, held.entity.clone()));
+            self.due.insert((dense.due, view, (*held.entity).into()));
         }
         if !std::mem::replace(&mut held.unpublished, true) {
             self.outlet.touch(view, slot, now);

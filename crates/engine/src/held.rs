@@ -1,25 +1,30 @@
 //! A row as a lane holds it.
 
 use crate::dense::Dense;
+use crate::entity::Entity;
 use crate::part::Part;
 use tiderace_aggregate::{Event, Offer, RowSpec};
 use tiderace_types::Timestamp;
 
 /// A row in memory.
+///
+/// The order of its fields is that of their use: an event touches what comes first, and the
+/// whole lies on lines of its own.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Held {
-    pub(crate) entity: Box<[u8]>,
-    pub(crate) hash: u64,
     /// The row; of a dense one, its head.
     pub(crate) part: Part,
-    /// Its segments, where the row is dense and its directory has been read.
-    pub(crate) dense: Option<Box<Dense>>,
     pub(crate) uncommitted: bool,
     pub(crate) unpublished: bool,
-    /// What its lane counts for it, in bytes.
-    pub(crate) counted: usize,
     /// Touched since the evicting hand last passed.
     pub(crate) recent: bool,
+    pub(crate) entity: Entity,
+    /// Its segments, where the row is dense and its directory has been read.
+    pub(crate) dense: Option<Box<Dense>>,
+    /// What its lane counts for it, in bytes.
+    pub(crate) counted: usize,
+    pub(crate) hash: u64,
 }
 
 impl Held {
@@ -39,7 +44,7 @@ impl Held {
     /// Counts anew the bytes that it takes; tells what was counted before, and now.
     pub(crate) fn count(&mut self) -> (usize, usize) {
         let dense = self.dense.as_ref().map_or(0, |dense| dense.memory());
-        let now = size_of::<Held>() + self.entity.len() + self.part.memory() + dense;
+        let now = size_of::<Held>() + self.entity.memory() + self.part.memory() + dense;
         (std::mem::replace(&mut self.counted, now), now)
     }
 
@@ -48,6 +53,15 @@ impl Held {
         match &mut self.dense {
             None => self.part.offer(spec, event),
             Some(dense) => dense.offer(spec, &self.part.row, event),
+        }
+    }
+
+    /// Reads the memory that the next event will go to; see [`Events::warm`](tiderace_aggregate::Events::warm).
+    #[inline]
+    pub(crate) fn warm(&self) -> i64 {
+        match &self.dense {
+            None => self.part.row.events.warm(),
+            Some(dense) => dense.due.0,
         }
     }
 
@@ -65,5 +79,15 @@ impl Held {
             None => !self.part.row.head,
             Some(dense) => dense.due != Timestamp::MIN,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_takes_four_lines_of_memory() {
+        assert_eq!(size_of::<Option<Held>>(), 256);
     }
 }

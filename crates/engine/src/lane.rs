@@ -132,6 +132,10 @@ const STRIDE: usize = 32;
 pub(crate) struct Scratch {
     /// Per view batch: (member, slot) of the events that are this lane's and new to it.
     pub(crate) members: Vec<Vec<(u32, Slot)>>,
+    /// The view of each view batch.
+    pub(crate) views: Vec<usize>,
+    /// Members whose rows are dense, as (view batch, member, slot).
+    pub(crate) dense: Vec<(usize, u32, Slot)>,
     /// Rows to load, as (view, slot).
     pub(crate) missing: Vec<(usize, Slot)>,
     /// Heads of dense rows whose directory is to be loaded.
@@ -220,21 +224,22 @@ impl Lane {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.members.resize_with(packet.views.len(), Vec::new);
-        for (batch, members) in packet.views.iter().zip(&mut scratch.members) {
-            members.clear();
-            self.find_members(packet, batch, members, &mut scratch.missing);
+        scratch.dense.clear();
+        scratch.views.clear();
+        scratch
+            .views
+            .extend(packet.views.iter().map(|batch| batch.view));
+        for place in 0..packet.views.len() {
+            self.find_members(packet, place, &mut scratch);
         }
         self.scratch = scratch;
         Ok(())
     }
 
-    fn find_members(
-        &mut self,
-        packet: &Packet,
-        batch: &ViewBatch,
-        members: &mut Vec<(u32, Slot)>,
-        missing: &mut Vec<(usize, Slot)>,
-    ) {
+    fn find_members(&mut self, packet: &Packet, place: usize, scratch: &mut Scratch) {
+        let batch = &packet.views[place];
+        let members = &mut scratch.members[place];
+        members.clear();
         let next = self.next_offsets(packet);
         let starts = packet.reached.iter().map(|(_, from, _)| *from);
         let known = next
@@ -266,14 +271,18 @@ impl Lane {
                     }
                 }
                 let key = batch.key(member);
-                if let Some(slot) = guess.filter(|slot| table.is_of(*slot, key)) {
+                let guessed = guess.and_then(|slot| Some((slot, table.get_of(slot, key)?)));
+                if let Some((slot, held)) = guessed {
                     members.push((member as u32, slot));
+                    if held.dense.is_some() {
+                        scratch.dense.push((place, member as u32, slot));
+                    }
                     continue;
                 }
                 let before = table.len();
                 let slot = table.find_or_add(key, *hash, spec);
                 if table.len() > before {
-                    missing.push((batch.view, slot));
+                    scratch.missing.push((batch.view, slot));
                 }
                 members.push((member as u32, slot));
             }
@@ -293,7 +302,7 @@ impl Lane {
         RowKey {
             view: lane_view.view.id,
             generation: lane_view.generation,
-            entity: held.map(|held| held.entity.clone()).unwrap_or_default(),
+            entity: held.map(|held| (*held.entity).into()).unwrap_or_default(),
         }
     }
 
@@ -368,7 +377,7 @@ impl Lane {
                         }
                         Some(dense) if dense.is_full(lane_view.density, now) => {
                             dense.due = now;
-                            self.due.insert((now, batch.view, held.entity.clone()));
+                            self.due.insert((now, batch.view, (*held.entity).into()));
                         }
                         _ => {}
                     }
@@ -534,7 +543,7 @@ impl Lane {
                 self.outlet.owe(RowKey {
                     view: lane_view.view.id,
                     generation: lane_view.generation,
-                    entity: held.entity,
+                    entity: (*held.entity).into(),
                 });
             }
         }
@@ -545,7 +554,7 @@ impl Lane {
 /// another they would wait in turn, as these do together.
 fn warm(table: &Table, members: &[(u32, Slot)]) {
     let rows = members.iter().filter_map(|(_, slot)| table.get(*slot));
-    std::hint::black_box(rows.fold(0, |sum, held| sum ^ held.part.row.events.warm()));
+    std::hint::black_box(rows.fold(0, |sum, held| sum ^ held.warm()));
 }
 
 /// Reads a row from its stored blocks.

@@ -21,6 +21,7 @@ mod part;
 pub use density::Density;
 mod anchor;
 mod dense;
+mod entity;
 mod held;
 mod table;
 

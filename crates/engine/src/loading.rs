@@ -57,18 +57,16 @@ impl Lane {
     pub fn wants(&mut self, packet: &Packet) -> Option<Wants> {
         let mut asked = self.missing();
         if asked.is_empty() {
-            for (batch, members) in packet.views.iter().zip(&self.scratch.members) {
-                let table = &self.tables[batch.view];
-                for (member, slot) in members {
-                    let dense = table.get(*slot).and_then(|held| held.dense.as_ref());
-                    let Some(dense) = dense else {
-                        continue;
-                    };
-                    let event = batch.events[*member as usize] as usize;
-                    let segment = &dense.segments[dense.place(Timestamp(packet.times[event]))];
-                    if segment.part.is_none() {
-                        asked.segments.push((batch.view, *slot, segment.start));
-                    }
+            for (batch, member, slot) in &self.scratch.dense {
+                let batch = &packet.views[*batch];
+                let held = self.tables[batch.view].get(*slot);
+                let Some(dense) = held.and_then(|held| held.dense.as_ref()) else {
+                    continue;
+                };
+                let event = batch.events[*member as usize] as usize;
+                let segment = &dense.segments[dense.place(Timestamp(packet.times[event]))];
+                if segment.part.is_none() {
+                    asked.segments.push((batch.view, *slot, segment.start));
                 }
             }
         }
@@ -160,6 +158,9 @@ impl Lane {
                 self.memory = (self.memory + now).saturating_sub(before);
             }
         }
+        if !asked.directories.is_empty() {
+            self.note_dense();
+        }
         for ((view, slot, start), blocks) in asked.segments.iter().zip(found.segments) {
             let lane_view = &self.views[*view];
             let row = read_blocks(lane_view, &blocks)?;
@@ -179,6 +180,24 @@ impl Lane {
             self.memory = (self.memory + now).saturating_sub(before);
         }
         Ok(())
+    }
+
+    /// Notes anew which members' rows are dense: some were not known to be when they were found.
+    fn note_dense(&mut self) {
+        self.scratch.dense.clear();
+        for (place, members) in self.scratch.members.iter().enumerate() {
+            let Some(view) = self.scratch.views.get(place) else {
+                continue;
+            };
+            let dense = |slot| {
+                self.tables[*view]
+                    .get(slot)
+                    .is_some_and(|h| h.dense.is_some())
+            };
+            let members = members.iter().filter(|(_, slot)| dense(*slot));
+            let members = members.map(|(member, slot)| (place, *member, *slot));
+            self.scratch.dense.extend(members);
+        }
     }
 
     fn fill_row(&mut self, view: usize, slot: Slot, blocks: &Blocks) -> Result<(), LaneError> {

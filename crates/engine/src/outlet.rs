@@ -272,7 +272,7 @@ impl Lane {
         let key = RowKey {
             view: id,
             generation,
-            entity: held.entity.clone(),
+            entity: (*held.entity).into(),
         };
         let newest = held.newest();
         let row = match &held.dense {

@@ -8,14 +8,15 @@ const BLOCKS: usize = 8;
 
 /// A part in memory, with how much of it is stored.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Part {
     pub(crate) row: Row,
-    /// The stored blocks that make up the part, but for what is uncommitted.
-    pub(crate) blocks: Vec<u64>,
-    /// How many events, from the front, are in those blocks.
+    /// How many events, from the front, are in `blocks`.
     pub(crate) stored: usize,
     /// Whether the blocks no longer make up a prefix of the part, so that it must be written whole.
     pub(crate) rewrite: bool,
+    /// The stored blocks that make up the part, but for what is uncommitted.
+    pub(crate) blocks: Vec<u64>,
 }
 
 /// A block to be written.

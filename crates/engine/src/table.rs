@@ -48,7 +48,7 @@ impl Table {
     /// Finds the row of an entity.
     pub(crate) fn find(&self, entity: &[u8], hash: u64) -> Option<Slot> {
         let tag = Entry::tag(hash);
-        let same = |entry: &Entry| entry.tag == tag && self.is_of(entry.slot, entity);
+        let same = |entry: &Entry| entry.tag == tag && self.get_of(entry.slot, entity).is_some();
         let found = self.index.find(Entry::place(tag), same);
         found.map(|entry| entry.slot)
     }
@@ -61,10 +61,10 @@ impl Table {
         found.map(|entry| entry.slot)
     }
 
-    /// Tells whether a slot holds the row of an entity.
+    /// The row in a slot, if it is the one of an entity.
     #[inline]
-    pub(crate) fn is_of(&self, slot: Slot, entity: &[u8]) -> bool {
-        self.get(slot).is_some_and(|held| *held.entity == *entity)
+    pub(crate) fn get_of(&self, slot: Slot, entity: &[u8]) -> Option<&Held> {
+        self.get(slot).filter(|held| held.entity.is(entity))
     }
 
     /// Finds the row of an entity, or makes an unloaded one.

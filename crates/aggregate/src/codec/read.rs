@@ -41,11 +41,11 @@ impl Row {
         };
         let base = match flags & flag::BASE {
             0 => None,
-            _ => Some(base::read(&mut reader, spec)?),
+            _ => Some(Box::new(base::read(&mut reader, spec)?)),
         };
         let merged = match flags & flag::MERGED {
             0 => None,
-            _ => Some(merged::read(&mut reader, spec)?),
+            _ => Some(Box::new(merged::read(&mut reader, spec)?)),
         };
         let events = read_events(&mut reader, spec)?;
         if !reader.rest().is_empty() {
