@@ -3,7 +3,23 @@
 use crate::proto;
 use proto::value::Kind;
 use serde_json::json;
+use tiderace_aggregate::Bound;
 use tiderace_types::{Timestamp, Value};
+
+/// The message of the bound of value `index`.
+pub(crate) fn bound(index: u32, bound: Bound) -> proto::ValueBound {
+    use proto::value_bound::Bound as Form;
+    let (form, confidence) = match bound {
+        Bound::Relative { error, confidence } => (Form::Relative(error), confidence),
+        Bound::Absolute { error } => (Form::Absolute(error), 1.0),
+        Bound::Keys { keys } => (Form::LeastKeys(keys), 1.0),
+    };
+    proto::ValueBound {
+        index,
+        bound: Some(form),
+        confidence,
+    }
+}
 
 /// The message of a value.
 pub(crate) fn to_proto(value: Value) -> proto::Value {

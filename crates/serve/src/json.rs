@@ -145,6 +145,21 @@ fn row(row: &proto::Row) -> Json {
             .map(|each| json!({"index": each.index, "message": each.message}))
             .collect();
     }
+    if !row.bounds.is_empty() {
+        out["bounds"] = row.bounds.iter().map(bound).collect();
+    }
+    out
+}
+
+fn bound(bound: &proto::ValueBound) -> Json {
+    use proto::value_bound::Bound;
+    let mut out = json!({"index": bound.index, "confidence": bound.confidence});
+    match bound.bound {
+        Some(Bound::Relative(share)) => out["relative"] = json!(share),
+        Some(Bound::Absolute(error)) => out["absolute"] = json!(error),
+        Some(Bound::LeastKeys(keys)) => out["least_keys"] = json!(keys),
+        None => {}
+    }
     out
 }
 

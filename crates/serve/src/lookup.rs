@@ -1,6 +1,6 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
-use crate::completeness::{At, Held, RowStanding, STALE, Standing, judge};
+use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
 use crate::on_demand::{Column as Operand, Input};
 use crate::prepared::{Prepared, ViewRead};
@@ -10,7 +10,7 @@ use crate::{Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::{Passing, Row};
+use tiderace_aggregate::{Bound, Passing, Row};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
 use tiderace_types::{KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
@@ -371,6 +371,7 @@ struct Judged {
     value: Value,
     status: Status,
     flags: u32,
+    bound: Option<Bound>,
     message: Option<String>,
 }
 
@@ -390,13 +391,17 @@ impl Answer {
             completeness: Vec::with_capacity(count),
             views: self.details,
             messages: Vec::new(),
+            bounds: Vec::new(),
         };
         for (index, judged) in self.values.into_iter().enumerate() {
             row.values.push(convert::to_proto(judged.value));
             row.statuses.push(judged.status.into());
             row.completeness.push(judged.flags);
+            let index = index as u32;
+            if let Some(bound) = judged.bound {
+                row.bounds.push(convert::bound(index, bound));
+            }
             if let Some(message) = judged.message {
-                let index = index as u32;
                 row.messages.push(proto::ValueMessage { index, message });
             }
         }
@@ -457,16 +462,20 @@ fn answer_view<'a>(
             Some(row) => row.needs_after(output, as_of),
             None => output.window.needs_after(as_of, &[], Passing::default()),
         };
-        let (how, flags) = match standing.value(output.window, needs) {
+        let (how, mut flags) = match standing.value(output.window, needs) {
             (Standing::Known, flags) if !exact => (Standing::OutsideHistory, flags),
             (how, flags) => (how, flags | overdue),
         };
         let finished = finished.next();
+        let mut bound = None;
         let (value, status, message) = match how {
             Standing::Known => match finished {
                 None => (Value::Null, Status::Null, None),
                 Some(Ok(answer)) if answer.value.is_null() => (Value::Null, Status::Null, None),
-                Some(Ok(answer)) => (answer.value, Status::Present, None),
+                Some(Ok(answer)) => {
+                    bound = answer.bound;
+                    (answer.value, Status::Present, None)
+                }
                 Some(Err(error)) => (Value::Null, Status::Error, Some(error.to_string())),
             },
             Standing::NotFound => (read.nothing[place].clone(), Status::NotFound, None),
@@ -488,10 +497,12 @@ fn answer_view<'a>(
                 )),
             ),
         };
+        flags |= bound.map_or(0, |_| APPROXIMATE);
         judged.push(Judged {
             value,
             status,
             flags,
+            bound,
             message,
         });
     }
@@ -567,6 +578,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
                 value: Value::Null,
                 status,
                 flags,
+                bound: None,
                 message: input.message.clone(),
             };
         }
@@ -580,6 +592,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
         value,
         status,
         flags,
+        bound: None,
         message,
     }
 }

@@ -19,6 +19,10 @@ pub fn table(response: &proto::GetOnlineFeaturesResponse) -> String {
             let name = name(response, message.index as usize);
             let _ = writeln!(out, "{name}: {}", message.message);
         }
+        for bound in &row.bounds {
+            let name = name(response, bound.index as usize);
+            let _ = writeln!(out, "{name}: approximate, {}", within(bound));
+        }
         for view in row.views.iter().filter_map(remark) {
             let _ = writeln!(out, "{view}");
         }
@@ -65,6 +69,21 @@ pub fn value(value: &proto::Value) -> String {
             let entries: Vec<String> = map.entries.iter().map(both).collect();
             format!("{{{}}}", entries.join(", "))
         }
+    }
+}
+
+/// A bound for a person.
+fn within(bound: &proto::ValueBound) -> String {
+    use proto::value_bound::Bound;
+    let what = match bound.bound {
+        Some(Bound::Relative(share)) => format!("within {:.2} %", share * 100.0),
+        Some(Bound::Absolute(error)) => format!("within {error}"),
+        Some(Bound::LeastKeys(keys)) => format!("the {keys} least keys only"),
+        None => "by a bound that a newer server knows".to_owned(),
+    };
+    match bound.confidence < 1.0 {
+        true => format!("{what} in {:.1} % of cases", bound.confidence * 100.0),
+        false => what,
     }
 }
 

@@ -411,3 +411,44 @@ async fn a_hundred_rows_in_order() {
     }
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_past_a_cap_says_how_far_it_may_be_off() {
+    use tiderace_serve::proto::{ValueBound, value_bound::Bound};
+    const APPROXIMATE: u32 = Completeness::Approximate as u32;
+    let mut fixture = Fixture::new().await;
+    let events = [
+        (NOW.minus(HOUR), Cell::Float(10.0)),
+        (NOW.minus(Duration(2 * DAY.0)), Cell::Float(20.0)),
+        (NOW.minus(Duration(3 * DAY.0)), Cell::Float(20.0)),
+        (NOW.minus(Duration(6 * DAY.0)), Cell::Float(60.0)),
+    ];
+    fixture.put("spread", &[Value::Int(596)], &events).await;
+    let request = features(&["spread:*"], vec![ints("customer_id", &[596])]);
+    let response = fixture.get(request).await;
+    let row = &response.rows[0];
+    assert_eq!(
+        row.completeness,
+        [0, APPROXIMATE, APPROXIMATE, APPROXIMATE, APPROXIMATE]
+    );
+    assert_eq!(shown(row)[0], "1 PRESENT 0");
+    assert_eq!(shown(row)[1], format!("3 PRESENT {APPROXIMATE}"));
+    let bound = |index, bound, confidence| ValueBound {
+        index,
+        bound: Some(bound),
+        confidence,
+    };
+    let of_median = row.bounds[1].bound;
+    assert!(matches!(of_median, Some(Bound::Relative(share)) if share < 0.01));
+    assert_eq!(row.bounds[0], bound(1, Bound::Relative(0.04875), 0.997));
+    assert_eq!(row.bounds[2], bound(3, Bound::Absolute(1.0), 1.0));
+    assert_eq!(row.bounds[3], bound(4, Bound::LeastKeys(2), 1.0));
+    let table = tiderace_serve::render::table(&response);
+    assert!(
+        table.contains("approximate, within 4.88 % in 99.7 % of cases"),
+        "{table}"
+    );
+    let json = tiderace_serve::render::json(&response);
+    assert!(json.contains("\"least_keys\": 2"), "{json}");
+    fixture.stop().await;
+}

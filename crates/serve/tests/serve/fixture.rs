@@ -70,6 +70,16 @@ max_age: 2d
 features:
   - { name: total, aggregate: sum, of: cents, windows: [lifetime] }
 ---
+kind: feature_view
+name: spread
+entity: customer
+source: payments
+features:
+  - { name: kinds, aggregate: count_distinct, of: amount, cap: 2, windows: [1d, 7d] }
+  - { name: median, aggregate: quantile, of: amount, q: 0.5, cap: 2, windows: [7d] }
+  - { name: heavy, aggregate: top_n, of: amount, n: 1, cap: 2, windows: [7d] }
+  - { name: each, aggregate: count, by: amount, cap: 2, windows: [7d] }
+---
 kind: feature_service
 name: customer_v1
 features: ["spend:*"]
