@@ -1,5 +1,5 @@
 use super::*;
-use tiderace_aggregate::{Calendar, Part, Period, Span, Unit, Window, Zone};
+use tiderace_aggregate::{Calendar, Function, Part, Period, Span, Unit, Window, Zone};
 use tiderace_types::{DataType, Duration};
 
 const SECOND: i64 = 1_000_000;
