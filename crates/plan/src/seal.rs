@@ -164,7 +164,8 @@ fn kept(draft: &Draft, source: &Source, outputs: &[Output]) -> Kept {
     };
     let reach = outputs.iter().map(|output| output.window.reach()).max();
     Kept::Span {
-        reach: reach.unwrap_or(Duration::ZERO),
+        // What is exactly `allowed_lateness` late is still taken, so it must be newer than what is let go.
+        reach: reach.unwrap_or(Duration::ZERO).max(Duration(1)),
         history,
         // The shard clock may run ahead of now by `max_ahead`; an answer at now needs as much more.
         lateness: source
