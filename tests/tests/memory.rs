@@ -53,7 +53,7 @@ const MIB: u64 = 1 << 20;
 const CONFIGURED: u64 = (16 + 32 + 128) * MIB;
 
 /// Code, stacks, packets on their way, requests.
-const REST: u64 = 96 * MIB;
+const REST: u64 = 128 * MIB;
 
 const START: Timestamp = Timestamp(1_700_000_000_000_000);
 
