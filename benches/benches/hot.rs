@@ -62,6 +62,7 @@ fn spec() -> RowSpec {
         id: IdKind::Int64,
         inputs: vec![DataType::Float64, DataType::Int64, DataType::Int64],
         filters: 1,
+        sign: None,
         outputs,
         kept: Kept::Span {
             reach: Duration(30 * 24 * HOUR),

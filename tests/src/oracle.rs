@@ -157,6 +157,7 @@ fn event(payment: &Payment) -> Event {
             Value::Int(payment.is_fraud),
         ],
         bits: u64::from(payment.amount > 100.0),
+        retracts: false,
     }
 }
 

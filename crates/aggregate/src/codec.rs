@@ -3,8 +3,9 @@
 //! ```text
 //! version      16 bytes big-endian, first, so that stores can compare it
 //! codec        1 byte, 1
-//! flags        1 byte: 1 base, 2 never trimmed, 4 merged spans, 32 head of a dense row;
-//!              reserved: 8 recent identities, 16 signed events
+//! flags        1 byte: 1 base, 2 never trimmed, 4 merged spans, 16 signed events: a
+//!              bit of each says whether it is a retraction, 32 head of a dense row;
+//!              reserved: 8 recent identities
 //! fingerprint  8 bytes
 //! kept_from    signed varint, unless never trimmed
 //! base         if flagged: newest, then a partial per lifetime output
@@ -12,7 +13,7 @@
 //! count        varint
 //! times        unit byte (0 µs, 1 ms, 2 s), first signed, then differences
 //! ids          by the spec's kind: differences, byte strings, or (partition, difference)
-//! bits         if the spec has filters: 0 and one number for all, or 1 and one each
+//! bits         if the spec has filters or is signed: 0 and one number for all, or 1 and one each
 //! inputs       per column: nulls, form, values
 //! check        4 bytes: low half of the xxh3-64 of everything before
 //! ```
@@ -37,8 +38,9 @@ pub(crate) mod flag {
     pub const BASE: u8 = 1;
     pub const NEVER_TRIMMED: u8 = 2;
     pub const MERGED: u8 = 4;
+    pub const SIGNED: u8 = 16;
     pub const HEAD: u8 = 32;
-    pub const KNOWN: u8 = BASE | NEVER_TRIMMED | MERGED | HEAD;
+    pub const KNOWN: u8 = BASE | NEVER_TRIMMED | MERGED | SIGNED | HEAD;
 }
 
 /// Why bytes are not a row of this view.

@@ -35,6 +35,8 @@ pub(crate) struct Columns {
     ids: IdKind,
     has_bits: bool,
     has_nulls: bool,
+    /// The filter bit that is part of an event's identity.
+    sign: Option<u8>,
 }
 
 /// What is no number.
@@ -99,7 +101,16 @@ impl Columns {
             ids: spec.id,
             has_bits: spec.filters > 0,
             has_nulls: false,
+            sign: spec
+                .sign
+                .map(|bit| u8::try_from(bit).expect("there are 64 bits")),
         }
+    }
+
+    /// The filter bit that is part of an event's identity, as a mask.
+    #[inline]
+    pub(crate) fn sign(&self) -> u64 {
+        self.sign.map_or(0, |bit| 1 << bit)
     }
 
     /// `count` events of zeros, to be filled in.

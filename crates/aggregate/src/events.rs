@@ -3,7 +3,7 @@
 //! # Laws
 //! - The set is what counts: any order of insertion gives equal `Events`.
 //! - Order is (event time, event id, inputs); positions order only what is equal in all of these.
-//! - An identity is held once. The first copy stands.
+//! - An identity is held once. The first copy stands. An event and a retraction have two.
 
 use crate::column::{Cell, Column};
 use crate::columns::Columns;
@@ -135,7 +135,7 @@ impl Events {
     }
 
     /// The inputs of event `index`.
-    fn cells(&self, index: usize) -> impl Iterator<Item = Cell<'_>> {
+    pub(crate) fn cells(&self, index: usize) -> impl Iterator<Item = Cell<'_>> {
         (0..self.columns.inputs()).map(move |input| self.input(input).cell(index))
     }
 
@@ -170,7 +170,7 @@ impl Events {
             if *found != time {
                 break;
             }
-            if self.id(index) == event.id {
+            if self.id(index) == event.id && self.same_sign(index, event) {
                 return Ok(index);
             }
             if self.tie_order(index, event) == Ordering::Less {
@@ -182,7 +182,7 @@ impl Events {
 
     /// How event `index` stands to `event`, their times being equal.
     fn tie_order(&self, index: usize, event: &Event<'_>) -> Ordering {
-        match (self.id(index), event.id) {
+        let ids = match (self.id(index), event.id) {
             (Id::Int(a), Id::Int(b)) => a.cmp(&b),
             (Id::Bytes(a), Id::Bytes(b)) => a.cmp(b),
             (a, b) => self
@@ -192,7 +192,19 @@ impl Events {
                 .find(|order| order.is_ne())
                 // What is left is equal in every input, so this decides no value.
                 .unwrap_or_else(|| a.place().cmp(&b.place())),
-        }
+        };
+        // Of one id are at most an event and its retraction, which comes after it.
+        ids.then_with(|| match self.columns.sign() {
+            0 => Ordering::Equal,
+            sign => (self.bits()[index] & sign).cmp(&(event.bits & sign)),
+        })
+    }
+
+    /// Tells whether both or neither take back another.
+    #[inline]
+    fn same_sign(&self, index: usize, event: &Event<'_>) -> bool {
+        let sign = self.columns.sign();
+        sign == 0 || (self.bits()[index] ^ event.bits) & sign == 0
     }
 
     fn same_content(&self, index: usize, event: &Event<'_>) -> bool {

@@ -42,9 +42,10 @@ impl Row {
         outputs: &[usize],
         as_of: Timestamp,
     ) -> Vec<Result<Answer, FinishError>> {
+        let row = self.net(spec);
         outputs
             .iter()
-            .map(|index| self.finish_one(spec, *index, as_of))
+            .map(|index| row.finish_one(spec, *index, as_of))
             .collect()
     }
 
@@ -61,6 +62,7 @@ impl Row {
         (reading, range)
     }
 
+    /// Answers one output from a row of net events.
     pub(crate) fn finish_one(
         &self,
         spec: &RowSpec,

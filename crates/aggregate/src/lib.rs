@@ -44,6 +44,9 @@ pub use partial::{
 mod summary;
 pub use summary::{Lies, Measures, Merged, Piece, Summary};
 
+mod retraction;
+pub use retraction::Balance;
+
 mod row;
 pub use row::{Base, Offer, Row};
 

@@ -146,18 +146,37 @@ impl Row {
         if leaving.is_empty() {
             return 0;
         }
-        self.fold(spec, leaving.clone());
-        let remembered = self.remembered(spec, leaving.end);
-        if remembered.len() < leaving.end {
-            self.drop_front(spec, leaving.end, &remembered);
+        let net = self.settle(spec, leaving.clone());
+        self.fold(spec, net.clone());
+        let remembered = self.remembered(spec, net.end);
+        if remembered.len() < net.end {
+            self.drop_front(spec, net.end, &remembered);
         }
         leaving.len()
+    }
+
+    /// Takes away what is retracted of events that are let go, and what retracts: nothing of
+    /// their times comes any more. Tells where what is left of them lies.
+    fn settle(&mut self, spec: &RowSpec, leaving: Range<usize>) -> Range<usize> {
+        let net = spec
+            .sign
+            .and_then(|sign| self.events.slice(leaving.clone()).net(sign));
+        let Some(net) = net else {
+            return leaving;
+        };
+        let mut events = self.events.slice(0..leaving.start);
+        events.merge(&net);
+        let left = leaving.start..events.len();
+        events.merge(&self.events.slice(leaving.end..self.events.len()));
+        self.events = events;
+        left
     }
 
     /// Adds events to the partials of the outputs that are over all of them.
     fn fold(&mut self, spec: &RowSpec, leaving: Range<usize>) {
         let mut outputs = spec.outputs.iter();
-        if !outputs.any(|output| output.window.span == Span::Lifetime) {
+        let any = outputs.any(|output| output.window.span == Span::Lifetime);
+        if !any || leaving.is_empty() {
             return;
         }
         let base = self.base.get_or_insert_with(|| Box::new(Base::empty(spec)));

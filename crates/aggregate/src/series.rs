@@ -107,6 +107,7 @@ impl Series<'_> {
         row: &Row,
         mut each: impl FnMut(Timestamp, &[Result<Answer, FinishError>]),
     ) {
+        let row = &*row.net(self.spec);
         for of in &mut self.windows {
             of.find(&row.events, &self.instants);
         }

@@ -13,8 +13,11 @@ pub struct RowSpec {
     pub id: IdKind,
     /// The types of the evaluated inputs kept per event.
     pub inputs: Vec<DataType>,
-    /// How many feature filters (`where:` bits) are kept per event, at most 64.
+    /// How many bits are kept per event, at most 64: one for each feature filter (`where:`), and
+    /// the sign.
     pub filters: usize,
+    /// The bit that retractions have; none where no event takes back another.
+    pub sign: Option<usize>,
     /// The features, one per aggregate and window.
     pub outputs: Vec<Output>,
     /// How long an event is kept behind the shard clock.

@@ -137,7 +137,8 @@ impl Window {
                 Part::Last => unit.longest().plus(unit.longest()),
             },
             Span::Session { gap, max_length } => gap.plus(max_length).plus(MICRO),
-            Span::Lifetime | Span::LastN(_) => Duration::ZERO,
+            // What is let go for good is later than no event that may still come.
+            Span::Lifetime | Span::LastN(_) => MICRO,
         };
         reach.plus(self.delay)
     }

@@ -24,6 +24,7 @@ fn spec(id: IdKind, filters: usize) -> RowSpec {
         id,
         inputs: types.iter().cycle().take(INPUTS).cloned().collect(),
         filters,
+        sign: None,
         outputs: Vec::new(),
         kept: Kept::All,
     }

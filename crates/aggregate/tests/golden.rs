@@ -35,6 +35,9 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
     let forms_within = support::spec(IdKind::Int64, forms(256));
     let past_caps = support::spec(IdKind::Int64, forms(3));
     let many = many(second);
+    let mut signed = plain.clone();
+    signed.filters = 3;
+    signed.sign = Some(support::RETRACTS.trailing_zeros() as usize);
     let mut unfiltered = plain.clone();
     unfiltered.filters = 0;
     unfiltered.inputs = vec![DataType::Float64];
@@ -46,6 +49,12 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         full(second, OwnId::Int(7), 3),
         full(second + 60_000_000, OwnId::Int(-9), 1),
         nulls(second + 120_000_000, OwnId::Int(i64::MAX)),
+    ];
+    let taken_back = [
+        full(second, OwnId::Int(7), 3),
+        full(second, OwnId::Int(7), 3 | support::RETRACTS),
+        full(second, OwnId::Int(8), 3),
+        nulls(second, OwnId::Int(9)),
     ];
     let texts = [
         full(1_000, text("tx-1"), 2),
@@ -81,6 +90,7 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         ("positions", position.clone(), row(&position, &places)),
         ("scaled_floats", unfiltered.clone(), cents),
         ("raw_floats", unfiltered, raw),
+        ("signed", signed.clone(), row(&signed, &taken_back)),
         (
             "base_placed",
             lifetimes.clone(),

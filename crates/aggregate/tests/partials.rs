@@ -48,7 +48,8 @@ fn splits_merge_to_the_whole(case: &Case) {
         output.window.span = Span::Lifetime;
         output.window.delay = Duration::ZERO;
     }
-    let row = support::row(&spec, &facts);
+    // Partials are of net events.
+    let row = support::row(&spec, &facts).into_net(&spec);
     let count = row.events.len();
     let mut state = case.shuffle;
     let mut cuts: Vec<usize> = (0..3)

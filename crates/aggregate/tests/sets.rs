@@ -120,6 +120,7 @@ fn equal_events_at_two_places_have_an_order() {
         windows: vec![(0, 0)],
         drawn: ids.map(drawn).to_vec(),
         asks: Vec::new(),
+        retractions: Vec::new(),
         shuffle: 0,
     };
     let row = |ids| {

@@ -22,7 +22,7 @@ use crate::progress::{Progress, Sample};
 use crate::table::{Evicted, Slot, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tiderace_aggregate::{Cell, CodecError, Event, Insert, Offer, Row};
+use tiderace_aggregate::{Balance, Cell, CodecError, Event, Insert, Offer, Row};
 use tiderace_plan::model::View;
 use tiderace_types::{
     Commit, DeadLetter, Generation, Partition, PartitionPosition, Positions, Reason, RowKey, Shard,
@@ -98,6 +98,20 @@ pub struct ViewCounts {
     pub conflict: u64,
     /// Events before what the row keeps.
     pub too_late_idle: u64,
+    /// Retractions of what was not there when they came.
+    pub unmatched_retraction: u64,
+    /// Events that came after a retraction of them: so many of the unmatched are not any more.
+    pub settled: u64,
+}
+
+impl ViewCounts {
+    fn settle(&mut self, balance: Balance) {
+        match balance {
+            Balance::Even => {}
+            Balance::Unmatched => self.unmatched_retraction += 1,
+            Balance::Settled => self.settled += 1,
+        }
+    }
 }
 
 /// A range of shards and everything held of them.
@@ -361,8 +375,11 @@ impl Lane {
             };
             held.recent = true;
             let refused = match held.offer(spec, &offered) {
-                Offer::Known(Insert::Applied { .. }) => {
+                Offer::Known(Insert::Applied { at }) => {
                     counts.applied += 1;
+                    if let Some(sign) = spec.sign {
+                        counts.settle(held.part.row.events.balance(at, sign));
+                    }
                     self.memory += width;
                     held.counted += width;
                     if !std::mem::replace(&mut held.uncommitted, true) {

@@ -235,10 +235,11 @@ pub(crate) fn is_dense(row: &Row, view: &crate::LaneView) -> bool {
     !row.head && row.events.len() > view.density.sparse && may_be_dense(&view.view.spec)
 }
 
-/// Whether time alone decides every window, so that spans between their edges can be merged.
+/// Whether time alone decides every window, so that spans between their edges can be merged, and
+/// nothing that is merged can be taken back.
 fn may_be_dense(spec: &RowSpec) -> bool {
     let by_time = |output: &Output| output.window.bounds(Timestamp(0)).is_some();
-    spec.outputs.iter().all(by_time)
+    spec.sign.is_none() && spec.outputs.iter().all(by_time)
 }
 
 /// The measures of a view.

@@ -8,6 +8,7 @@ use support::laws;
 use support::log::Log;
 use support::oracle::Oracle;
 use support::random::Random;
+use tiderace_testkit::naive;
 use tiderace_types::Reason;
 
 const STEPS: u64 = 400;
@@ -243,6 +244,16 @@ fn accounted(log: &Log, oracle: &Oracle, totals: &Totals) -> Result<(), String> 
             return Err(format!(
                 "view {view}: {counts:?} and {found_failed} failed; expected {:?}",
                 oracle.ledger[view]
+            ));
+        }
+        // Whatever the order of arrival, as many are left as there are in the end.
+        let [unmatched, settled] = totals.retractions.get(&view).copied().unwrap_or_default();
+        let rows = oracle.views[view].values();
+        let events = rows.map(|row| row.values().map(|member| member.event.clone()).collect());
+        let left: u64 = events.map(|events: Vec<_>| naive::unmatched(&events)).sum();
+        if unmatched != settled + left {
+            return Err(format!(
+                "view {view}: {unmatched} unmatched, {settled} settled; {left} are left"
             ));
         }
     }

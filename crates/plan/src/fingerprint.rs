@@ -61,6 +61,7 @@ fn canonical(
             columns.extend(expect.check.columns());
         }
     }
+    columns.extend(source.retracts.iter().flat_map(Compiled::columns));
     columns.sort_unstable();
     columns.dedup();
     for column in columns {
@@ -70,6 +71,9 @@ fn canonical(
     }
     if let Some(condition) = &draft.condition {
         lines.push(format!("where {}", condition.canonical()));
+    }
+    if let Some(condition) = &source.retracts {
+        lines.push(format!("retracts {}", condition.canonical()));
     }
     for input in inputs.all() {
         lines.push(format!("input {} {}", input.data_type(), input.canonical()));

@@ -75,6 +75,8 @@ pub struct Source {
     pub dedup_horizon: Duration,
     /// What the source declares of its beginning; `None` says nothing.
     pub complete_since: Option<CoveredFrom>,
+    /// Which events take another back; none do without it.
+    pub retracts: Option<Compiled>,
     /// The contract.
     pub expects: Vec<Expect>,
     /// The largest record accepted, in bytes; defaults to 1 MiB.
@@ -147,7 +149,7 @@ pub struct View {
     pub condition: Option<Compiled>,
     /// One expression per input of `spec.inputs`, cast to that type.
     pub inputs: Vec<Compiled>,
-    /// One condition per filter bit of the spec.
+    /// One condition per filter bit of the spec, the sign among them.
     pub filters: Vec<Compiled>,
     /// What rows hold and what is finished from them.
     pub spec: Arc<RowSpec>,

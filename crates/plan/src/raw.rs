@@ -113,6 +113,9 @@ pub(crate) struct Source {
     pub(crate) dedup_horizon: Option<At<String>>,
     /// Since when the stream holds every event: `beginning`, or an instant (RFC 3339).
     pub(crate) complete_since: Option<At<String>>,
+    /// Which events take another back, of the same time and content: an SQL condition over the
+    /// columns. See docs/retraction.md.
+    pub(crate) retract_when: Option<At<String>>,
     /// What every event must satisfy.
     #[serde(default)]
     pub(crate) expect: Vec<At<Expect>>,

@@ -34,6 +34,7 @@ pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
     for expect in &source.expects {
         used.extend(expect.check.columns());
     }
+    used.extend(source.retracts.iter().flat_map(Compiled::columns));
     for view in views {
         used.extend(&view.keys);
         used.extend(view.expressions().flat_map(Compiled::columns));
@@ -45,6 +46,7 @@ pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
         ..expect.clone()
     });
     Source {
+        retracts: source.retracts.as_ref().map(|c| c.remap(&places)),
         expects: expects.collect(),
         used,
         ..source.clone()
@@ -68,16 +70,21 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
         outputs.extend(outputs_of(feature, &inputs, &filters));
         features.push((feature.name.clone(), (first..outputs.len()).collect()));
     }
+    let of_features = filters.all().count();
+    // Whether it takes another back is one bit more of each event.
+    let sign = source.retracts.as_ref().map(|_| of_features);
     let mut spec = RowSpec {
         fingerprint: 0,
         id: id_kind(source),
         inputs: inputs.all().map(|c| c.data_type().clone()).collect(),
-        filters: filters.all().count(),
+        filters: of_features + usize::from(sign.is_some()),
+        sign,
         kept: kept(draft, source, &outputs),
         outputs,
     };
     spec.fingerprint = fingerprint::of(draft, from, &spec, &inputs, &filters);
-    let moved = |shared: &Shared| shared.all().map(|c| c.remap(&places)).collect();
+    let moved =
+        |shared: &Shared| -> Vec<Compiled> { shared.all().map(|c| c.remap(&places)).collect() };
     let view = View {
         id: ViewId(fingerprint::id_of(&draft.name)),
         name: draft.name.clone(),
@@ -86,7 +93,10 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
         keys: draft.keys.iter().map(|&key| places[key]).collect(),
         condition: draft.condition.as_ref().map(|c| c.remap(&places)),
         inputs: moved(&inputs),
-        filters: moved(&filters),
+        filters: moved(&filters)
+            .into_iter()
+            .chain(source.retracts.clone())
+            .collect(),
         spec: Arc::new(spec),
         features: features.clone(),
         history: draft.history,
@@ -164,8 +174,7 @@ fn kept(draft: &Draft, source: &Source, outputs: &[Output]) -> Kept {
     };
     let reach = outputs.iter().map(|output| output.window.reach()).max();
     Kept::Span {
-        // What is exactly `allowed_lateness` late is still taken, so it must be newer than what is let go.
-        reach: reach.unwrap_or(Duration::ZERO).max(Duration(1)),
+        reach: reach.unwrap_or(Duration::ZERO),
         history,
         // The shard clock may run ahead of now by `max_ahead`; an answer at now needs as much more.
         lateness: source

@@ -94,6 +94,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             max_lag: Duration::ZERO,
             dedup_horizon: Duration::ZERO,
             complete_since: None,
+            retracts: None,
             expects: vec![],
             max_record_bytes: 0,
             used: vec![],
@@ -105,6 +106,8 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
         event_id(report, raw, &mut draft);
+        let retracts = raw.retract_when.as_ref();
+        draft.source.retracts = retracts.and_then(|sql| draft.condition(report, sql));
         draft.source.expects = raw
             .expect
             .iter()

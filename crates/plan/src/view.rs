@@ -221,13 +221,13 @@ fn features(
         }
         features.push(feature);
     }
-    too_many_filters(report, &features);
+    let retracts = source.is_some_and(|source| source.source.retracts.is_some());
+    too_many_filters(report, &features, 64 - usize::from(retracts));
     Some(features)
 }
 
-/// A row keeps one bit per filter and event, and 64 bits.
-fn too_many_filters(report: &Report, features: &[Feature]) {
-    const MOST: usize = 64;
+/// A row keeps one bit per filter and event, and 64 bits; retractions take one of them.
+fn too_many_filters(report: &Report, features: &[Feature], most: usize) {
     let mut seen: Vec<&str> = vec![];
     for feature in features {
         let Some(filter) = &feature.filter else {
@@ -235,11 +235,11 @@ fn too_many_filters(report: &Report, features: &[Feature]) {
         };
         if !seen.contains(&filter.canonical()) {
             seen.push(filter.canonical());
-            if seen.len() == MOST + 1 {
+            if seen.len() == most + 1 {
                 report.error_help(
                     feature.place,
                     Code::Value,
-                    format!("more than {MOST} different `where` in one view"),
+                    format!("more than {most} different `where` in one view"),
                     "split the view in two",
                 );
             }

@@ -418,7 +418,7 @@ fn answer_view<'a>(
 ) -> (Vec<Judged>, RowStanding<'a>) {
     let spec = &read.view.spec;
     let row = match bytes.map(|bytes| Row::decode(bytes, spec)).transpose() {
-        Ok(row) => row,
+        Ok(row) => row.map(|row| row.into_net(spec)),
         Err(error) => {
             let message = format!(
                 "the row of view {:?} cannot be read: {error}",

@@ -4,6 +4,8 @@
 //! - For an output with a filter there are only the events with that bit set. Of these, windows
 //!   take those that `Span` says: sliding ones `T − delay − size < t ≤ T − delay`, and so on.
 //! - Of events with the same time and id the first given is the event; the others are copies.
+//! - A retraction takes back one event of the same time, filters and inputs, whenever it comes;
+//!   of several alike the last. One that finds none is nothing.
 //! - Nulls are skipped. Over nothing, counts are 0 and the rest is null; `default` stands in for null.
 //! - Order is that of key encoding; ties of time break by id, then by the inputs.
 //! - Integers and decimals are exact; a float sum is the exact sum, rounded once. What goes
@@ -25,7 +27,7 @@ mod window;
 pub use judge::judge;
 pub use window::can_tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tiderace_aggregate::Output;
 use tiderace_types::{Timestamp, Value, encode_key_value};
 
@@ -40,6 +42,8 @@ pub struct Event {
     pub inputs: Vec<Value>,
     /// The filters that it passes.
     pub bits: u64,
+    /// Whether it takes back an event of the same time, inputs and filters.
+    pub retracts: bool,
 }
 
 /// The answer does not fit its type, or is not finite where it must be.
@@ -90,19 +94,64 @@ pub fn agree_within(left: &Value, right: &Value, magnitude: f64) -> bool {
 
 /// The events that count for `output` at `as_of`: by (time, id, inputs), copies left out.
 fn in_window<'a>(output: &Output, events: &'a [Event], as_of: Timestamp) -> Vec<&'a Event> {
+    let passes = |event: &&Event| output.filter.is_none_or(|bit| event.bits >> bit & 1 == 1);
+    let passing = net(events).into_iter().filter(passes);
+    window::within(output.window, passing.collect(), as_of)
+}
+
+/// The events that are not taken back, by (time, id, inputs): of `n` alike and `m` retractions of
+/// such the first `n − m`.
+fn net(events: &[Event]) -> Vec<&Event> {
     let mut seen = BTreeSet::new();
-    let mut passing = Vec::new();
+    let mut whole: Vec<&Event> = Vec::new();
     for event in events {
-        let passes = output.filter.is_none_or(|bit| event.bits >> bit & 1 == 1);
-        if seen.insert((event.time, encoded(&event.id))) && passes {
-            passing.push(event);
+        if seen.insert((event.time, encoded(&event.id), event.retracts)) {
+            whole.push(event);
         }
     }
-    passing.sort_by_cached_key(|event| {
-        let inputs: Vec<u8> = event.inputs.iter().flat_map(encoded).collect();
-        (event.time, encoded(&event.id), inputs)
+    let inputs = |event: &Event| -> Vec<u8> { event.inputs.iter().flat_map(encoded).collect() };
+    whole.sort_by_cached_key(|event| (event.time, encoded(&event.id), inputs(event)));
+    let content = |event: &Event| (event.time, event.bits, inputs(event));
+    let mut taken_back = BTreeMap::new();
+    let mut events_alike = BTreeMap::new();
+    for event in &whole {
+        let counts = match event.retracts {
+            true => &mut taken_back,
+            false => &mut events_alike,
+        };
+        *counts.entry(content(event)).or_insert(0u64) += 1;
+    }
+    whole.retain(|event| !event.retracts);
+    let mut left: BTreeMap<_, u64> = events_alike
+        .into_iter()
+        .map(|(content, count)| {
+            let back = taken_back.get(&content).copied().unwrap_or_default();
+            (content, count.saturating_sub(back))
+        })
+        .collect();
+    whole.retain(|event| match left.get_mut(&content(event)) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
     });
-    window::within(output.window, passing, as_of)
+    whole
+}
+
+/// How many retractions take back nothing, of all `events`.
+#[must_use]
+pub fn unmatched(events: &[Event]) -> u64 {
+    let whole = events
+        .iter()
+        .map(|event| (event.time, encoded(&event.id), event.retracts));
+    let identities: BTreeSet<_> = whole.collect();
+    let retractions = identities
+        .iter()
+        .filter(|(_, _, retracts)| *retracts)
+        .count();
+    let matched = identities.len() - retractions - net(events).len();
+    (retractions - matched) as u64
 }
 
 fn count(number: usize) -> Value {

@@ -30,10 +30,14 @@ impl Row {
         if flags & !flag::KNOWN != 0 {
             return Err(CodecError::Flags(flags));
         }
+        let signed = flags & flag::SIGNED != 0;
         let found = u64::from_be_bytes(reader.array()?);
         if found != spec.fingerprint {
             let expected = spec.fingerprint;
             return Err(CodecError::Fingerprint { expected, found });
+        }
+        if signed != spec.sign.is_some() {
+            return Err(CodecError::Flags(flags));
         }
         let kept_from = match flags & flag::NEVER_TRIMMED {
             0 => Timestamp(reader.i64()?),

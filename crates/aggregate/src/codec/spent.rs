@@ -29,7 +29,7 @@ fn spent_at(body: &[u8]) -> Result<Option<Timestamp>, WireError> {
     let mut reader = Reader::new(body);
     reader.array::<16>()?;
     let (codec, flags) = (reader.u8()?, reader.u8()?);
-    if codec != CODEC || flags & !flag::NEVER_TRIMMED != 0 {
+    if codec != CODEC || flags & !(flag::NEVER_TRIMMED | flag::SIGNED) != 0 {
         return Ok(None);
     }
     reader.array::<8>()?;

@@ -34,7 +34,8 @@ impl Row {
         let trimmed = u8::from(never_trimmed) * flag::NEVER_TRIMMED;
         let spans = u8::from(self.merged.is_some()) * flag::MERGED;
         let head = u8::from(self.head) * flag::HEAD;
-        out.push(base | trimmed | spans | head);
+        let signed = u8::from(spec.sign.is_some()) * flag::SIGNED;
+        out.push(base | trimmed | spans | head | signed);
         out.extend(spec.fingerprint.to_be_bytes());
         if !never_trimmed {
             put_i64(self.kept_from.0, out);

@@ -30,6 +30,8 @@ pub struct Case {
     pub windows: Vec<(usize, usize)>,
     pub drawn: Vec<Drawn>,
     pub asks: Vec<(u8, u8, u8, i8)>,
+    /// Which of the drawn events are taken back, by which id, and how: rightly, or not quite.
+    pub retractions: Vec<(u8, u8, u8)>,
     pub shuffle: u64,
 }
 
@@ -56,16 +58,23 @@ pub fn cases() -> impl Strategy<Value = Case> {
         windows,
         prop::collection::vec(drawn, 0..40),
         prop::collection::vec(ask, 1..6),
+        prop_oneof![
+            2 => Just(Vec::new()),
+            1 => prop::collection::vec((any::<u8>(), 0u8..24, 0u8..6), 0..20),
+        ],
         any::<u64>(),
     )
-        .prop_map(|(kind, frame, windows, drawn, asks, shuffle)| Case {
-            kind,
-            frame,
-            windows,
-            drawn,
-            asks,
-            shuffle,
-        })
+        .prop_map(
+            |(kind, frame, windows, drawn, asks, retractions, shuffle)| Case {
+                kind,
+                frame,
+                windows,
+                drawn,
+                asks,
+                retractions,
+                shuffle,
+            },
+        )
 }
 
 const HOUR: i64 = 3_600_000_000;
@@ -290,7 +299,8 @@ impl Fact {
             time: self.time,
             id,
             inputs: self.inputs.clone(),
-            bits: self.bits,
+            bits: self.bits & !RETRACTS,
+            retracts: self.bits & RETRACTS != 0,
         }
     }
 }
@@ -313,14 +323,44 @@ impl Case {
     /// The events, each identity once, as drawn.
     pub fn facts(&self) -> Vec<Fact> {
         let mut facts: Vec<Fact> = Vec::new();
-        for drawn in &self.drawn {
-            let fact = Fact::new(self, drawn);
-            let known = |held: &Fact| held.time == fact.time && held.id == fact.id;
+        let events = self.drawn.iter().map(|drawn| Fact::new(self, drawn));
+        for fact in events.chain(self.retracting()) {
+            let sign = |fact: &Fact| fact.bits & RETRACTS;
+            let known = |held: &Fact| {
+                held.time == fact.time && held.id == fact.id && sign(held) == sign(&fact)
+            };
             if !facts.iter().any(known) {
                 facts.push(fact);
             }
         }
         facts
+    }
+
+    /// The retractions: of events there are, twice too, and of such as never were.
+    fn retracting(&self) -> impl Iterator<Item = Fact> {
+        let count = self.drawn.len();
+        let retractions = self.retractions.iter().filter(move |_| count > 0);
+        retractions.map(move |(event, id, how)| {
+            let drawn = &self.drawn[usize::from(*event) % count];
+            let mut fact = Fact::new(self, drawn);
+            if *how > 1 {
+                fact.id = Fact::new(
+                    self,
+                    &Drawn {
+                        id: *id,
+                        ..drawn.clone()
+                    },
+                )
+                .id;
+            }
+            match how {
+                4 => fact.bits ^= 1,
+                5 => fact.inputs[5] = Value::Null,
+                _ => {}
+            }
+            fact.bits |= RETRACTS;
+            fact
+        })
     }
 
     /// The same events in another order.
@@ -349,7 +389,12 @@ impl Case {
                 output.default = Some(Value::Int(-1));
             }
         }
-        spec(self.kind, outputs)
+        let mut spec = spec(self.kind, outputs);
+        if !self.retractions.is_empty() {
+            spec.filters = 3;
+            spec.sign = Some(RETRACTS.trailing_zeros() as usize);
+        }
+        spec
     }
 
     /// Instants at and beside events and the edges of windows.
@@ -399,12 +444,16 @@ fn leaves(window: Window, time: Timestamp, pick: u8) -> Timestamp {
     behind.plus(window.delay)
 }
 
+/// The bit that retractions have.
+pub const RETRACTS: u64 = 4;
+
 pub fn spec(id: IdKind, outputs: Vec<Output>) -> RowSpec {
     RowSpec {
         fingerprint: 0x0123_4567_89ab_cdef,
         id,
         inputs: TYPES.to_vec(),
         filters: 2,
+        sign: None,
         outputs,
         kept: Kept::All,
     }

@@ -1,5 +1,5 @@
 //! The views of the simulation: with and without ids, bounded, delayed, lifetime, every kind of
-//! window, all of history.
+//! window, with retractions, all of history.
 
 use std::sync::{Arc, OnceLock};
 use tiderace_engine::{Density, LaneView};
@@ -47,6 +47,26 @@ event_time: at
 allowed_lateness: 3h
 max_ahead: 10m
 complete_since: beginning
+expect:
+  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
+  - { check: "score IS NULL OR score >= 0", otherwise: drop }
+---
+kind: source
+name: orders
+stream: { kafka: { topic: orders }, format: json }
+columns:
+  id: int64
+  at: { type: timestamp, unit: us }
+  who: int64
+  place: string
+  amount: float64
+  score: int64
+event_time: at
+event_id: id
+allowed_lateness: 3h
+max_ahead: 10m
+complete_since: beginning
+retract_when: "score = 1"
 expect:
   - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
   - { check: "score IS NULL OR score >= 0", otherwise: drop }
@@ -129,6 +149,16 @@ features:
   - { name: n, aggregate: count, windows: [{ tumbling: 7m }, { tumbling: 1h, part: last }, { size: 30m, hop: 11m }] }
   - { name: total, aggregate: sum, of: amount, windows: [{ tumbling: 1 hour @ Asia/Kathmandu, part: last, delay: 5m }, lifetime] }
   - { name: most, aggregate: max, of: amount, windows: [{ size: 1h, hop: 1h, delay: 20m }, { size: 20m, hop: 1s }] }
+---
+kind: feature_view
+name: bought
+entity: customer
+source: orders
+features:
+  - { name: n, aggregate: count, windows: [1h, lifetime, { last: 3 }] }
+  - { name: total, aggregate: sum, of: amount, windows: [3h, lifetime] }
+  - { name: most, aggregate: max, of: amount, where: "place = 'p1'", windows: [2h, last 2] }
+  - { name: first, aggregate: first, of: place, windows: [lifetime, { session: 20m, max_length: 1h }] }
 ---
 kind: feature_view
 name: kept

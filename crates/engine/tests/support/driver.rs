@@ -106,6 +106,8 @@ pub struct Totals {
     pub rejected: BTreeMap<Reason, u64>,
     pub views: BTreeMap<usize, [u64; 4]>,
     pub failed: BTreeMap<usize, u64>,
+    /// Unmatched retractions and events that were settled later, by view.
+    pub retractions: BTreeMap<usize, [u64; 2]>,
 }
 
 pub struct Driver<'a> {
@@ -464,6 +466,9 @@ impl<'a> Driver<'a> {
         }
         let applied = worker.lane.apply(&packet, self.wall);
         for (view, counts) in applied.views {
+            let total = self.totals.retractions.entry(view).or_default();
+            total[0] += counts.unmatched_retraction;
+            total[1] += counts.settled;
             let total = self.totals.views.entry(view).or_default();
             let counts = [
                 counts.applied,

@@ -335,16 +335,23 @@ fn read(driver: &Driver<'_>, view: &View, key: &RowKey) -> Result<Option<Row>, S
 type Known = (i64, Vec<u8>);
 
 fn ids(view: &View, row: &Row) -> BTreeSet<Known> {
-    let id = |index| match row.events.id(index) {
-        Id::Int(id) => {
-            let mut bytes = Vec::new();
-            encode_key_value(&Value::Int(id), &mut bytes).expect("an integer is a key");
-            bytes
-        }
-        Id::Bytes(id) => id.to_vec(),
-        Id::Position { partition, offset } => format!("{partition}/{offset}").into_bytes(),
+    let id = |index| {
+        let mut bytes = match row.events.id(index) {
+            Id::Int(id) => {
+                let mut bytes = Vec::new();
+                encode_key_value(&Value::Int(id), &mut bytes).expect("an integer is a key");
+                bytes
+            }
+            Id::Bytes(id) => id.to_vec(),
+            Id::Position { partition, offset } => format!("{partition}/{offset}").into_bytes(),
+        };
+        let sign = view
+            .spec
+            .sign
+            .map(|sign| row.events.bits()[index] >> sign & 1);
+        bytes.extend(sign.map(|sign| sign as u8));
+        bytes
     };
-    let _ = view;
     (0..row.events.len())
         .map(|index| (row.events.times()[index], id(index)))
         .collect()

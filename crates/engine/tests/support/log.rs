@@ -36,6 +36,8 @@ const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 /// No event is older than this when it arrives: younger than what any row lets go (2 h + 3 h).
 const OLDEST: i64 = 4 * HOUR + 30 * MINUTE;
+/// The score of orders that take others back.
+pub const RETRACTS: i64 = 1;
 const PLACES: [&str; 4] = ["p1", "p2", "", "Zürich"];
 const JUNK: [&str; 6] = [
     "{",
@@ -61,7 +63,7 @@ impl Logged {
 impl Log {
     pub fn new(world: &World, random: &mut Random) -> Log {
         let mut partitions = BTreeMap::new();
-        for source in ["payments", "clicks"] {
+        for source in ["payments", "clicks", "orders"] {
             let source = world.source(source).id;
             for number in 0..=random.below(3) as u32 {
                 partitions.insert(Partition { source, number }, Vec::new());
@@ -90,6 +92,10 @@ impl Log {
                 None => written(self.fresh(partition, now, id, random)),
             },
             14..19 => match self.conflict(partition, now, random) {
+                Some(made) => written(made),
+                None => written(self.fresh(partition, now, id, random)),
+            },
+            19..35 => match self.counterpart(partition, now, id, random) {
                 Some(made) => written(made),
                 None => written(self.fresh(partition, now, id, random)),
             },
@@ -161,6 +167,28 @@ impl Log {
         let mut other = made.clone();
         other.cents = Some(other.cents.unwrap_or(0).abs() + 1);
         (here == everywhere && made.at >= now - OLDEST).then_some(other)
+    }
+
+    /// What takes back an event of the same source, or what one takes back.
+    fn counterpart(
+        &self,
+        partition: Partition,
+        now: i64,
+        id: i64,
+        random: &mut Random,
+    ) -> Option<Made> {
+        let all: Vec<&Made> = self.made(partition.source).collect();
+        let made = all.get(random.index(all.len()))?;
+        let score = match made.score {
+            Some(RETRACTS) => Some(2),
+            _ => Some(RETRACTS),
+        };
+        let other = Made {
+            id,
+            score,
+            ..(*made).clone()
+        };
+        (made.at >= now - OLDEST).then_some(other)
     }
 
     fn made(&self, source: tiderace_types::SourceId) -> impl Iterator<Item = &Made> {

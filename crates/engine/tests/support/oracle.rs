@@ -1,7 +1,7 @@
 //! What should come of a log, worked out record by record: who is accepted, and in which rows.
 
 use super::definitions::{AHEAD, LATENESS, World};
-use super::log::{Log, Made};
+use super::log::{Log, Made, RETRACTS};
 use std::collections::BTreeMap;
 use tiderace_plan::model::View;
 use tiderace_testkit::naive;
@@ -16,7 +16,8 @@ fn bits(view: &View, made: &Made) -> u64 {
         filter if filter.starts_with("score") => made.score.is_some_and(|score| score > 2),
         other => panic!("no filter {other}"),
     };
-    let filters = view.filters.iter().enumerate();
+    let features = view.spec.sign.unwrap_or(view.filters.len());
+    let filters = view.filters[..features].iter().enumerate();
     filters
         .filter(|(_, filter)| passes(filter.canonical()))
         .fold(0, |bits, (bit, _)| bits | 1 << bit)
@@ -124,11 +125,16 @@ impl Oracle {
                     encode_key_value(value, &mut id).expect("scalars are keys");
                 }
             }
+            let retracts = view.spec.sign.is_some() && made.score == Some(RETRACTS);
+            if view.spec.sign.is_some() {
+                id.push(retracts.into());
+            }
             let event = naive::Event {
                 time: Timestamp(made.at),
                 id: Value::Bytes(id.as_slice().into()),
                 inputs,
                 bits: bits(view, made),
+                retracts,
             };
             let entity = encode_key(&[key]).expect("scalars are keys");
             let row = self.views[index].entry(entity).or_default();

@@ -11,6 +11,7 @@ fn events(rows: &[(i64, i64, [Value; 2])]) -> Vec<Event> {
         id: Value::Int(*id),
         inputs: inputs.to_vec(),
         bits: u64::from(id % 2 == 1),
+        retracts: false,
     };
     rows.iter().map(event).collect()
 }

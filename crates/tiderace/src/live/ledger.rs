@@ -60,6 +60,10 @@ pub struct ViewLedger {
     pub conflict: u64,
     /// Events before what their row keeps.
     pub too_late_idle: u64,
+    /// Retractions of what was not there when they came.
+    pub unmatched_retraction: u64,
+    /// Events that came after a retraction of them: so many of the unmatched are not any more.
+    pub settled: u64,
     /// Events that the view's condition filtered out.
     pub filtered: u64,
     /// Events with a null in the entity key.
@@ -111,6 +115,8 @@ impl Ledger {
             ledger.duplicate += count.duplicate;
             ledger.conflict += count.conflict;
             ledger.too_late_idle += count.too_late_idle;
+            ledger.unmatched_retraction += count.unmatched_retraction;
+            ledger.settled += count.settled;
         }
     }
 

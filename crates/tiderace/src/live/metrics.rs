@@ -89,6 +89,20 @@ impl Counts {
                 page.line(name, &[("view", view), ("outcome", outcome)], count);
             }
         }
+        let name = "tiderace_retractions_total";
+        page.family(
+            name,
+            "counter",
+            "Retractions of events that had not come, and events that came after one of them.",
+        );
+        for (view, ledger) in &self.views {
+            for (outcome, count) in [
+                ("unmatched_retraction", ledger.unmatched_retraction),
+                ("settled", ledger.settled),
+            ] {
+                page.line(name, &[("view", view), ("outcome", outcome)], count);
+            }
+        }
         let name = "tiderace_refused_total";
         page.family(name, "counter", "Accepted events that a view refused.");
         for (view, ledger) in &self.views {
