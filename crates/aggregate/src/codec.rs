@@ -4,8 +4,9 @@
 //! version      16 bytes big-endian, first, so that stores can compare it
 //! codec        1 byte, 1
 //! flags        1 byte: 1 base, 2 never trimmed, 4 merged spans, 16 signed events: a
-//!              bit of each says whether it is a retraction, 32 head of a dense row;
-//!              reserved: 8 recent identities
+//!              bit of each says whether it is a retraction, 32 head of a dense row,
+//!              64 what holds from the anchor of merged spans; reserved: 8 recent identities,
+//!              128
 //! fingerprint  8 bytes
 //! kept_from    signed varint, unless never trimmed
 //! base         if flagged: newest, then a partial per lifetime output
@@ -40,7 +41,8 @@ pub(crate) mod flag {
     pub const MERGED: u8 = 4;
     pub const SIGNED: u8 = 16;
     pub const HEAD: u8 = 32;
-    pub const KNOWN: u8 = BASE | NEVER_TRIMMED | MERGED | SIGNED | HEAD;
+    pub const ANCHORED: u8 = 64;
+    pub const KNOWN: u8 = BASE | NEVER_TRIMMED | MERGED | SIGNED | HEAD | ANCHORED;
 }
 
 /// Why bytes are not a row of this view.

@@ -255,6 +255,21 @@ impl Events {
         }
     }
 
+    /// The events at `indices`, which rise.
+    #[must_use]
+    pub fn pick(&self, indices: &[usize]) -> Events {
+        let mut picked = self.slice(0..0);
+        let mut from = 0;
+        while from < indices.len() {
+            // Those that lie together go together.
+            let run = indices[from..].iter().zip(indices[from]..);
+            let run = run.take_while(|(index, next)| *index == next).count();
+            picked.merge(&self.slice(indices[from]..indices[from] + run));
+            from += run;
+        }
+        picked
+    }
+
     /// Forgets the first `count` events.
     pub fn drop_front(&mut self, count: usize) {
         self.columns.drop_front(count);

@@ -11,10 +11,10 @@ use crate::partial::{
     Breakdown, Choice, Decayed, Group, Key, Members, Moments, Numbers, Partial, Sum, Weights, best,
     groups, of_scale, weights,
 };
-use crate::row::Row;
+use crate::row::{Row, passing};
 use crate::sketch::Hll;
 use crate::spec::{Output, RowSpec};
-use crate::window::Span;
+use crate::window::{Bounds, Span};
 use std::cmp::Ordering;
 use std::ops::Range;
 use sums::{finish_sum, sum_value};
@@ -75,6 +75,11 @@ impl Row {
             Span::Lifetime => self.base_of(index),
             _ => None,
         };
+        if let Some(events) = self.last(output) {
+            let passing = passing(&events, output);
+            let range = output.window.select(as_of, events.times(), passing);
+            return finish_events(output, &spec.inputs, &events, range, &reading);
+        }
         let merged = self.merged.as_ref();
         let merged = merged.filter(|merged| !merged.pieces.is_empty());
         if base.is_none() && merged.is_none() {
@@ -84,7 +89,12 @@ impl Row {
             .cloned()
             .unwrap_or_else(|| Partial::empty(output, &spec.inputs));
         if let Some(merged) = merged {
-            merged.add(index, output, (reading.after, reading.upto), &mut partial);
+            let bounds = Bounds {
+                after: reading.after,
+                upto: reading.upto,
+            };
+            let bounds = merged.edges(output.window, bounds);
+            merged.add(index, output, bounds, &mut partial);
         }
         partial.add(output, &spec.inputs, &self.events, range);
         finish_partial(output, &spec.inputs, &partial, &reading)

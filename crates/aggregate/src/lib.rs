@@ -42,7 +42,10 @@ pub use partial::{
 };
 
 mod summary;
-pub use summary::{Lies, Measures, Merged, Piece, Summary};
+pub use summary::{Anchored, Lies, Measures, Merged, Piece, Summary};
+
+mod bound;
+pub use bound::{LEAST_EVENTS, LEAST_REACH, SpansBound, Whole};
 
 mod retraction;
 pub use retraction::Balance;

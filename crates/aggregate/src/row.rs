@@ -91,14 +91,22 @@ impl Row {
     }
 
     /// Takes an event that is known to be new, into the merged span of its time or among the
-    /// row's own events.
-    pub fn put(&mut self, spec: &RowSpec, event: &Event<'_>) {
+    /// row's own events. Tells whether it could: a span of events that may be taken back has to
+    /// be merged anew.
+    pub fn put(&mut self, spec: &RowSpec, event: &Event<'_>) -> bool {
         let Some(merged) = &mut self.merged else {
             self.events.insert(event);
-            return;
+            return true;
         };
+        if let Some(at) = &mut merged.anchored
+            && event.time <= at.anchor
+            && spec.remembers()
+        {
+            at.last.insert(event);
+        }
         let measures = std::sync::Arc::clone(&merged.measures);
         match merged.piece_at(event.time) {
+            Some(_) if spec.sign.is_some() => return false,
             Some(piece) => {
                 let mut alone = Events::new(spec);
                 alone.insert(event);
@@ -108,6 +116,7 @@ impl Row {
                 self.events.insert(event);
             }
         }
+        true
     }
 
     /// Takes in another part of the same row: the union of the events after the later `kept_from`.
@@ -148,9 +157,9 @@ impl Row {
         }
         let net = self.settle(spec, leaving.clone());
         self.fold(spec, net.clone());
-        let remembered = self.remembered(spec, net.end);
+        let remembered = spec.newest(&self.events, net.end);
         if remembered.len() < net.end {
-            self.drop_front(spec, net.end, &remembered);
+            self.drop_front(net.end, &remembered);
         }
         leaving.len()
     }
@@ -191,30 +200,9 @@ impl Row {
         }
     }
 
-    /// Which of the events before index `end`, all of which are to be let go, last-N windows may
-    /// yet need: the newest so many that pass each one's filter, and the newest of all, so that
-    /// the entity stays known. Whatever arrives later is newer than these, so that at every
-    /// instant from here on such a window is made of these and later ones.
-    fn remembered(&self, spec: &RowSpec, end: usize) -> Vec<usize> {
-        let mut remembered = Vec::new();
-        for (filter, count) in spec.remembered() {
-            let bits = self.events.bits();
-            let passing = Passing { bits, filter };
-            let newest = (0..end).rev().filter(|index| passing.passes(*index));
-            remembered.extend(newest.take(count));
-            remembered.extend(end.checked_sub(1));
-        }
-        remembered.sort_unstable();
-        remembered.dedup();
-        remembered
-    }
-
     /// Forgets the first `count` events but for those at `remembered`.
-    fn drop_front(&mut self, spec: &RowSpec, count: usize, remembered: &[usize]) {
-        let mut events = Events::new(spec);
-        for &index in remembered {
-            events.merge(&self.events.slice(index..index + 1));
-        }
+    fn drop_front(&mut self, count: usize, remembered: &[usize]) {
+        let mut events = self.events.pick(remembered);
         self.events.drop_front(count);
         if !remembered.is_empty() {
             events.merge(&self.events);
@@ -222,19 +210,18 @@ impl Row {
         }
     }
 
-    /// The events that exist for `output`.
-    pub(crate) fn passing(&self, output: &Output) -> Passing<'_> {
-        Passing {
-            bits: self.events.bits(),
-            filter: output.filter,
-        }
-    }
-
     /// The events in the window of `output` at `as_of` that are not folded.
     #[must_use]
     pub fn select(&self, output: &Output, as_of: Timestamp) -> Range<usize> {
-        let (window, passing) = (output.window, self.passing(output));
-        let selected = window.select(as_of, self.events.times(), passing);
+        let window = output.window;
+        let coarse = self.merged.as_ref().filter(|merged| merged.is_coarse());
+        let selected = match coarse.and_then(|_| self.edges(window, as_of)) {
+            Some(Bounds { after, upto }) => self.events.between(after, upto.max(after)),
+            None => {
+                let passing = passing(&self.events, output);
+                window.select(as_of, self.events.times(), passing)
+            }
+        };
         match window.span {
             // What is remembered for another window is in the base already.
             Span::Lifetime if self.base.is_some() => {
@@ -249,8 +236,22 @@ impl Row {
     /// right, going by the events that it has.
     #[must_use]
     pub fn needs_after(&self, output: &Output, as_of: Timestamp) -> Timestamp {
-        let (times, passing) = (self.events.times(), self.passing(output));
-        output.window.needs_after(as_of, times, passing)
+        let last = self.last(output);
+        let events = last.as_ref().unwrap_or(&self.events);
+        let passing = passing(events, output);
+        output.window.needs_after(as_of, events.times(), passing)
+    }
+
+    /// The events that a last-N window of a dense row is over; `None` where they are the row's own.
+    pub(crate) fn last(&self, output: &Output) -> Option<Events> {
+        let Span::LastN(_) = output.window.span else {
+            return None;
+        };
+        let at = self.merged.as_ref()?.anchored.as_ref()?;
+        let mut events = at.last.clone();
+        let later = self.events.between(at.anchor, Timestamp::MAX);
+        events.merge(&self.events.slice(later));
+        Some(events)
     }
 
     /// The folded partial of output `index`.
@@ -263,16 +264,19 @@ impl Row {
         Some(&base.partials[place].1)
     }
 
-    /// Tells whether output `index` at `as_of` is answered exactly: its window lies inside what the
-    /// row keeps, and no edge of it runs through a merged span.
+    /// Tells whether output `index` at `as_of` can be answered: its window lies inside what the
+    /// row keeps, and no edge of it runs through a merged span; exactly, if it is not
+    /// [`off`](Row::off).
     #[must_use]
     pub fn answers(&self, spec: &RowSpec, index: usize, as_of: Timestamp) -> bool {
         let window = spec.outputs[index].window;
         self.holds(window, as_of)
             && self.merged.as_ref().is_none_or(|merged| {
-                let Some(Bounds { after, upto }) = window.bounds(as_of) else {
-                    return merged.pieces.is_empty();
+                let Some(bounds) = window.bounds(as_of) else {
+                    let at = merged.anchored.as_ref();
+                    return merged.pieces.is_empty() || at.is_some_and(|at| at.anchor <= as_of);
                 };
+                let Bounds { after, upto } = merged.edges(window, bounds);
                 let measure = merged.measures.of_output(index);
                 merged
                     .pieces
@@ -283,6 +287,32 @@ impl Row {
                         Lies::Across => false,
                     })
             })
+    }
+
+    /// The edges by which the row answers `window`, where time alone decides them.
+    #[must_use]
+    pub fn edges(&self, window: Window, as_of: Timestamp) -> Option<Bounds> {
+        let bounds = window.bounds(as_of)?;
+        let merged = self.merged.as_ref();
+        Some(merged.map_or(bounds, |merged| merged.edges(window, bounds)))
+    }
+
+    /// How many events it holds by themselves.
+    #[must_use]
+    pub fn own_events(&self) -> usize {
+        let at = self.merged.as_ref().and_then(|m| m.anchored.as_ref());
+        self.events.len() + at.map_or(0, |at| at.last.len())
+    }
+
+    /// How far the edges by which a row answers `window` lie from where they should at `as_of`.
+    #[must_use]
+    pub fn off(&self, window: Window, as_of: Timestamp) -> Duration {
+        let Some((held, bounds)) = self.edges(window, as_of).zip(window.bounds(as_of)) else {
+            return Duration::ZERO;
+        };
+        let off =
+            |edge: Timestamp, held: Timestamp| Duration(edge.0.abs_diff(held.0).cast_signed());
+        off(bounds.after, held.after).max(off(bounds.upto, held.upto))
     }
 
     /// Tells whether `window` at `as_of` lies inside what the row keeps, so that its answer is exact.
@@ -317,9 +347,19 @@ impl Row {
             .map_or(0, |base| base.partials.len() * 64);
         let merged = self.merged.as_ref().map_or(0, |merged| {
             let pieces = merged.pieces.iter();
-            pieces.map(|piece| piece.summary.memory()).sum()
+            let spans: usize = pieces.map(|piece| piece.summary.memory()).sum();
+            let last = merged.anchored.as_ref().map_or(0, |at| at.last.memory());
+            spans + last
         });
         size_of::<Row>() + self.events.memory() + base + merged
+    }
+}
+
+/// Which of `events` exist for `output`.
+pub(crate) fn passing<'a>(events: &'a Events, output: &Output) -> Passing<'a> {
+    Passing {
+        bits: events.bits(),
+        filter: output.filter,
     }
 }
 
@@ -352,6 +392,32 @@ impl RowSpec {
             }
         }
         most
+    }
+
+    /// Whether any window is over the last so many events.
+    #[must_use]
+    pub fn remembers(&self) -> bool {
+        let last = |output: &Output| matches!(output.window.span, Span::LastN(_));
+        self.outputs.iter().any(last)
+    }
+
+    /// Which of the first `end` events last-N windows may need when no later event comes before
+    /// these: the newest so many that pass each one's filter, and the newest of all, so
+    /// that the entity stays known. At every instant from the last of them on such a window is
+    /// made of these and later ones.
+    #[must_use]
+    pub fn newest(&self, events: &Events, end: usize) -> Vec<usize> {
+        let mut newest = Vec::new();
+        for (filter, count) in self.remembered() {
+            let bits = events.bits();
+            let passing = Passing { bits, filter };
+            let indices = (0..end).rev().filter(|index| passing.passes(*index));
+            newest.extend(indices.take(count));
+            newest.extend(end.checked_sub(1));
+        }
+        newest.sort_unstable();
+        newest.dedup();
+        newest
     }
 
     /// Whether any output has an unbounded window, so that rows never expire.

@@ -12,6 +12,7 @@
 use crate::events::Events;
 use crate::partial::Partial;
 use crate::spec::{Output, RowSpec};
+use crate::window::{Bounds, Window};
 use std::ops::Range;
 use std::sync::Arc;
 use tiderace_types::Timestamp;
@@ -127,7 +128,9 @@ impl Summary {
         summary
     }
 
-    /// Adds the events of `range`.
+    /// Adds the events of `range`, which is all there is of its instants.
+    ///
+    /// What is taken back does not count, and neither does what takes it back.
     pub fn add(
         &mut self,
         spec: &RowSpec,
@@ -135,6 +138,10 @@ impl Summary {
         events: &Events,
         range: Range<usize>,
     ) {
+        let signed = spec.sign.map(|sign| (events.slice(range.clone()), sign));
+        if let Some(net) = signed.and_then(|(events, sign)| events.net(sign)) {
+            return self.add(spec, measures, &net, 0..net.len());
+        }
         if range.is_empty() {
             return;
         }
@@ -223,15 +230,53 @@ pub struct Merged {
     pub horizon: Timestamp,
     /// The spans, in order; no two share an instant. Every other instant's events are the row's own.
     pub pieces: Vec<Piece>,
+    /// What holds from the instant that the row was cut at, where something does.
+    pub anchored: Option<Box<Anchored>>,
+}
+
+/// What a row that is cut at an instant, the *anchor*, has beside its spans.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Anchored {
+    /// The instant.
+    pub anchor: Timestamp,
+    /// Whether there were too many events to be held one by one where edges move: a window whose
+    /// edge runs through a span is answered with the edge where it was at the anchor.
+    pub coarse: bool,
+    /// Of the events up to the anchor those that last-N windows may need, and more.
+    pub last: Events,
 }
 
 impl Merged {
+    /// Whether moving edges are answered as they were at the anchor.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.anchored.as_ref().is_some_and(|at| at.coarse)
+    }
+
+    /// The edges by which the row answers a window whose edges at some instant from the anchor
+    /// on are `bounds`.
+    pub(crate) fn edges(&self, window: Window, bounds: Bounds) -> Bounds {
+        let coarse = self.anchored.as_ref().filter(|at| at.coarse);
+        let Some(before) = coarse.and_then(|at| window.bounds(at.anchor)) else {
+            return bounds;
+        };
+        let parts = |edge: Timestamp| {
+            let place = self.pieces.partition_point(|piece| piece.upto <= edge);
+            let piece = self.pieces.get(place).map(|piece| &piece.summary);
+            piece.is_some_and(|held| held.count > 0 && held.first <= edge && edge < held.last)
+        };
+        let held = |edge, before| if parts(edge) { before } else { edge };
+        Bounds {
+            after: held(bounds.after, before.after),
+            upto: held(bounds.upto, before.upto),
+        }
+    }
+
     /// Adds to `partial` what the spans inside of a window come to for output `index`.
     pub(crate) fn add(
         &self,
         index: usize,
         output: &Output,
-        (after, upto): (Timestamp, Timestamp),
+        Bounds { after, upto }: Bounds,
         partial: &mut Partial,
     ) {
         let measure = self.measures.of_output(index);

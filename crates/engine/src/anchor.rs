@@ -5,16 +5,21 @@
 //! that are later than A, the online row holds one by one; what lies between them and the places
 //! no edge can part, so it is held merged.
 //! The horizon is as far as the row can be exact and small; halfway there the row is anchored
-//! again, by its due instant alone, whether events come or not.
+//! again, by its due instant alone, whether events come or not. Where too much happens for even
+//! the nearest horizon the row is *coarse*: moving edges stay where they were at the anchor,
+//! which answers say.
 //!
 //! # Laws
-//! - At every T from anchor to horizon every output is exact.
+//! - At every T from anchor to horizon every output is exact, or says by how much its window is off.
+//! - An online row never has more than `row_max` bytes, as long as texts keep to their bound.
 //! - What the online row holds is a function of the set of events, A and the horizon.
 
 use crate::dense::{Dense, Segment, Shared};
 use crate::density::Density;
-use tiderace_aggregate::{Edge, Lies, Merged, Piece, Row, RowSpec, Summary};
-use tiderace_types::{Duration, Timestamp};
+use tiderace_aggregate::{
+    Anchored, Edge, Events, LEAST_REACH, Lies, Merged, Passing, Piece, Row, RowSpec, Summary,
+};
+use tiderace_types::{Duration, Timestamp, Version};
 
 /// Spans that an anchor may be good for, longest first.
 const REACHES: [Duration; 10] = [
@@ -27,8 +32,11 @@ const REACHES: [Duration; 10] = [
     Duration::from_secs(10),
     Duration::from_secs(5),
     Duration::from_secs(2),
-    Duration::from_secs(1),
+    LEAST_REACH,
 ];
+
+/// With a shorter reach than this an online row is anchored often, so that it is worth more events.
+const SHORT: Duration = Duration::from_secs(30);
 
 /// How often a row is looked at that no window sees an event of.
 const IDLE: Duration = Duration::from_secs(6 * 3600);
@@ -47,6 +55,8 @@ struct Stretch {
 pub(crate) struct Cuts {
     anchor: Timestamp,
     horizon: Timestamp,
+    /// Whether windows are answered with moving edges where they were at the anchor.
+    coarse: bool,
     stretches: Vec<Stretch>,
 }
 
@@ -69,10 +79,11 @@ impl Edges {
         };
         for output in &spec.outputs {
             let window = output.window;
-            let (from, to) = window
-                .bounds(anchor)
-                .zip(window.bounds(horizon))
-                .expect("time decides every window of a view with dense rows");
+            let Some((from, to)) = window.bounds(anchor).zip(window.bounds(horizon)) else {
+                // The last events are held apart: no span is of use to such a window.
+                edges.of_output.push([Timestamp::MAX; 3]);
+                continue;
+            };
             edges.of_output.push([from.after, from.upto, to.upto]);
             for edge in window.edges(anchor, horizon).into_iter().flatten() {
                 match edge {
@@ -115,7 +126,20 @@ impl Edges {
 impl Cuts {
     /// The cuts by which every window is exact from `anchor` to `horizon`.
     pub(crate) fn new(spec: &RowSpec, anchor: Timestamp, horizon: Timestamp) -> Cuts {
-        let edges = Edges::new(spec, anchor, horizon);
+        Cuts::of(Edges::new(spec, anchor, horizon), anchor, horizon, false)
+    }
+
+    /// The cuts by which every window whose edges do not move is exact from `anchor` on, and the
+    /// others are as at the anchor.
+    pub(crate) fn coarse(spec: &RowSpec, anchor: Timestamp) -> Cuts {
+        let horizon = anchor.plus(LEAST_REACH);
+        let mut edges = Edges::new(spec, anchor, horizon);
+        let moves = std::mem::take(&mut edges.moves).into_iter();
+        edges.stands.extend(moves.map(|(from, _)| from));
+        Cuts::of(edges, anchor, horizon, true)
+    }
+
+    fn of(edges: Edges, anchor: Timestamp, horizon: Timestamp, coarse: bool) -> Cuts {
         let mut spans = edges.spans();
         // Whatever is later than the anchor is held one by one.
         spans.retain(|(after, _)| *after < anchor);
@@ -144,6 +168,7 @@ impl Cuts {
         Cuts {
             anchor,
             horizon,
+            coarse,
             stretches: stretches.chain([later]).collect(),
         }
     }
@@ -152,16 +177,41 @@ impl Cuts {
 impl Dense {
     /// How the row is to be cut at `now`.
     pub(crate) fn cuts(&self, spec: &RowSpec, density: Density, now: Timestamp) -> Cuts {
+        let most = self.most_events(spec, density) as u64;
         let fits = |reach: &Duration| {
             let spans = Edges::new(spec, now, now.plus(*reach)).spans();
             // What comes until then is guessed to be as much as came lately.
             let coming = self.about(now.minus(*reach), now);
             let held = spans.iter().map(|(after, upto)| self.about(*after, *upto));
-            held.sum::<u64>().saturating_add(coming) <= density.edges as u64
+            let most = match *reach < SHORT {
+                true => most,
+                false => most.min(density.edges as u64),
+            };
+            held.sum::<u64>().saturating_add(coming) <= most
         };
-        let least = REACHES[REACHES.len() - 1];
-        let reach = REACHES.into_iter().find(fits).unwrap_or(least);
-        Cuts::new(spec, now, now.plus(reach))
+        match REACHES.into_iter().find(fits) {
+            Some(reach) => Cuts::new(spec, now, now.plus(reach)),
+            None => Cuts::coarse(spec, now),
+        }
+    }
+
+    /// How many events an anchored row may have by themselves, going by what they take.
+    fn most_events(&self, spec: &RowSpec, density: Density) -> usize {
+        /// From so many events on, bytes an event are told by them.
+        const TELLING: usize = 64;
+        let parts = self.segments.iter().rev().take(2);
+        let parts = parts.filter_map(|segment| segment.part.as_ref());
+        let part = parts.max_by_key(|part| part.row.events.len());
+        let width = match part.filter(|part| part.row.events.len() >= TELLING) {
+            Some(part) => {
+                let bytes = part.row.encode(spec, Version::default()).len();
+                // The next ones may be somewhat longer.
+                (bytes / part.row.events.len() + 1) * 5 / 4
+            }
+            None => spec.event_bound(),
+        };
+        // As many again may come until the row is anchored anew.
+        density.events / 2 / width
     }
 
     /// About how many events lie in `after < t <= upto`, by the directory alone.
@@ -189,38 +239,151 @@ impl Dense {
         near.map(of_segment).sum()
     }
 
-    /// The segments whose events must be in memory to cut the row so.
-    pub(crate) fn wanted(&self, cuts: &Cuts) -> Vec<Timestamp> {
-        let needed = |segment: &&Segment| {
+    /// The segments whose events must be in memory to cut the row so, and to let go of what ends
+    /// by `upto`.
+    pub(crate) fn wanted(
+        &self,
+        spec: &RowSpec,
+        head: &Row,
+        cuts: &Cuts,
+        upto: Timestamp,
+    ) -> Vec<Timestamp> {
+        let needed = |(place, segment): (usize, &Segment)| {
             let Some(summary) = &segment.summary else {
                 return true;
             };
-            cuts.stretches
-                .iter()
-                .any(|stretch| match summary.lies(stretch.after, stretch.upto) {
-                    Lies::Outside => false,
+            let next = self.segments.get(place + 1).map(|next| next.start);
+            let end = next.unwrap_or(Timestamp::MAX);
+            // A row with last-N windows remembers some of what it lets go.
+            let leaves = spec.remembers() && end <= upto;
+            // What is taken back is in no summary, but among the events by themselves it is.
+            let signed = |stretch: &Stretch| {
+                spec.sign.is_some() && segment.start < stretch.upto && stretch.after < end
+            };
+            let mut stretches = cuts.stretches.iter();
+            leaves
+                || stretches.any(|stretch| match summary.lies(stretch.after, stretch.upto) {
+                    Lies::Outside => stretch.edge && signed(stretch),
                     Lies::Inside => stretch.edge,
                     Lies::Across => true,
                 })
         };
-        let absent = self.segments.iter().filter(|s| s.part.is_none());
-        absent.filter(needed).map(|s| s.start).collect()
+        let places = self.segments.iter().enumerate();
+        let absent = places.filter(|(_, segment)| segment.part.is_none());
+        let absent = absent.filter(|at| needed(*at)).map(|(_, s)| s.start);
+        let mut wanted: Vec<Timestamp> = absent.collect();
+        if spec.remembers() && !self.tracks(cuts) {
+            wanted.extend(self.walk(spec, head, cuts.anchor).err().unwrap_or_default());
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
+        wanted
+    }
+
+    /// Whether the online row knows the last events up to the anchor of `cuts`.
+    fn tracks(&self, cuts: &Cuts) -> bool {
+        let at = self
+            .online
+            .merged
+            .as_ref()
+            .and_then(|m| m.anchored.as_ref());
+        self.tracked && at.is_some_and(|at| at.anchor <= cuts.anchor)
+    }
+
+    /// The last events up to `anchor` that last-N windows need, going back segment by segment;
+    /// or which segments must be read to find them.
+    fn walk(
+        &self,
+        spec: &RowSpec,
+        head: &Row,
+        anchor: Timestamp,
+    ) -> Result<Events, Vec<Timestamp>> {
+        let mut open = spec.remembered();
+        let mut events = Events::new(spec);
+        let mut read = 0;
+        for (place, segment) in self.segments.iter().enumerate().rev() {
+            if open.is_empty() {
+                return Ok(events);
+            }
+            if segment.start >= anchor || segment.summary.as_ref().is_some_and(|s| s.count == 0) {
+                continue;
+            }
+            let Some(part) = &segment.part else {
+                // The further back the search goes, the more is read at a time.
+                let before = self.segments[..=place].iter().rev();
+                let absent = before.filter(|s| s.part.is_none()).map(|s| s.start);
+                return Err(absent.take(1 + read).collect());
+            };
+            read += 1;
+            let found = &part.row.events;
+            let end = found.between(Timestamp::MIN, anchor).end;
+            events.merge(&found.slice(0..end));
+            open.retain(|filter, count| {
+                let (bits, filter) = (found.bits(), *filter);
+                let passing = Passing { bits, filter };
+                *count -= (0..end).filter(|i| passing.passes(*i)).count().min(*count);
+                *count > 0
+            });
+        }
+        // What the row has let go of it remembers itself.
+        events.merge(&head.events);
+        Ok(events)
+    }
+
+    /// The last events up to the anchor of `cuts`, of a view with last-N windows.
+    fn last(&self, head: &Row, spec: &RowSpec, cuts: &Cuts) -> Events {
+        let known = self
+            .online
+            .merged
+            .as_ref()
+            .and_then(|m| m.anchored.as_ref());
+        let events = match known.filter(|_| self.tracks(cuts)) {
+            Some(at) => {
+                let mut events = at.last.clone();
+                events.merge(&self.online.events);
+                events
+            }
+            None => self.walk(spec, head, cuts.anchor).unwrap_or_else(|_| {
+                debug_assert!(false, "a wanted segment is not in memory");
+                head.events.clone()
+            }),
+        };
+        let end = events.between(Timestamp::MIN, cuts.anchor).end;
+        events.pick(&spec.newest(&events, end))
     }
 
     /// Makes the online row anew. Every wanted segment is in memory.
-    pub(crate) fn anchor(&mut self, head: &Row, spec: &RowSpec, measures: &Shared, cuts: &Cuts) {
+    pub(crate) fn anchor(
+        &mut self,
+        head: &Row,
+        spec: &RowSpec,
+        measures: &Shared,
+        density: Density,
+        cuts: &Cuts,
+    ) {
         self.summarise(spec, measures);
-        let edges = Edges::new(spec, cuts.anchor, cuts.horizon);
+        let most = self.most_events(spec, density);
         let mut online = self.row(head, spec, measures, cuts);
+        let mut coarse = cuts.coarse;
+        if !coarse && online.encode(spec, Version::default()).len() > density.row_max {
+            online = self.row(head, spec, measures, &Cuts::coarse(spec, cuts.anchor));
+            coarse = true;
+        }
+        let horizon = match coarse {
+            true => cuts.anchor.plus(LEAST_REACH),
+            false => cuts.horizon,
+        };
+        let edges = Edges::new(spec, cuts.anchor, horizon);
         let newest = self.segments.iter().filter_map(|s| s.summary.as_ref());
         let newest = newest.map(|summary| summary.last).max();
         let newest = newest.unwrap_or(Timestamp::MIN);
         let unseen = |[left, right, _]: &[Timestamp; 3]| {
             newest <= *right && (*left == Timestamp::MIN || newest <= *left)
         };
-        let half = cuts.horizon.since(cuts.anchor).0 / 2;
+        let half = horizon.since(cuts.anchor).0 / 2;
         self.due = cuts.anchor.plus(Duration(half));
-        if edges.of_output.iter().all(unseen) {
+        // Of a row with retractions a summary does not tell all that may come to count.
+        if spec.sign.is_none() && edges.of_output.iter().all(unseen) {
             // No edge has an event before it any more: it is looked at again only to let go
             // of what is stored.
             self.due = cuts.anchor.plus(IDLE);
@@ -228,7 +391,12 @@ impl Dense {
                 merged.horizon = Timestamp::MAX;
             }
         }
+        self.full = match coarse {
+            true => 2 * most,
+            false => (2 * online.own_events()).max(density.edges).min(2 * most),
+        };
         self.online = online;
+        self.tracked = true;
     }
 
     /// Works out what every segment in memory comes to.
@@ -250,7 +418,7 @@ impl Dense {
         let mut pieces = Vec::new();
         for stretch in &cuts.stretches {
             if stretch.edge {
-                self.gather(stretch, &mut row);
+                self.gather(stretch, spec.sign.is_some(), &mut row);
                 continue;
             }
             let sees = |measure: usize| {
@@ -260,7 +428,8 @@ impl Dense {
             };
             let mut summary = Summary::empty(spec, measures, sees);
             self.merge(stretch, spec, measures, &mut summary);
-            if summary.count > 0 {
+            // What is wholly taken back, or is to take back what comes yet, must be known of too.
+            if summary.count > 0 || spec.sign.is_some() {
                 pieces.push(Piece {
                     after: stretch.after,
                     upto: stretch.upto,
@@ -268,22 +437,32 @@ impl Dense {
                 });
             }
         }
+        let remembers = spec.remembers();
+        let anchored = || Anchored {
+            anchor: cuts.anchor,
+            coarse: cuts.coarse,
+            last: match remembers {
+                true => self.last(head, spec, cuts),
+                false => Events::new(spec),
+            },
+        };
         row.merged = Some(Box::new(Merged {
             measures: Shared::clone(measures),
             horizon: cuts.horizon,
             pieces,
+            anchored: (remembers || cuts.coarse).then(|| Box::new(anchored())),
         }));
         row
     }
 
     /// Puts the events of a stretch into the online row.
-    fn gather(&self, stretch: &Stretch, online: &mut Row) {
+    fn gather(&self, stretch: &Stretch, signed: bool, online: &mut Row) {
         for segment in self.near(stretch) {
             let outside = segment
                 .summary
                 .as_ref()
                 .is_some_and(|summary| summary.lies(stretch.after, stretch.upto) == Lies::Outside);
-            if let (false, Some(part)) = (outside, &segment.part) {
+            if let (false, Some(part)) = (outside && !signed, &segment.part) {
                 let events = &part.row.events;
                 let range = events.between(stretch.after, stretch.upto);
                 online.events.merge(&events.slice(range));

@@ -28,6 +28,10 @@ pub(crate) struct Dense {
     pub(crate) online: Row,
     /// When `online` must be made anew.
     pub(crate) due: Timestamp,
+    /// Whether `online` has taken every event since it was made.
+    pub(crate) tracked: bool,
+    /// With more events by themselves than this `online` is to be made anew.
+    pub(crate) full: usize,
     /// Segments that are gone but still stored.
     dropped: Vec<Timestamp>,
     /// What the commit under way writes, by place.
@@ -71,7 +75,11 @@ impl Segment {
 impl Dense {
     /// Cuts the events of a sparse row, which becomes the head.
     pub(crate) fn of(part: &mut Part, spec: &RowSpec, density: Density) -> Dense {
-        let events = std::mem::replace(&mut part.row.events, Events::new(spec));
+        let mut events = std::mem::replace(&mut part.row.events, Events::new(spec));
+        // What it remembers of before `kept_from` the head keeps.
+        let remembered = events.between(Timestamp::MIN, part.row.kept_from);
+        part.row.events = events.slice(remembered.clone());
+        events.drop_front(remembered.end);
         part.row.head = true;
         part.rewrite = true;
         part.stored = 0;
@@ -112,6 +120,8 @@ impl Dense {
             segments,
             online: Row::new(spec),
             due: Timestamp::MIN,
+            tracked: false,
+            full: usize::MAX,
             dropped: Vec::new(),
             committing: Vec::new(),
         }
@@ -138,16 +148,18 @@ impl Dense {
         if let Offer::Known(Insert::Applied { .. }) = offer {
             segment.summary = None;
             segment.dirty = true;
-            if self.due != Timestamp::MIN {
-                self.online.put(spec, event);
+            if self.due == Timestamp::MIN {
+                self.tracked = false;
+            } else if !self.online.put(spec, event) {
+                self.due = Timestamp::MIN;
             }
         }
         offer
     }
 
     /// Whether so many events have come since the last anchor that it is time for the next.
-    pub(crate) fn is_full(&self, density: Density, now: Timestamp) -> bool {
-        self.due > now && self.online.events.len() > 2 * density.edges
+    pub(crate) fn is_full(&self, now: Timestamp) -> bool {
+        self.due > now && self.online.own_events() > self.full
     }
 
     /// Cuts the segments that have grown too long.
@@ -193,6 +205,9 @@ impl Dense {
         while self.ends_by(upto) {
             let last = self.segments.len() == 1;
             let first = &mut self.segments[0];
+            if spec.remembers() && first.part.is_none() {
+                break;
+            }
             first.summarise(spec, measures);
             // What is not known cannot be folded: it stays until it has been read.
             let Some(summary) = first.summary.take() else {
@@ -204,6 +219,11 @@ impl Dense {
             }
             fold(&mut head.row, &summary, spec, measures);
             let first = self.segments.remove(0);
+            if let (true, Some(part)) = (spec.remembers(), &first.part) {
+                let events = &mut head.row.events;
+                events.merge(&part.row.events);
+                *events = events.pick(&spec.newest(events, events.len()));
+            }
             self.dropped.push(first.start);
             if last {
                 let start = summary.last.max(first.start);

@@ -126,9 +126,9 @@ impl Lane {
         let Some(dense) = &mut held.dense else {
             return;
         };
-        let cuts = cuts.unwrap_or_else(|| dense.cuts(spec, lane_view.density, now));
-        debug_assert!(dense.wanted(&cuts).is_empty(), "what is cut is in memory");
-        dense.anchor(&held.part.row, spec, measures, &cuts);
+        let (head, density) = (&held.part.row, lane_view.density);
+        let cuts = cuts.unwrap_or_else(|| dense.cuts(spec, density, now));
+        dense.anchor(head, spec, measures, density, &cuts);
         if dense.due != Timestamp::MAX {
             self.due.insert((dense.due, view, (*held.entity).into()));
         }

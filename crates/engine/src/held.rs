@@ -3,7 +3,7 @@
 use crate::dense::Dense;
 use crate::entity::Entity;
 use crate::part::Part;
-use tiderace_aggregate::{Event, Offer, RowSpec};
+use tiderace_aggregate::{Balance, Event, Offer, RowSpec};
 use tiderace_types::Timestamp;
 
 /// A row in memory.
@@ -54,6 +54,15 @@ impl Held {
             None => self.part.offer(spec, event),
             Some(dense) => dense.offer(spec, &self.part.row, event),
         }
+    }
+
+    /// What the event at place `at`, of `time`, changed by coming.
+    pub(crate) fn balance(&self, time: Timestamp, at: usize, sign: usize) -> Balance {
+        let part = match &self.dense {
+            None => Some(&self.part),
+            Some(dense) => dense.segments[dense.place(time)].part.as_ref(),
+        };
+        part.map_or(Balance::Even, |part| part.row.events.balance(at, sign))
     }
 
     /// Reads the memory that the next event will go to; see [`Events::warm`](tiderace_aggregate::Events::warm).

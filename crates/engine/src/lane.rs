@@ -378,7 +378,7 @@ impl Lane {
                 Offer::Known(Insert::Applied { at }) => {
                     counts.applied += 1;
                     if let Some(sign) = spec.sign {
-                        counts.settle(held.part.row.events.balance(at, sign));
+                        counts.settle(held.balance(offered.time, at, sign));
                     }
                     self.memory += width;
                     held.counted += width;
@@ -392,7 +392,7 @@ impl Lane {
                         None if held.part.row.events.len() == lane_view.density.sparse + 1 => {
                             self.scratch.grown.push((batch.view, *slot));
                         }
-                        Some(dense) if dense.is_full(lane_view.density, now) => {
+                        Some(dense) if dense.is_full(now) => {
                             dense.due = now;
                             self.due.insert((now, batch.view, (*held.entity).into()));
                         }

@@ -9,7 +9,7 @@ use crate::lane::{Lane, LaneError, held, read_blocks};
 use crate::packet::Packet;
 use crate::part::Part;
 use crate::table::Slot;
-use tiderace_aggregate::{CodecError, Output, Row, RowSpec};
+use tiderace_aggregate::{CodecError, Row, RowSpec};
 use tiderace_types::{RowKey, SegmentKey, Timestamp};
 
 /// Stored blocks with their numbers.
@@ -79,8 +79,10 @@ impl Lane {
         if asked.is_empty() {
             for due in &mut self.anchoring {
                 let lane_view = &self.views[due.view];
-                let dense = self.tables[due.view].get(due.slot);
-                let Some(dense) = dense.and_then(|held| held.dense.as_ref()) else {
+                let Some(held) = self.tables[due.view].get(due.slot) else {
+                    continue;
+                };
+                let Some(dense) = &held.dense else {
                     continue;
                 };
                 // Segments whose events are unknown may change the cuts once they are read.
@@ -89,7 +91,11 @@ impl Lane {
                     Some(cuts) if due.reading => cuts,
                     _ => dense.cuts(spec, lane_view.density, due.at),
                 };
-                let wanted = dense.wanted(&cuts).into_iter();
+                let upto = match due.reading {
+                    true => Timestamp::MIN,
+                    false => spec.kept_from(self.progress[&lane_view.view.source.id].clock),
+                };
+                let wanted = dense.wanted(spec, &held.part.row, &cuts, upto).into_iter();
                 let (view, slot) = (due.view, due.slot);
                 asked
                     .segments
@@ -232,14 +238,7 @@ impl LaneError {
 
 /// Whether a row of so many events is dense.
 pub(crate) fn is_dense(row: &Row, view: &crate::LaneView) -> bool {
-    !row.head && row.events.len() > view.density.sparse && may_be_dense(&view.view.spec)
-}
-
-/// Whether time alone decides every window, so that spans between their edges can be merged, and
-/// nothing that is merged can be taken back.
-fn may_be_dense(spec: &RowSpec) -> bool {
-    let by_time = |output: &Output| output.window.bounds(Timestamp(0)).is_some();
-    spec.sign.is_none() && spec.outputs.iter().all(by_time)
+    !row.head && row.events.len() > view.density.sparse && view.view.spec.whole().is_none()
 }
 
 /// The measures of a view.

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use support::definitions::{dense_world, world};
 use support::driver::{Driver, Fault, Totals, Weather};
 use support::laws;
@@ -15,6 +16,11 @@ const STEPS: u64 = 400;
 
 /// Runs one schedule, holding the laws all the way.
 fn run(seed: u64, weather: Weather) -> Result<(), String> {
+    run_seeing(seed, weather).map(|_| ())
+}
+
+/// As [`run`]; tells how many dense rows there were in the end, and how many of them coarse.
+fn run_seeing(seed: u64, weather: Weather) -> Result<[usize; 2], String> {
     let world = match weather.dense {
         true => dense_world(),
         false => world(),
@@ -36,9 +42,10 @@ fn run(seed: u64, weather: Weather) -> Result<(), String> {
     if !weather.recuts {
         nothing_is_late(&driver)?;
     }
-    if weather.dense {
-        laws::dense_rows_answer(&driver)?;
-    }
+    let dense = match weather.dense {
+        true => laws::dense_rows_answer(&driver)?,
+        false => [0, 0],
+    };
     // Where a dense row is cut depends on when.
     if !weather.expiry && !weather.dense {
         let clean = clean(&log, seed);
@@ -46,7 +53,7 @@ fn run(seed: u64, weather: Weather) -> Result<(), String> {
             return Err("the rows are not those of one clean run".to_owned());
         }
     }
-    Ok(())
+    Ok(dense)
 }
 
 /// One lane, nothing but reading, publishing once in the end.
@@ -97,7 +104,15 @@ fn dense_rows_answer_like_sparse_ones() {
         dense: true,
         ..Weather::default()
     };
-    support::each(1500, |seed| run(seed, weather));
+    let seen = RefCell::new([0, 0]);
+    support::each(1500, |seed| {
+        let dense = run_seeing(seed, weather)?;
+        let mut seen = seen.borrow_mut();
+        *seen = [seen[0] + dense[0], seen[1] + dense[1]];
+        Ok(())
+    });
+    let [dense, coarse] = seen.into_inner();
+    assert!(coarse > 0 && dense > coarse, "{coarse} of {dense}");
 }
 
 #[test]

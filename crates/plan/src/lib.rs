@@ -65,6 +65,7 @@ mod feature;
 
 mod view;
 
+mod row_max;
 mod seal;
 
 mod fingerprint;

@@ -10,7 +10,8 @@ use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, entity, project, raw, service, shape, source, test, view, yaml,
+    Code, Diagnostic, SourceFile, entity, project, raw, row_max, service, shape, source, test,
+    view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -291,7 +292,9 @@ fn seal_all(
         let own: Vec<&view::Draft> = views.iter().copied().filter(own).collect();
         let source = Arc::new(seal::source(from, &own));
         for draft in own {
-            sealed.views.push(seal::view(draft, from, &source));
+            let view = seal::view(draft, from, &source);
+            row_max::check(report, draft, &view);
+            sealed.views.push(view);
         }
         sealed.sources.push(source);
     }

@@ -159,7 +159,7 @@ pub struct View {
     pub history: Option<Duration>,
     /// Values whose newest event is older are answered OUTSIDE_MAX_AGE; `None` for no bound.
     pub max_age: Option<Duration>,
-    /// The bound of an online row in bytes; defaults to 64 KiB.
+    /// The bound of an online row in bytes; [`usize::MAX`] for none.
     pub row_max: usize,
     /// A sentence for the catalogue.
     pub description: Option<String>,

@@ -251,7 +251,8 @@ pub(crate) struct FeatureView {
     pub(crate) history: Option<At<String>>,
     /// Answers whose newest event is older are marked. Default: no bound.
     pub(crate) max_age: Option<At<String>>,
-    /// The bound of one entity's online row. Default: `64KiB`.
+    /// The bound of one entity's online row, or `none`. Default: `64KiB`, or what the features may
+    /// need, up to `1MiB`.
     pub(crate) row_max: Option<At<Size>>,
     /// Its features.
     pub(crate) features: At<Vec<At<Feature>>>,

@@ -97,11 +97,11 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
             .into_iter()
             .chain(source.retracts.clone())
             .collect(),
+        row_max: draft.row_max.of(&spec),
         spec: Arc::new(spec),
         features: features.clone(),
         history: draft.history,
         max_age: draft.max_age,
-        row_max: draft.row_max,
         description: draft.description.clone(),
         owner: draft.owner.clone(),
     };

@@ -5,6 +5,7 @@ use crate::feature::{self, Feature};
 use crate::model::Entity;
 use crate::names::Defined;
 use crate::report::Report;
+use crate::row_max::{self, RowMax};
 use crate::{Code, names, raw, scalar, source, window};
 use std::sync::Arc;
 use tiderace_expr::Compiled;
@@ -23,7 +24,7 @@ pub(crate) struct Draft {
     pub(crate) features: Vec<Feature>,
     pub(crate) history: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
-    pub(crate) row_max: usize,
+    pub(crate) row_max: RowMax,
     pub(crate) description: Option<String>,
     pub(crate) owner: Option<String>,
 }
@@ -62,7 +63,7 @@ pub(crate) fn check(
     let condition = condition.and_then(|sql| source?.condition(report, sql));
     let history = history(report, raw.history.as_ref());
     let max_age = max_age(report, raw);
-    let row_max = scalar::size_or(report, raw.row_max.as_ref(), 64 << 10);
+    let row_max = row_max::read(report, raw);
     let features = features(report, raw, source);
     let windows = features.iter().flatten().flat_map(|f| &f.windows);
     for (_, named) in windows {
@@ -80,7 +81,7 @@ pub(crate) fn check(
         features: features?,
         history: history?,
         max_age,
-        row_max: usize::try_from(row_max?).ok()?,
+        row_max: row_max?,
         description: raw.description.as_ref().and_then(|at| at.value.clone()),
         owner: raw.owner.as_ref().and_then(|at| at.value.clone()),
     })

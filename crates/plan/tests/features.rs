@@ -203,7 +203,7 @@ fn every_kind_of_window_has_a_name() {
       - { last: 5, delay: 10s }
       - { tumbling: 1 quarter @ Europe/Berlin, as: this_quarter }
 ",
-        "",
+        "row_max: none",
     );
     let spec = &plan.views[0].spec;
     let found: Vec<(String, String)> = spec
@@ -243,9 +243,21 @@ fn every_kind_of_window_has_a_name() {
 #[test]
 fn a_session_without_an_end_needs_all_of_history() {
     let session = "  - { name: n, aggregate: count, windows: [{ session: 30m }] }\n";
-    let plan = one_view(session, "history: all");
+    let plan = one_view(session, "history: all\nrow_max: none");
     assert_eq!(plan.views[0].spec.outputs[0].name, "n_session_30m");
     assert_eq!(plan.views[0].spec.kept, Kept::All);
+}
+
+#[test]
+fn rows_are_bounded_by_what_features_need() {
+    let top = "  - { name: top, aggregate: top_n, of: place, n: 3, windows: [1h, 7d] }\n";
+    let few = "  - { name: total, aggregate: sum, of: amount, windows: [1h, 7d] }\n";
+    let bound = |features: &str, view: &str| one_view(features, view).views[0].row_max;
+    assert_eq!(bound(few, ""), 64 << 10);
+    let more = bound(&format!("{few}{top}"), "");
+    assert!((64 << 10..1 << 20).contains(&more), "{more}");
+    assert_eq!(bound(few, "row_max: 32KiB"), 32 << 10);
+    assert_eq!(bound(few, "row_max: none"), usize::MAX);
 }
 
 fn fingerprint(features: &str, view: &str) -> u64 {

@@ -4,20 +4,22 @@ use crate::proto;
 use proto::value::Kind;
 use serde_json::json;
 use tiderace_aggregate::Bound;
-use tiderace_types::{Timestamp, Value};
+use tiderace_types::{Duration, Timestamp, Value};
 
-/// The message of the bound of value `index`.
-pub(crate) fn bound(index: u32, bound: Bound) -> proto::ValueBound {
+/// The message of the bound of value `index`, whose window's edges are `off` by so much.
+pub(crate) fn bound(index: u32, bound: Option<Bound>, off: Duration) -> proto::ValueBound {
     use proto::value_bound::Bound as Form;
     let (form, confidence) = match bound {
-        Bound::Relative { error, confidence } => (Form::Relative(error), confidence),
-        Bound::Absolute { error } => (Form::Absolute(error), 1.0),
-        Bound::Keys { keys } => (Form::LeastKeys(keys), 1.0),
+        Some(Bound::Relative { error, confidence }) => (Some(Form::Relative(error)), confidence),
+        Some(Bound::Absolute { error }) => (Some(Form::Absolute(error)), 1.0),
+        Some(Bound::Keys { keys }) => (Some(Form::LeastKeys(keys)), 1.0),
+        None => (None, 1.0),
     };
     proto::ValueBound {
         index,
-        bound: Some(form),
+        bound: form,
         confidence,
+        edges_off: (off > Duration::ZERO).then(|| to_duration(off.0)),
     }
 }
 

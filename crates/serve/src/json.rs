@@ -160,6 +160,9 @@ fn bound(bound: &proto::ValueBound) -> Json {
         Some(Bound::LeastKeys(keys)) => out["least_keys"] = json!(keys),
         None => {}
     }
+    if let Some(off) = &bound.edges_off {
+        out["edges_off_seconds"] = convert::duration_to_json(off);
+    }
     out
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tiderace_aggregate::{Bound, Passing, Row};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
-use tiderace_types::{KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
+use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
 
 /// The wall clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -328,7 +328,10 @@ impl<'a> Reads<'a> {
                 continue;
             };
             let ahead = row.merged.as_ref().is_some_and(|m| m.horizon < at.as_of);
-            let answers = |output: &usize| row.answers(spec, *output, at.as_of);
+            let answers = |output: &usize| {
+                let off = row.off(spec.outputs[*output].window, at.as_of);
+                row.answers(spec, *output, at.as_of) && off == Duration::ZERO
+            };
             if ahead || read.outputs.iter().all(answers) {
                 continue;
             }
@@ -372,6 +375,8 @@ struct Judged {
     status: Status,
     flags: u32,
     bound: Option<Bound>,
+    /// How far its window's edges are off.
+    off: Duration,
     message: Option<String>,
 }
 
@@ -398,8 +403,9 @@ impl Answer {
             row.statuses.push(judged.status.into());
             row.completeness.push(judged.flags);
             let index = index as u32;
-            if let Some(bound) = judged.bound {
-                row.bounds.push(convert::bound(index, bound));
+            if judged.bound.is_some() || judged.off > Duration::ZERO {
+                let bound = convert::bound(index, judged.bound, judged.off);
+                row.bounds.push(bound);
             }
             if let Some(message) = judged.message {
                 row.messages.push(proto::ValueMessage { index, message });
@@ -497,12 +503,19 @@ fn answer_view<'a>(
                 )),
             ),
         };
-        flags |= bound.map_or(0, |_| APPROXIMATE);
+        let off = match (how, &row) {
+            (Standing::Known, Some(row)) => row.off(output.window, as_of),
+            _ => Duration::ZERO,
+        };
+        if bound.is_some() || off > Duration::ZERO {
+            flags |= APPROXIMATE;
+        }
         judged.push(Judged {
             value,
             status,
             flags,
             bound,
+            off,
             message,
         });
     }
@@ -579,6 +592,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
                 status,
                 flags,
                 bound: None,
+                off: Duration::ZERO,
                 message: input.message.clone(),
             };
         }
@@ -593,6 +607,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
         status,
         flags,
         bound: None,
+        off: Duration::ZERO,
         message,
     }
 }

@@ -75,15 +75,22 @@ pub fn value(value: &proto::Value) -> String {
 /// A bound for a person.
 fn within(bound: &proto::ValueBound) -> String {
     use proto::value_bound::Bound;
+    let off = bound.edges_off.as_ref();
+    let off = off.map(|off| convert::duration_to_json(off));
     let what = match bound.bound {
+        None if off.is_some() => "exact but for its window".to_owned(),
         Some(Bound::Relative(share)) => format!("within {:.2} %", share * 100.0),
         Some(Bound::Absolute(error)) => format!("within {error}"),
         Some(Bound::LeastKeys(keys)) => format!("the {keys} least keys only"),
         None => "by a bound that a newer server knows".to_owned(),
     };
-    match bound.confidence < 1.0 {
+    let what = match bound.confidence < 1.0 {
         true => format!("{what} in {:.1} % of cases", bound.confidence * 100.0),
         false => what,
+    };
+    match off {
+        Some(seconds) => format!("{what}, the edges of which are off by {seconds} s"),
+        None => what,
     }
 }
 

@@ -2,21 +2,29 @@
 //!
 //! ```text
 //! summary      count; if not 0: first signed, last − first, then per measure 0, or 1 and a partial
-//! merged       horizon signed, measures 8 bytes, count, then per span: after − the last upto
-//!              (signed), upto − after, summary
+//! merged       horizon signed, anchored if the row is flagged, measures 8 bytes, count, then per
+//!              span: after − the last upto (signed), upto − after, summary
+//! anchored     anchor signed, 1 if coarse or 0, the last events as a row's
 //! entry        form byte 1, measures 8 bytes, summary
 //! ```
 
 use super::CodecError;
+use super::read::read_events;
+use super::write::write_events;
 use crate::partial::Partial;
 use crate::spec::RowSpec;
-use crate::summary::{Measures, Merged, Piece, Summary};
+use crate::summary::{Anchored, Measures, Merged, Piece, Summary};
 use std::sync::Arc;
 use tiderace_types::Timestamp;
 use tiderace_types::wire::{Reader, WireError, put_i64, put_u64};
 
 pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     put_i64(merged.horizon.0, out);
+    if let Some(at) = &merged.anchored {
+        put_i64(at.anchor.0, out);
+        out.push(u8::from(at.coarse));
+        write_events(&at.last.columns, out);
+    }
     out.extend(merged.measures.fingerprint().to_be_bytes());
     put_u64(merged.pieces.len() as u64, out);
     let mut last = Timestamp(0);
@@ -28,8 +36,16 @@ pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Merged, CodecError> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    spec: &RowSpec,
+    anchored: bool,
+) -> Result<Merged, CodecError> {
     let horizon = Timestamp(reader.i64()?);
+    let anchored = match anchored {
+        true => Some(Box::new(read_anchored(reader, spec)?)),
+        false => None,
+    };
     let measures = Arc::new(Measures::of(spec));
     check(reader, &measures)?;
     let mut last = Timestamp(0);
@@ -56,6 +72,19 @@ pub(super) fn read(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Merged, Co
         measures,
         horizon,
         pieces,
+        anchored,
+    })
+}
+
+fn read_anchored(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Anchored, WireError> {
+    Ok(Anchored {
+        anchor: Timestamp(reader.i64()?),
+        coarse: match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(reader.error()),
+        },
+        last: read_events(reader, spec)?,
     })
 }
 

@@ -27,7 +27,9 @@ impl Row {
             return Err(CodecError::Codec(codec));
         }
         let flags = reader.u8()?;
-        if flags & !flag::KNOWN != 0 {
+        // Nothing holds from an anchor where nothing is merged.
+        let loose = flags & (flag::MERGED | flag::ANCHORED) == flag::ANCHORED;
+        if flags & !flag::KNOWN != 0 || loose {
             return Err(CodecError::Flags(flags));
         }
         let signed = flags & flag::SIGNED != 0;
@@ -49,7 +51,10 @@ impl Row {
         };
         let merged = match flags & flag::MERGED {
             0 => None,
-            _ => Some(Box::new(merged::read(&mut reader, spec)?)),
+            _ => {
+                let anchored = flags & flag::ANCHORED != 0;
+                Some(Box::new(merged::read(&mut reader, spec, anchored)?))
+            }
         };
         let events = read_events(&mut reader, spec)?;
         if !reader.rest().is_empty() {
@@ -79,7 +84,7 @@ pub fn is_merged(bytes: &[u8]) -> bool {
     flags.is_some_and(|flags| flags & flag::MERGED != 0)
 }
 
-fn read_events(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Events, WireError> {
+pub(super) fn read_events(reader: &mut Reader<'_>, spec: &RowSpec) -> Result<Events, WireError> {
     let count = reader.count(2)?;
     if count == 0 {
         return Ok(Events::new(spec));

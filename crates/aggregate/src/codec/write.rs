@@ -35,7 +35,9 @@ impl Row {
         let spans = u8::from(self.merged.is_some()) * flag::MERGED;
         let head = u8::from(self.head) * flag::HEAD;
         let signed = u8::from(spec.sign.is_some()) * flag::SIGNED;
-        out.push(base | trimmed | spans | head | signed);
+        let anchored = self.merged.as_ref().and_then(|m| m.anchored.as_ref());
+        let held = u8::from(anchored.is_some()) * flag::ANCHORED;
+        out.push(base | trimmed | spans | head | signed | held);
         out.extend(spec.fingerprint.to_be_bytes());
         if !never_trimmed {
             put_i64(self.kept_from.0, out);
@@ -52,7 +54,7 @@ impl Row {
     }
 }
 
-fn write_events(events: &Columns, out: &mut Vec<u8>) {
+pub(super) fn write_events(events: &Columns, out: &mut Vec<u8>) {
     put_u64(events.len() as u64, out);
     if events.len() == 0 {
         return;

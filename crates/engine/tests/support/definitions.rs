@@ -134,6 +134,7 @@ kind: feature_view
 name: recent
 entity: customer
 source: payments
+row_max: none
 features:
   - { name: n, aggregate: count, windows: [last 3, { session: 20m, max_length: 90m }, { tumbling: 1h }] }
   - { name: total, aggregate: sum, of: score, windows: [last 4, { tumbling: 1 day @ Asia/Kathmandu, part: last }] }
@@ -154,11 +155,31 @@ kind: feature_view
 name: bought
 entity: customer
 source: orders
+row_max: none
 features:
   - { name: n, aggregate: count, windows: [1h, lifetime, { last: 3 }] }
   - { name: total, aggregate: sum, of: amount, windows: [3h, lifetime] }
   - { name: most, aggregate: max, of: amount, where: "place = 'p1'", windows: [2h, last 2] }
   - { name: first, aggregate: first, of: place, windows: [lifetime, { session: 20m, max_length: 1h }] }
+---
+kind: feature_view
+name: standing
+entity: customer
+source: orders
+features:
+  - { name: n, aggregate: count, windows: [1h, lifetime, { size: 20m, delay: 30m }] }
+  - { name: total, aggregate: sum, of: amount, windows: [3h] }
+  - { name: most, aggregate: max, of: amount, where: "place = 'p1'", windows: [2h] }
+---
+kind: feature_view
+name: latest
+entity: customer
+source: payments
+features:
+  - { name: n, aggregate: count, windows: [1h, lifetime, last 3] }
+  - { name: total, aggregate: sum, of: amount, windows: [last 2, 2h] }
+  - { name: most, aggregate: max, of: amount, where: "score > 2", windows: [last 2] }
+  - { name: place, aggregate: first, of: place, windows: [last 5] }
 ---
 kind: feature_view
 name: kept
@@ -191,6 +212,8 @@ pub fn dense_world() -> &'static World {
             sparse: 4,
             segment: 3,
             edges: 3,
+            events: 400,
+            row_max: 200,
         }))
     })
 }

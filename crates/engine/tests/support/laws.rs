@@ -5,7 +5,7 @@ use super::driver::Driver;
 use super::oracle::{Member, Oracle};
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use tiderace_aggregate::{Answer, FinishError, Id, Kept, Output, Row};
+use tiderace_aggregate::{Answer, FinishError, Id, Kept, Output, Row, Span, Window};
 use tiderace_plan::model::View;
 use tiderace_testkit::naive;
 use tiderace_types::{
@@ -125,10 +125,35 @@ pub fn exact_answers_are_right(
         let empty = Row::new(&view.spec);
         let row = row.as_ref().unwrap_or(&empty);
         let found = row.finish(&view.spec, &[place], driver.asked(as_of));
-        let expected = naive::answer(output, &events, as_of);
+        let expected = expected(row, output, &events, as_of);
         same(view, output, as_of, &found[0], &expected, &events)?;
     }
     Ok(())
+}
+
+/// What the row should answer: of a coarse one, over the window that it says.
+fn expected(
+    row: &Row,
+    output: &Output,
+    events: &[naive::Event],
+    as_of: Timestamp,
+) -> Result<Value, naive::Overflow> {
+    let (true, Some(edges)) = (
+        row.off(output.window, as_of) > Duration::ZERO,
+        row.edges(output.window, as_of),
+    ) else {
+        return naive::answer(output, events, as_of);
+    };
+    let inside = |event: &&naive::Event| edges.after < event.time && event.time <= edges.upto;
+    let inside: Vec<naive::Event> = events.iter().filter(inside).cloned().collect();
+    let whole = Output {
+        window: Window {
+            span: Span::Lifetime,
+            delay: Duration::ZERO,
+        },
+        ..output.clone()
+    };
+    naive::answer(&whole, &inside, Timestamp::MAX)
 }
 
 /// The rule by which servers say that a value is exact, flags apart.
@@ -163,9 +188,9 @@ fn is_merged(row: &Row, member: &Member) -> bool {
 }
 
 /// When all is read, anchored and published: dense rows answer everything from now to their horizon.
-/// Tells how many there are.
-pub fn dense_rows_answer(driver: &Driver<'_>) -> Result<usize, String> {
-    let mut dense = 0;
+/// Tells how many there are, and how many of them are coarse.
+pub fn dense_rows_answer(driver: &Driver<'_>) -> Result<[usize; 2], String> {
+    let mut dense = [0, 0];
     for key in driver.online.rows.keys() {
         let found = driver.world.views.iter().find(|v| v.view.id == key.view);
         let view = &found.expect("rows are of these views").view;
@@ -175,7 +200,22 @@ pub fn dense_rows_answer(driver: &Driver<'_>) -> Result<usize, String> {
         let Some(merged) = &row.merged else {
             continue;
         };
-        dense += 1;
+        dense[0] += 1;
+        let alone = Row {
+            events: row.events.slice(0..0),
+            ..row.clone()
+        };
+        let (bytes, bound) = (
+            alone.encode(&view.spec, Version::default()).len(),
+            view.spec.spans_bound().bytes,
+        );
+        if bytes > bound {
+            return Err(format!(
+                "view {}: {bytes} bytes of spans, more than {bound}",
+                view.name
+            ));
+        }
+        dense[1] += usize::from(merged.anchored.as_ref().is_some_and(|at| at.coarse));
         let horizon = merged.horizon.min(driver.wall.plus(Duration(1 << 50)));
         for as_of in [
             driver.wall,
@@ -274,7 +314,7 @@ pub fn all_answers_are_right(
                     let empty = Row::new(&view.spec);
                     let row = row.as_ref().unwrap_or(&empty);
                     let found = row.finish(&view.spec, &[place], driver.asked(as_of));
-                    let expected = naive::answer(output, &events, as_of);
+                    let expected = expected(row, output, &events, as_of);
                     same(view, output, as_of, &found[0], &expected, &events)?;
                 }
             }

@@ -437,6 +437,7 @@ async fn what_is_past_a_cap_says_how_far_it_may_be_off() {
         index,
         bound: Some(bound),
         confidence,
+        edges_off: None,
     };
     let of_median = row.bounds[1].bound;
     assert!(matches!(of_median, Some(Bound::Relative(share)) if share < 0.01));
