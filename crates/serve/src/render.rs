@@ -76,7 +76,7 @@ pub fn value(value: &proto::Value) -> String {
 fn within(bound: &proto::ValueBound) -> String {
     use proto::value_bound::Bound;
     let off = bound.edges_off.as_ref();
-    let off = off.map(|off| convert::duration_to_json(off));
+    let off = off.map(convert::duration_to_json);
     let what = match bound.bound {
         None if off.is_some() => "exact but for its window".to_owned(),
         Some(Bound::Relative(share)) => format!("within {:.2} %", share * 100.0),
