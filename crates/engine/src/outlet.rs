@@ -139,9 +139,10 @@ impl Outlet {
     /// Roughly how many bytes its lists take.
     pub(crate) fn memory(&self) -> usize {
         let drain = self.drain.as_ref();
-        let fresh = self.fresh.len() + drain.map_or(0, |drain| drain.fresh.len());
         let owed = self.owed.len() + drain.map_or(0, |drain| drain.owed.len());
-        fresh * size_of::<(usize, Slot)>() + owed * (size_of::<RowKey>() + ENTITY)
+        let fresh = self.fresh.capacity() + drain.map_or(0, |drain| drain.fresh.capacity());
+        let listed = self.owed.capacity() + drain.map_or(0, |drain| drain.owed.capacity());
+        fresh * size_of::<(usize, Slot)>() + listed * size_of::<RowKey>() + owed * ENTITY
     }
 
     fn next_version(&mut self) -> Version {
