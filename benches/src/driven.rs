@@ -140,6 +140,11 @@ impl Feed {
         }
     }
 
+    /// How many events it has given.
+    pub fn taken(&self) -> u64 {
+        self.next.cast_unsigned()
+    }
+
     /// The next packet.
     pub fn packet(&mut self, events: &[Event]) -> Packet {
         let (source, number) = (self.source, 0);
@@ -250,6 +255,11 @@ impl Driven {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// What the lane counts for its rows and lists, in bytes.
+    pub fn memory(&self) -> usize {
+        self.lane.memory()
     }
 
     fn load(&self, keys: &[RowKey]) -> Result<Vec<Blocks>> {

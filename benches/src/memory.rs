@@ -4,7 +4,8 @@
 //! encodes every touched row for an online store that acknowledges all. It runs in a control
 //! group that holds all it may use, file cache included, to the configured memory and a tenth:
 //! past it the kernel kills it. Entities come in no order, some events each time, again and again,
-//! so that nearly every visit is to a row that is not held.
+//! so that nearly every visit is to a row that is not held. Some rows are compared with a recount,
+//! and in the end everything expires.
 
 use crate::child::Child;
 use crate::cores::Cores;
@@ -13,14 +14,17 @@ use crate::table::{self, grouped};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use crossbeam_channel::{Receiver, bounded};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_engine::{LaneView, Packet};
-use tiderace_state::{Options, RocksStore, Store};
+use tiderace_aggregate::{Cell, Events, Id, Row, RowSpec};
+use tiderace_engine::{Cuts, LaneView, Packet};
+use tiderace_state::{Options, RocksStore, Store, Sweep};
 use tiderace_testkit::cgroup::MemoryLimit;
 use tiderace_testkit::process::Usage;
-use tiderace_types::{RowKey, ShardRange};
+use tiderace_types::{DataType, RowKey, ShardRange, Timestamp};
 
 #[derive(Args, Clone)]
 pub struct Arguments {
@@ -79,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         true => None,
         false => Some(MemoryLimit::new(bound).context("no hard limit: see --unlimited")?),
     };
-    let events = arguments.keys * arguments.visits * arguments.burst;
+    let events = events(arguments);
     println!(
         "{} entities, {} events each in {} visits; {} lanes; {} MiB for RocksDB, {} MiB for rows, \
          {} MiB for the rest; hard limit: {}\n",
@@ -96,7 +100,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     );
     let said = worker(arguments, folder.path(), limit.as_ref())?;
-    let [seconds, processor, misses, published, peak, size, found] = *said else {
+    let [
+        seconds,
+        processor,
+        misses,
+        published,
+        peak,
+        size,
+        expired,
+        found,
+    ] = *said
+    else {
         return Err(anyhow!("the child said {said:?}"));
     };
     let mebibytes = |bytes: f64| format!("{:.0} MiB", bytes / f64::from(1 << 20));
@@ -111,6 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "of what is configured",
         "group at most",
         "on disk",
+        "once expired",
         "rows checked",
     ]);
     table::row(&[
@@ -127,6 +142,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             None => String::new(),
         },
         format!("{:.2} GiB", size / f64::from(1 << 30)),
+        mebibytes(expired),
         grouped(found),
     ]);
     ensure!(
@@ -168,17 +184,27 @@ pub fn work(worker: &Worker) -> Result<()> {
     let began = Instant::now();
     let mut senders = Vec::new();
     let mut lanes = Vec::new();
-    for shards in ShardRange::split(arguments.lanes) {
+    let ranges = ShardRange::split(arguments.lanes);
+    let counted: Arc<[AtomicUsize]> = ranges.iter().map(|_| AtomicUsize::new(0)).collect();
+    for (place, shards) in ranges.into_iter().enumerate() {
         let memory = usize::try_from(arguments.row_memory_mib << 20)? / arguments.lanes;
         let driven = Driven::new(&view, state.clone(), shards, memory)?;
         // As the live loop's queue before a lane.
         let (sender, packets) = bounded(8);
         senders.push(sender);
-        let commit = arguments.commit;
-        lanes.push(std::thread::spawn(move || lane(driven, &packets, commit)));
+        let (commit, counted) = (arguments.commit, Arc::clone(&counted));
+        let work = move || lane(driven, &packets, commit, &counted[place]);
+        lanes.push(std::thread::spawn(work));
     }
     let mut feed = Feed::new(&view);
+    let every = (events(arguments) / 50).max(1);
+    let mut told = 0;
     for events in packets(arguments) {
+        let number = feed.taken();
+        if number >= told {
+            told = number + every;
+            tell(began.elapsed(), number, &counted, &state)?;
+        }
         let packet = Arc::new(feed.packet(&events));
         for sender in &senders {
             let sent = sender.send(Arc::clone(&packet));
@@ -195,20 +221,51 @@ pub fn work(worker: &Worker) -> Result<()> {
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{:?}", state.memory()?);
     let found = check(arguments, &view, &state)?;
+    let size = state.size()?;
+    let (processor, began) = (Usage::of(std::process::id())?.processor, Instant::now());
+    expire(&view, &state)?;
+    eprintln!("{} s: everything has expired", began.elapsed().as_secs());
     let usage = Usage::of(std::process::id())?;
     println!(
-        "{seconds} {} {misses} {published} {} {} {found}",
-        usage.processor.as_secs_f64(),
+        "{seconds} {} {misses} {published} {} {size} {} {found}",
+        processor.as_secs_f64(),
         usage.peak,
         state.size()?
     );
     Ok(())
 }
 
-fn lane(mut driven: Driven, packets: &Receiver<Arc<Packet>>, commit: usize) -> Result<Driven> {
+/// Says on standard error where memory is.
+fn tell(elapsed: Duration, number: u64, counted: &[AtomicUsize], state: &Store) -> Result<()> {
+    let rows: usize = counted.iter().map(|c| c.load(Ordering::Relaxed)).sum();
+    let memory = state.memory()?;
+    let usage = Usage::of(std::process::id())?;
+    eprintln!(
+        "{} s: {number} events; MiB: {} resident, {} rows, {} cache ({} pinned), {} memtables",
+        elapsed.as_secs(),
+        usage.resident >> 20,
+        rows >> 20,
+        memory.cache >> 20,
+        memory.pinned >> 20,
+        memory.memtables >> 20,
+    );
+    Ok(())
+}
+
+fn events(arguments: &Arguments) -> u64 {
+    arguments.keys * arguments.visits * arguments.burst
+}
+
+fn lane(
+    mut driven: Driven,
+    packets: &Receiver<Arc<Packet>>,
+    commit: usize,
+    counted: &AtomicUsize,
+) -> Result<Driven> {
     let mut since = 0;
     for packet in packets {
         driven.apply(&packet)?;
+        counted.store(driven.memory(), Ordering::Relaxed);
         since += packet.times.len();
         if since >= commit {
             driven.commit()?;
@@ -229,27 +286,10 @@ const SPAN: u64 = 20 * 86_400_000_000;
 
 /// Every visit to every entity, in an order that has nothing to do with their keys.
 fn packets(arguments: &Arguments) -> impl Iterator<Item = Vec<Event>> {
-    let (keys, visits, burst) = (arguments.keys, arguments.visits, arguments.burst);
-    let total = keys * visits * burst;
+    let (keys, burst) = (arguments.keys, arguments.burst);
+    let total = events(arguments);
     let stride = coprime(keys);
-    let began = Instant::now();
-    let event = move |number: u64| {
-        let visit = number / burst;
-        let (round, place) = (visit / keys, visit % keys);
-        let entity = (place.wrapping_add(round * 77_777) % keys * stride) % keys;
-        if number.is_multiple_of((total / 20).max(1)) {
-            let seconds = began.elapsed().as_secs();
-            let resident = Usage::of(std::process::id()).map_or(0, |usage| usage.resident >> 20);
-            eprintln!("{seconds} s: {number} events, {resident} MiB resident");
-        }
-        Event {
-            entity,
-            time: START + (SPAN as u128 * u128::from(number) / u128::from(total)) as i64,
-            id: number.cast_signed(),
-            terminal: (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50).cast_signed(),
-            amount: (number % 9973) as f64 / 100.0,
-        }
-    };
+    let event = move |number| event(number, total, entity_of(number / burst, keys, stride));
     let starts = (0..total).step_by(PACKET);
     starts.map(move |start| {
         (start..total.min(start + PACKET as u64))
@@ -270,28 +310,91 @@ fn coprime(keys: u64) -> u64 {
     (golden.max(1)..).find(|n| !divides(*n, keys)).unwrap_or(1)
 }
 
-/// Reads some rows: each must hold all its events. Gives how many were read.
+/// Whom a visit is to.
+fn entity_of(visit: u64, keys: u64, stride: u64) -> u64 {
+    let (round, place) = (visit / keys, visit % keys);
+    (place.wrapping_add(round * 77_777) % keys * stride) % keys
+}
+
+fn event(number: u64, total: u64, entity: u64) -> Event {
+    Event {
+        entity,
+        time: START + (SPAN as u128 * u128::from(number) / u128::from(total)) as i64,
+        id: number.cast_signed(),
+        terminal: (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50).cast_signed(),
+        amount: (number % 9973) as f64 / 100.0,
+    }
+}
+
+/// Reads some rows: each must hold exactly its events. Gives how many were read.
 fn check(arguments: &Arguments, view: &LaneView, state: &Store) -> Result<u64> {
+    let (keys, burst, total) = (arguments.keys, arguments.burst, events(arguments));
+    let stride = coprime(keys);
+    let step = (keys / 1000).max(1);
+    let mut visits: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for visit in 0..keys * arguments.visits {
+        let entity = entity_of(visit, keys, stride);
+        if entity.is_multiple_of(step) {
+            visits.entry(entity).or_default().push(visit);
+        }
+    }
     let spec = &view.view.spec;
-    let step = (arguments.keys / 1000).max(1);
-    let mut rows = 0;
-    for entity in (0..arguments.keys).step_by(usize::try_from(step)?) {
+    for (entity, visits) in &visits {
         let key = RowKey {
             view: view.view.id,
             generation: view.generation,
-            entity: entity_key(entity).into(),
+            entity: entity_key(*entity).into(),
         };
-        let mut row = tiderace_aggregate::Row::new(spec);
+        let mut row = Row::new(spec);
         for block in state.load(&[key])?.into_iter().flatten() {
-            row.merge(spec, tiderace_aggregate::Row::decode(&block.bytes, spec)?);
+            row.merge(spec, Row::decode(&block.bytes, spec)?);
         }
-        let expected = arguments.visits * arguments.burst;
-        let held = row.events.len() as u64;
+        let numbers = visits
+            .iter()
+            .flat_map(|visit| visit * burst..(visit + 1) * burst);
+        let expected = recount(spec, numbers.map(|number| event(number, total, *entity)));
         ensure!(
-            held == expected,
-            "entity {entity}: {held} of {expected} events"
+            row.events == expected,
+            "entity {entity}: {:?}, not {expected:?}",
+            row.events
         );
-        rows += 1;
     }
-    Ok(rows)
+    Ok(visits.len() as u64)
+}
+
+/// The events that a row of these must hold.
+fn recount(spec: &RowSpec, events: impl Iterator<Item = Event>) -> Events {
+    let mut expected = Events::new(spec);
+    for event in events {
+        let cells = spec.inputs.iter().map(|input| match input {
+            DataType::Float64 => Cell::Float(event.amount),
+            _ => Cell::Int(event.terminal),
+        });
+        expected.insert(&tiderace_aggregate::Event {
+            time: Timestamp(event.time),
+            id: Id::Int(event.id),
+            bits: 0,
+            inputs: &cells.collect::<Vec<_>>(),
+        });
+    }
+    expected
+}
+
+/// Takes everything off the disk, as the live loop's sweeper does once no window sees it.
+fn expire(view: &LaneView, state: &Store) -> Result<()> {
+    let clocks = BTreeMap::from([(
+        view.view.source.id,
+        Timestamp(START + 10 * SPAN.cast_signed()),
+    )]);
+    let cuts = Cuts::new(std::slice::from_ref(view), &clocks);
+    for shard in ShardRange::split(256) {
+        let mut sweep = Sweep::over(shard);
+        while !sweep.done() {
+            state.sweep(&mut sweep, 5000, &|view, generation, block| {
+                cuts.spent(view, generation, block)
+            })?;
+        }
+    }
+    state.compact_shards(ShardRange::ALL);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::column::{Cell, Column, Nulls, Slots};
 use crate::events::{Event, Id};
 use crate::spec::{IdKind, RowSpec};
 use std::ops::Range;
-use tiderace_types::DataType;
+use tiderace_types::{DataType, allocated};
 
 /// How many inputs may lie in words: one bit each of a mask.
 const IN_WORDS: usize = u64::BITS as usize;
@@ -421,10 +421,10 @@ impl Columns {
 
     /// Roughly how many bytes of memory the columns take beside themselves.
     pub(crate) fn memory(&self) -> usize {
-        let words = self.words.len() * size_of::<i64>();
+        let words = allocated(self.words.len() * size_of::<i64>());
         let apart = self.apart.as_ref().map_or(0, |apart| {
             let inputs: usize = apart.inputs.iter().map(ApartColumn::memory).sum();
-            size_of::<Apart>() + texts(&apart.ids) + inputs
+            allocated(size_of::<Apart>()) + texts(&apart.ids) + inputs
         });
         words + apart
     }
@@ -609,18 +609,18 @@ impl ApartColumn {
 
     fn memory(&self) -> usize {
         match self {
-            ApartColumn::Int(values) => values.capacity() * size_of::<i64>(),
-            ApartColumn::Float(values) => values.capacity() * size_of::<f64>(),
-            ApartColumn::Decimal(values) => values.capacity() * size_of::<i128>(),
+            ApartColumn::Int(values) => allocated(values.capacity() * size_of::<i64>()),
+            ApartColumn::Float(values) => allocated(values.capacity() * size_of::<f64>()),
+            ApartColumn::Decimal(values) => allocated(values.capacity() * size_of::<i128>()),
             ApartColumn::Bytes(values) => texts(values),
         }
     }
 }
 
-/// What a vector of texts takes: the allocator gives no less than 16 bytes to each.
+/// What a vector of texts takes.
 fn texts(values: &Vec<Box<[u8]>>) -> usize {
-    let bytes: usize = values.iter().map(|text| text.len().max(16)).sum();
-    bytes + values.capacity() * size_of::<Box<[u8]>>()
+    let bytes: usize = values.iter().map(|text| allocated(text.len())).sum();
+    bytes + allocated(values.capacity() * size_of::<Box<[u8]>>())
 }
 
 /// Room for `len` events and some more: a half, or four.

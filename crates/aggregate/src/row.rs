@@ -11,7 +11,7 @@ use crate::summary::{Lies, Merged};
 use crate::window::{Bounds, Passing, Span, Window};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use tiderace_types::{Duration, Timestamp, Version};
+use tiderace_types::{Duration, Timestamp, Version, allocated};
 
 /// What one entity of one view remembers.
 ///
@@ -338,20 +338,21 @@ impl Row {
         own.or(base.filter(|newest| *newest <= as_of))
     }
 
-    /// Roughly how many bytes of memory the row takes.
+    /// Roughly how many bytes of memory the row takes beside itself.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let base = self
-            .base
-            .as_ref()
-            .map_or(0, |base| base.partials.len() * 64);
+        let base = self.base.as_ref().map_or(0, |base| {
+            let partials = base.partials.iter().map(|(_, partial)| partial.memory());
+            let list = base.partials.capacity() * size_of::<(usize, Partial)>();
+            allocated(size_of::<Base>()) + allocated(list) + partials.sum::<usize>()
+        });
         let merged = self.merged.as_ref().map_or(0, |merged| {
             let pieces = merged.pieces.iter();
             let spans: usize = pieces.map(|piece| piece.summary.memory()).sum();
             let last = merged.anchored.as_ref().map_or(0, |at| at.last.memory());
-            spans + last
+            size_of::<Merged>() + spans + last
         });
-        size_of::<Row>() + self.events.memory() + base + merged
+        self.events.memory() + base + merged
     }
 }
 

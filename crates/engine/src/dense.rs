@@ -17,7 +17,7 @@ use std::sync::Arc;
 use tiderace_aggregate::{
     Base, CodecError, Event, Events, Insert, Measures, Offer, Row, RowSpec, Summary,
 };
-use tiderace_types::{RowKey, SegmentChange, SegmentKey, SegmentWrite, Timestamp};
+use tiderace_types::{RowKey, SegmentChange, SegmentKey, SegmentWrite, Timestamp, allocated};
 
 /// A dense row in memory. Its head, which has what was folded, is the row's own part.
 #[derive(Clone, Debug)]
@@ -324,15 +324,16 @@ impl Dense {
         any
     }
 
-    /// Roughly how many bytes of memory it takes.
+    /// Roughly how many bytes of memory it takes, with itself.
     pub(crate) fn memory(&self) -> usize {
         let of_segment = |segment: &Segment| {
             let part = segment.part.as_ref().map_or(0, Part::memory);
             let summary = segment.summary.as_ref().map_or(0, Summary::memory);
-            size_of::<Segment>() + part + summary
+            part + summary
         };
         let segments: usize = self.segments.iter().map(of_segment).sum();
-        size_of::<Dense>() + self.online.memory() + segments
+        let list = allocated(self.segments.capacity() * size_of::<Segment>());
+        allocated(size_of::<Dense>()) + self.online.memory() + list + segments
     }
 }
 

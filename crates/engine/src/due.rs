@@ -13,6 +13,9 @@ const MOST: usize = 64;
 /// Instants with the rows that are due then.
 pub(crate) type DueList = BTreeSet<(Timestamp, usize, KeyBytes)>;
 
+/// What an entry takes: itself and its key, in leaves that are two thirds full.
+pub(crate) const LISTED: usize = size_of::<(Timestamp, usize, KeyBytes)>() * 3 / 2 + 16;
+
 /// A row that is being anchored.
 #[derive(Debug)]
 pub(crate) struct Anchoring {

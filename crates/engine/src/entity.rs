@@ -1,6 +1,7 @@
 //! An entity's key as a held row has it: in place where it is short, as most are.
 
 use std::ops::Deref;
+use tiderace_types::allocated;
 
 /// A key of one or two integers fits.
 const SHORT: usize = 22;
@@ -56,7 +57,7 @@ impl Entity {
     pub(crate) fn memory(&self) -> usize {
         match self {
             Entity::Short(..) => 0,
-            Entity::Long(bytes) => bytes.len(),
+            Entity::Long(bytes) => allocated(bytes.len()),
         }
     }
 }

@@ -41,10 +41,10 @@ impl Held {
         }
     }
 
-    /// Counts anew the bytes that it takes; tells what was counted before, and now.
+    /// Counts anew the bytes that it takes beside its slot; tells what was counted before, and now.
     pub(crate) fn count(&mut self) -> (usize, usize) {
         let dense = self.dense.as_ref().map_or(0, |dense| dense.memory());
-        let now = size_of::<Held>() + self.entity.memory() + self.part.memory() + dense;
+        let now = self.entity.memory() + self.part.memory() + dense;
         (std::mem::replace(&mut self.counted, now), now)
     }
 

@@ -12,7 +12,7 @@
 
 use crate::dense::Shared;
 use crate::density::Density;
-use crate::due::{Anchoring, DueList};
+use crate::due::{self, Anchoring, DueList};
 use crate::held::Held;
 use crate::loading::{self, Asked};
 use crate::outlet::Outlet;
@@ -128,7 +128,10 @@ pub struct Lane {
     uncommitted: Vec<(usize, Slot)>,
     /// What the commit under way writes, and how.
     committing: Vec<(usize, Slot, Written)>,
+    /// What held rows take beside their slots, in bytes.
     pub(crate) memory: usize,
+    /// What the next commit takes while it is written, in bytes.
+    writing: usize,
     pub(crate) outlet: Outlet,
     pub(crate) scratch: Scratch,
     pub(crate) asked: Asked,
@@ -137,6 +140,10 @@ pub struct Lane {
     /// Those that are being anchored.
     pub(crate) anchoring: Vec<Anchoring>,
 }
+
+/// What a row takes while it is written, beside its bytes: its key in several lists, what is done
+/// to it, its places in them.
+const WRITTEN: usize = 512;
 
 /// How many rows are looked at together.
 const STRIDE: usize = 32;
@@ -192,6 +199,7 @@ impl Lane {
             uncommitted: Vec::new(),
             committing: Vec::new(),
             memory: 0,
+            writing: 0,
             outlet: Outlet::new(epoch),
             views,
             scratch: Scratch::default(),
@@ -213,10 +221,18 @@ impl Lane {
         self.tables.iter().map(Table::len).sum()
     }
 
-    /// Roughly how many bytes of memory its rows take, and the lists of those that are owed.
+    /// How many bytes of memory its rows take, the lists of those that are owed or due, and the
+    /// next commit.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.memory + self.outlet.memory()
+        let tables: usize = self.tables.iter().map(Table::memory).sum();
+        self.memory + tables + self.writing + self.owed_memory() + self.due.len() * due::LISTED
+    }
+
+    /// How many bytes the lists take of rows that are owed to the online store, held or not.
+    #[must_use]
+    pub fn owed_memory(&self) -> usize {
+        self.outlet.memory()
     }
 
     /// Finds the packet's rows. Those that are not held are read from state before [`Lane::apply`].
@@ -382,7 +398,10 @@ impl Lane {
                     }
                     self.memory += width;
                     held.counted += width;
+                    // Its bytes, and those once more in the batch that is written.
+                    self.writing += width;
                     if !std::mem::replace(&mut held.uncommitted, true) {
+                        self.writing += WRITTEN;
                         self.uncommitted.push((batch.view, *slot));
                     }
                     if !std::mem::replace(&mut held.unpublished, true) {
@@ -536,17 +555,18 @@ impl Lane {
                 self.memory = (self.memory + now).saturating_sub(before);
             }
         }
+        self.writing = 0;
         self.outlet.committed(seq);
     }
 
     /// Lets go of stored rows until at most `bytes` of memory are held, or none can go.
     pub fn evict(&mut self, bytes: usize) {
-        while self.memory() > bytes {
+        while self.memory() > bytes && self.rows() > self.uncommitted.len() {
             let Some(view) = (0..self.tables.len()).max_by_key(|view| self.tables[*view].len())
             else {
                 return;
             };
-            let held = match self.tables[view].evict(4096) {
+            let held = match self.tables[view].evict() {
                 None => return,
                 Some(Evicted::Part(bytes)) => {
                     self.memory = self.memory.saturating_sub(bytes);

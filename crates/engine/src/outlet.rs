@@ -57,6 +57,9 @@ pub enum Stored {
 /// How much longer than needed a row outlives its windows in the store.
 const SLACK: Duration = Duration::from_secs(3600);
 
+/// How many bytes of rows make a chunk full: they are in memory several times until they are put.
+const CHUNK_BYTES: usize = 4 << 20;
+
 /// What an entity's key takes in memory, roughly: most are a number or a short text.
 const ENTITY: usize = 16;
 
@@ -139,9 +142,10 @@ impl Outlet {
     /// Roughly how many bytes its lists take.
     pub(crate) fn memory(&self) -> usize {
         let drain = self.drain.as_ref();
-        let fresh = self.fresh.len() + drain.map_or(0, |drain| drain.fresh.len());
         let owed = self.owed.len() + drain.map_or(0, |drain| drain.owed.len());
-        fresh * size_of::<(usize, Slot)>() + owed * (size_of::<RowKey>() + ENTITY)
+        let fresh = self.fresh.capacity() + drain.map_or(0, |drain| drain.fresh.capacity());
+        let listed = self.owed.capacity() + drain.map_or(0, |drain| drain.owed.capacity());
+        fresh * size_of::<(usize, Slot)>() + listed * size_of::<RowKey>() + owed * ENTITY
     }
 
     fn next_version(&mut self) -> Version {
@@ -212,7 +216,8 @@ impl Lane {
         }
     }
 
-    /// The next at most `limit` rows to publish; starts a drain when none is under way.
+    /// The next at most `limit` rows to publish, fewer where they are long; starts a drain when
+    /// none is under way.
     ///
     /// One chunk at a time: it must be in the store before the next call.
     pub fn chunk(&mut self, now: Timestamp, limit: usize) -> Chunk {
@@ -228,18 +233,20 @@ impl Lane {
                 ended: false,
             }
         });
-        let from = drain.fresh.len().saturating_sub(limit);
-        let slots: Vec<_> = drain.fresh.drain(from..).collect();
-        for (view, slot) in &slots {
-            let held = held(&mut self.tables, *view, *slot);
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while rows.len() < limit && bytes < CHUNK_BYTES {
+            let Some((view, slot)) = drain.fresh.pop() else {
+                break;
+            };
+            let held = held(&mut self.tables, view, slot);
             if held.is_some_and(|held| held.unpublished && !held.is_ready()) {
-                drain.owed.push(self.key(*view, *slot));
+                drain.owed.push(self.key(view, slot));
+            }
+            if let Some(publication) = self.publish(view, slot, now) {
+                bytes += publication.value.len();
+                rows.push(publication);
             }
         }
-        let rows: Vec<_> = slots
-            .into_iter()
-            .filter_map(|(view, slot)| self.publish(view, slot, now))
-            .collect();
         let from = drain
             .owed
             .len()

@@ -1,7 +1,7 @@
 //! A stretch of a row that is stored as blocks: a sparse row, or one segment of a dense one.
 
 use tiderace_aggregate::{Event, Insert, Offer, Row, RowSpec};
-use tiderace_types::{Timestamp, Version};
+use tiderace_types::{Timestamp, Version, allocated};
 
 /// Past this many blocks a part is written whole again.
 const BLOCKS: usize = 8;
@@ -130,8 +130,8 @@ impl Part {
         self.rewrite = false;
     }
 
-    /// Roughly how many bytes of memory it takes.
+    /// How many bytes of memory it takes beside itself.
     pub(crate) fn memory(&self) -> usize {
-        self.blocks.capacity() * size_of::<u64>() + self.row.memory()
+        allocated(self.blocks.capacity() * size_of::<u64>()) + self.row.memory()
     }
 }

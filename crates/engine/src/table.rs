@@ -20,9 +20,34 @@ pub(crate) enum Evicted {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     index: HashTable<Entry>,
-    slots: Vec<Option<Held>>,
-    free: Vec<Slot>,
+    chunks: Vec<Chunk>,
+    /// No chunk before this one has a free slot.
+    free: usize,
     hand: usize,
+}
+
+/// How many slots lie together. A table grows by so many, and not by copying itself.
+const CHUNK: usize = u64::BITS as usize;
+
+/// At how many slots a search for what can go looks: they are looked at while events wait.
+const LOOKS: usize = 1 << 16;
+
+/// Slots in one allocation, given back once all are free and no later ones are held.
+#[derive(Debug)]
+struct Chunk {
+    rows: Box<[Option<Held>; CHUNK]>,
+    /// Which slots are free, bit by bit.
+    free: u64,
+}
+
+impl Chunk {
+    fn new() -> Chunk {
+        let rows: Box<[Option<Held>]> = std::iter::repeat_with(|| None).take(CHUNK).collect();
+        Chunk {
+            rows: rows.try_into().expect("so many were made"),
+            free: u64::MAX,
+        }
+    }
 }
 
 /// Where a row is, with enough of its hash that other rows need not be looked at.
@@ -72,17 +97,9 @@ impl Table {
         if let Some(slot) = self.find(entity, hash) {
             return slot;
         }
-        let held = Some(Held::new(entity, hash, spec));
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = held;
-                slot
-            }
-            None => {
-                self.slots.push(held);
-                (self.slots.len() - 1) as Slot
-            }
-        };
+        let slot = self.take_free();
+        let row = &mut self.chunks[slot as usize / CHUNK].rows[slot as usize % CHUNK];
+        *row = Some(Held::new(entity, hash, spec));
         let tag = Entry::tag(hash);
         let place = |entry: &Entry| Entry::place(entry.tag);
         self.index
@@ -90,31 +107,61 @@ impl Table {
         slot
     }
 
-    pub(crate) fn get(&self, slot: Slot) -> Option<&Held> {
-        self.slots.get(slot as usize)?.as_ref()
+    /// Takes the lowest free slot, so that the highest ones empty by and by.
+    fn take_free(&mut self) -> Slot {
+        while self.chunks.get(self.free).is_some_and(|c| c.free == 0) {
+            self.free += 1;
+        }
+        if self.free == self.chunks.len() {
+            self.chunks.push(Chunk::new());
+        }
+        let chunk = &mut self.chunks[self.free];
+        let place = chunk.free.trailing_zeros() as usize;
+        chunk.free &= chunk.free - 1;
+        (self.free * CHUNK + place) as Slot
     }
 
+    #[inline]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Held> {
+        let chunk = self.chunks.get(slot as usize / CHUNK)?;
+        chunk.rows[slot as usize % CHUNK].as_ref()
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+        let chunk = self.chunks.get_mut(slot as usize / CHUNK)?;
+        chunk.rows[slot as usize % CHUNK].as_mut()
     }
 
     /// Every held row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Held> {
-        self.slots.iter().flatten()
+        self.chunks
+            .iter()
+            .flat_map(|chunk| chunk.rows.iter().flatten())
     }
 
     /// Every held row with its slot.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Held)> {
-        let slots = self.slots.iter_mut().enumerate();
+        let rows = self
+            .chunks
+            .iter_mut()
+            .flat_map(|chunk| chunk.rows.iter_mut());
+        let slots = rows.enumerate();
         slots.filter_map(|(slot, held)| Some((slot as Slot, held.as_mut()?)))
     }
 
-    /// Gives up a stored row that has not been touched lately, looking at no more than `looks`
-    /// slots; of a dense row, first only the events that its directory stands for.
-    pub(crate) fn evict(&mut self, looks: usize) -> Option<Evicted> {
-        for _ in 0..looks.min(self.slots.len() * 2) {
-            self.hand = (self.hand + 1) % self.slots.len();
-            let Some(held) = &mut self.slots[self.hand] else {
+    /// Gives up a stored row that has not been touched since the hand last passed; of a dense row,
+    /// first only the events that its directory stands for. None where many looks find none.
+    pub(crate) fn evict(&mut self) -> Option<Evicted> {
+        let slots = self.chunks.len() * CHUNK;
+        // Where most slots are free it is the highest ones that must go to give memory back.
+        if self.len() < slots / 2 {
+            self.hand = self.hand.max(slots - CHUNK);
+        }
+        for _ in 0..LOOKS.min(slots * 2) {
+            self.hand = (self.hand + 1) % slots;
+            let slot = self.hand as Slot;
+            let Some(held) = self.get_mut(slot) else {
                 continue;
             };
             if held.uncommitted || std::mem::take(&mut held.recent) {
@@ -124,18 +171,104 @@ impl Table {
                 let (before, now) = held.count();
                 return Some(Evicted::Part(before.saturating_sub(now)));
             }
-            let slot = self.hand as Slot;
-            let place = Entry::place(Entry::tag(held.hash));
-            if let Ok(entry) = self.index.find_entry(place, |found| found.slot == slot) {
-                entry.remove();
-            }
-            self.free.push(slot);
-            return self.slots[self.hand].take().map(Box::new).map(Evicted::Row);
+            return self.remove(slot).map(Box::new).map(Evicted::Row);
         }
         None
     }
 
+    fn remove(&mut self, slot: Slot) -> Option<Held> {
+        let (place, bit) = (slot as usize / CHUNK, slot as usize % CHUNK);
+        let chunk = self.chunks.get_mut(place)?;
+        let held = chunk.rows[bit].take()?;
+        chunk.free |= 1 << bit;
+        self.free = self.free.min(place);
+        let tag = Entry::place(Entry::tag(held.hash));
+        if let Ok(entry) = self.index.find_entry(tag, |found| found.slot == slot) {
+            entry.remove();
+        }
+        if chunk.free == u64::MAX && place + 1 == self.chunks.len() {
+            self.shrink();
+        }
+        Some(held)
+    }
+
+    /// Gives back the chunks at the end that hold nothing.
+    fn shrink(&mut self) {
+        while self.chunks.last().is_some_and(|c| c.free == u64::MAX) {
+            self.chunks.pop();
+        }
+        if self.index.len() < self.index.capacity() / 4 {
+            let room = self.index.len() * 2;
+            self.index.shrink_to(room, |entry| Entry::place(entry.tag));
+        }
+    }
+
+    /// How many bytes of memory slots and index take, whether they hold rows or not.
+    pub(crate) fn memory(&self) -> usize {
+        let chunk = size_of::<Chunk>() + CHUNK * size_of::<Option<Held>>();
+        self.chunks.len() * chunk + self.index.allocation_size()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.index.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiderace_aggregate::{IdKind, Kept};
+
+    fn key(number: usize) -> [u8; 8] {
+        number.to_be_bytes()
+    }
+
+    fn hash(number: usize) -> u64 {
+        tiderace_types::hash_key(&key(number))
+    }
+
+    fn add(table: &mut Table, spec: &RowSpec, number: usize) -> Slot {
+        table.find_or_add(&key(number), hash(number), spec)
+    }
+
+    #[test]
+    fn memory_is_given_back_and_rows_stay_where_they_are() {
+        let spec = RowSpec {
+            fingerprint: 0,
+            id: IdKind::Int64,
+            inputs: Vec::new(),
+            filters: 0,
+            outputs: Vec::new(),
+            kept: Kept::All,
+            sign: None,
+        };
+        let mut table = Table::default();
+        let slots: Vec<Slot> = (0..1000).map(|i| add(&mut table, &spec, i)).collect();
+        let full = table.memory();
+        // Those at the end are in use; of the others all go.
+        for (_, held) in table.iter_mut() {
+            held.recent = false;
+        }
+        let kept = 10..20;
+        for number in kept.clone() {
+            table.get_mut(slots[number]).expect("held").uncommitted = true;
+        }
+        while table.evict().is_some() {}
+        assert_eq!(table.len(), kept.len());
+        assert!(table.memory() < full / 4, "{} of {full}", table.memory());
+        for number in 0..1000 {
+            let found = table.find(&key(number), hash(number));
+            let expected = kept.contains(&number).then(|| slots[number]);
+            assert_eq!(found, expected);
+        }
+        // The lowest free slots are taken first.
+        let next = add(&mut table, &spec, 5000);
+        assert!(next < 10, "{next}");
+        assert_eq!(table.find(&key(5000), hash(5000)), Some(next));
+    }
+
+    #[test]
+    fn an_empty_table_has_nothing_to_give() {
+        assert!(Table::default().evict().is_none());
     }
 }

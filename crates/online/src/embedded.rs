@@ -307,6 +307,10 @@ fn db_options(memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_open_files(256);
     options.set_max_background_jobs(2);
+    // As in state: buffers that nothing counts, and pages that wait to be written, stay few.
+    options.set_compaction_readahead_size(256 << 10);
+    options.set_bytes_per_sync(1 << 20);
+    options.set_wal_bytes_per_sync(1 << 20);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_log_level(LogLevel::Warn);

@@ -233,6 +233,12 @@ impl RocksStore {
 
 const MEMORY_LEAST: usize = 8 << 20;
 
+/// What a compaction reads ahead of each file.
+const READAHEAD: usize = 256 << 10;
+
+/// How much of a file is written before the disk is told to take it.
+const WRITTEN_BEHIND: u64 = 1 << 20;
+
 /// How long a file may stay above the bottom level untouched.
 const SINKING_SECONDS: u64 = 24 * 3600;
 
@@ -280,7 +286,13 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_open_files(512);
     options.set_max_background_jobs(i32::try_from(jobs.clamp(2, 4)).unwrap_or(2));
-    options.set_bytes_per_sync(1 << 20);
+    // A compaction has a buffer of this size for each file that it reads: they are not charged to
+    // the cache, and where level 0 is long there are many.
+    options.set_compaction_readahead_size(READAHEAD);
+    // What is written goes to the disk by and by: under a hard limit of memory, pages that wait
+    // to be written are what everything else waits for.
+    options.set_bytes_per_sync(WRITTEN_BEHIND);
+    options.set_wal_bytes_per_sync(WRITTEN_BEHIND);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_log_level(LogLevel::Warn);

@@ -35,5 +35,8 @@ pub use commit::{Commit, SegmentChange, SegmentKey, SegmentWrite, Write};
 mod marker;
 pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};
 
+mod allocation;
+pub use allocation::allocated;
+
 pub mod base64;
 pub mod wire;

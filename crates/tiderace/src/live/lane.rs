@@ -297,7 +297,8 @@ impl Worker {
         let due = self.committed_at.elapsed().as_micros() as u64 >= interval;
         if due || self.lane.uncommitted_rows() >= COMMIT_ROWS {
             self.commit()?;
-            if self.lane.owing() > OWED {
+            // A list that takes half of what rows may take would leave them no place.
+            if self.lane.owing() > OWED || self.lane.owed_memory() > self.row_memory() / 2 {
                 self.lane.forget_owed();
                 self.republish("more rows are owed than are worth listing");
             }

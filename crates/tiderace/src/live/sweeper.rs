@@ -3,7 +3,8 @@
 //! A sweep begins when the clocks have gone on by an eighth of what some view keeps, so that no
 //! more than that is on disk beyond what is kept, and each block is read but a few times in its
 //! life. One stretch every [`PAUSE`] keeps it under a tenth of a core. Where a sweep has taken
-//! much, the shard's tables are compacted at once; elsewhere tombstones sink by themselves.
+//! much, tables are compacted at once, many shards together: a table holds several, and shard by
+//! shard it would be written anew for each. Elsewhere tombstones sink by themselves.
 
 use super::ledger::Ledger;
 use anyhow::{Context, Result};
@@ -48,6 +49,9 @@ const STRETCH: usize = 5000;
 
 /// How long nothing is done after a stretch.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many bytes are taken before tables are compacted: a few tables' worth.
+const TOGETHER: u64 = 256 << 20;
 
 /// How long nothing is done after an error.
 const TROUBLE: Duration = Duration::from_secs(10);
@@ -104,6 +108,8 @@ struct Round {
     /// Those that are left, the next one last.
     shards: Vec<ShardRange>,
     sweep: Option<Sweep>,
+    /// Neighbours of which much was taken, and how many bytes: to be compacted together.
+    emptied: Option<(ShardRange, u64)>,
 }
 
 impl Sweeper {
@@ -184,6 +190,7 @@ impl Sweeper {
             cuts: Cuts::new(&self.views, &clocks),
             shards: ShardRange::split(256),
             sweep: None,
+            emptied: None,
         });
         self.swept = clocks;
         Ok(())
@@ -204,13 +211,27 @@ impl Sweeper {
             sweep.dropped.bytes - before.bytes,
         );
         if sweep.done() {
-            if sweep.dropped.bytes > sweep.seen.bytes / 4 {
-                self.state.compact_shards(shard);
-            }
+            let dropped = sweep.dropped.bytes;
+            let much = dropped > sweep.seen.bytes / 4;
             round.shards.pop();
             round.sweep = None;
+            if much {
+                let (last, before) = round.emptied.map_or((shard.last, 0), |(e, b)| (e.last, b));
+                let first = shard.first;
+                round.emptied = Some((ShardRange { first, last }, before + dropped));
+            }
+            let full = |(_, bytes): (_, u64)| bytes >= TOGETHER;
+            if !much || round.shards.is_empty() || round.emptied.is_some_and(full) {
+                self.compact(round);
+            }
         }
         Ok(())
+    }
+
+    fn compact(&self, round: &mut Round) {
+        if let Some((shards, _)) = round.emptied.take() {
+            self.state.compact_shards(shards);
+        }
     }
 }
 
