@@ -459,7 +459,7 @@ fn answer_view<'a>(
     };
     let mut finished = row
         .iter()
-        .flat_map(|row| row.finish(spec, &read.outputs, as_of));
+        .flat_map(|row| read.asked.finish(spec, row, as_of));
     let mut judged = Vec::with_capacity(read.outputs.len());
     for (place, output) in read.outputs.iter().enumerate() {
         let exact = answers(*output);

@@ -40,6 +40,15 @@ pub struct WireError {
     pub remaining: usize,
 }
 
+/// The low seven bits of each byte, one after another.
+#[inline]
+const fn sevens(word: u64) -> u64 {
+    let word = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
+}
+
 /// Reads what the `put_…` functions wrote. Never panics, never allocates more than the input holds.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -101,6 +110,22 @@ impl<'a> Reader<'a> {
     /// When cut, or above 64 bits.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, WireError> {
+        // Nearly all are of eight bytes or fewer, and have as many after them: then no byte is
+        // looked at by itself.
+        if let Some(word) = self.rest.first_chunk() {
+            let word = u64::from_le_bytes(*word);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let bits = ends.trailing_zeros() + 1;
+                self.rest = &self.rest[bits as usize / 8..];
+                return Ok(sevens(word & (u64::MAX >> (64 - bits))));
+            }
+        }
+        self.u64_by_bytes()
+    }
+
+    #[cold]
+    fn u64_by_bytes(&mut self) -> Result<u64, WireError> {
         let mut number = 0u64;
         let mut shift = 0;
         loop {
