@@ -11,13 +11,16 @@
 //!   their bounds.
 
 use crate::answer::{Answer, Reading};
+use crate::codec::CodecError;
 use crate::finish::nested::{Place, Within};
 use crate::finish::values::{self, Values};
 use crate::finish::{FinishError, nested};
 use crate::function::Function;
 use crate::row::Row;
 use crate::spec::{Output, RowSpec};
+use crate::summary::Measures;
 use crate::window::{Bounds, Span, Window};
+use std::sync::Arc;
 use tiderace_types::{Timestamp, Value};
 
 /// Outputs of a view, to be finished together.
@@ -31,6 +34,8 @@ pub struct Asked {
     runs: Vec<Run>,
     /// Inputs whose equal values are told from different ones.
     values: Vec<Values>,
+    /// The measures of the spec, by which merged spans are read.
+    measures: Arc<Measures>,
     /// Outputs over all events, some of which may be folded, and over the last so many, which a
     /// row with merged spans holds apart: by themselves.
     apart: Vec<Place>,
@@ -52,6 +57,7 @@ impl Asked {
     pub fn of(spec: &RowSpec, outputs: &[usize]) -> Asked {
         let mut asked = Asked {
             outputs: outputs.to_vec(),
+            measures: Arc::new(Measures::of(spec)),
             ..Asked::default()
         };
         for (slot, index) in outputs.iter().enumerate() {
@@ -78,6 +84,14 @@ impl Asked {
             }
         }
         asked
+    }
+
+    /// Reads a row, as [`Row::decode`] does, the measures being known.
+    ///
+    /// # Errors
+    /// As [`Row::decode`].
+    pub fn decode(&self, spec: &RowSpec, bytes: &[u8]) -> Result<Row, CodecError> {
+        Row::decode_with(bytes, spec, || Arc::clone(&self.measures))
     }
 
     /// The place of an output's window.

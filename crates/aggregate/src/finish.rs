@@ -359,11 +359,11 @@ fn map<'a>(
     let DataType::Map(_, weight_type) = &output.data_type else {
         unreachable!("the plan types {:?} as a map", output.function);
     };
-    let entry = |(key, sum): (Cell<'_>, Sum)| {
+    let mut entries = Vec::with_capacity(weights.size_hint().0);
+    for (key, sum) in weights {
         let weight = sum_value(sum, weight_type)?;
-        Ok((key.to_value(key_type), weight))
-    };
-    let entries = weights.map(entry).collect::<Result<Vec<_>, _>>()?;
+        entries.push((key.to_value(key_type), weight));
+    }
     Ok(match entries.is_empty() {
         true => Value::Null,
         false => Value::Map(entries),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tiderace_types::Timestamp;
 
 /// The measures of a view: what its outputs need merged, windows apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Measures {
     /// The measure of each output.
     of_output: Vec<usize>,

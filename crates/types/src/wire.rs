@@ -64,12 +64,14 @@ impl<'a> Reader<'a> {
 
     /// What has not been read.
     #[must_use]
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// The error for the present place.
     #[must_use]
+    #[inline]
     pub fn error(&self) -> WireError {
         WireError {
             remaining: self.rest.len(),
@@ -80,6 +82,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When fewer are left.
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], WireError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(self.error())?;
         self.rest = rest;
@@ -90,6 +93,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When fewer bytes are left.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(self.error())?;
         self.rest = rest;
@@ -100,6 +104,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When none is left.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, WireError> {
         self.array::<1>().map(|[byte]| byte)
     }
@@ -110,18 +115,24 @@ impl<'a> Reader<'a> {
     /// When cut, or above 64 bits.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, WireError> {
-        // Nearly all are of eight bytes or fewer, and have as many after them: then no byte is
-        // looked at by itself.
-        if let Some(word) = self.rest.first_chunk() {
-            let word = u64::from_le_bytes(*word);
-            let ends = !word & 0x8080_8080_8080_8080;
-            if ends != 0 {
-                let bits = ends.trailing_zeros() + 1;
-                self.rest = &self.rest[bits as usize / 8..];
-                return Ok(sevens(word & (u64::MAX >> (64 - bits))));
-            }
+        match self.short() {
+            Some(number) => Ok(number),
+            None => self.u64_by_bytes(),
         }
-        self.u64_by_bytes()
+    }
+
+    /// Takes a varint of at most eight bytes that has as many after where it begins, as nearly
+    /// all have: then no byte is looked at by itself.
+    #[inline]
+    fn short(&mut self) -> Option<u64> {
+        let word = u64::from_le_bytes(*self.rest.first_chunk()?);
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return None;
+        }
+        let bits = ends.trailing_zeros() + 1;
+        self.rest = &self.rest[bits as usize / 8..];
+        Some(sevens(word & (u64::MAX >> (64 - bits))))
     }
 
     #[cold]
@@ -156,7 +167,11 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When cut, or above 128 bits.
+    #[inline]
     pub fn i128(&mut self) -> Result<i128, WireError> {
+        if let Some(short) = self.short() {
+            return Ok(((short >> 1).cast_signed() ^ -(short & 1).cast_signed()).into());
+        }
         let mut raw = 0u128;
         let mut shift = 0;
         loop {
@@ -178,6 +193,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When cut, or when the items cannot fit in what is left.
+    #[inline]
     pub fn count(&mut self, least: usize) -> Result<usize, WireError> {
         let count = usize::try_from(self.u64()?).map_err(|_| self.error())?;
         if count
@@ -193,6 +209,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When cut.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let count = self.count(1)?;
         self.take(count)

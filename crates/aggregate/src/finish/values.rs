@@ -306,10 +306,12 @@ impl<'a> Gather<'a> for Distinct {
 
 /// What one value weighs.
 trait Weigh: Copy + Default {
+    /// What is greater for what weighs more.
+    type Rank: Ord + Copy;
+    fn rank(self) -> Self::Rank;
     fn add_cell(&mut self, cell: Cell<'_>);
     fn merge_sum(&mut self, sum: Sum);
     fn sum(self) -> Sum;
-    fn order(&self, other: &Self) -> Ordering;
 }
 
 impl Weigh for ExactSum {
@@ -333,9 +335,9 @@ impl Weigh for ExactSum {
         Sum::Exact(self)
     }
 
-    #[inline]
-    fn order(&self, other: &ExactSum) -> Ordering {
-        self.cmp(other)
+    type Rank = ExactSum;
+    fn rank(self) -> ExactSum {
+        self
     }
 }
 
@@ -358,9 +360,12 @@ impl Weigh for FloatSum {
         Sum::Float(self)
     }
 
+    /// Doubles in their total order (IEEE 754 §5.10) as integers.
+    type Rank = i64;
     #[inline]
-    fn order(&self, other: &FloatSum) -> Ordering {
-        self.total().total_cmp(&other.total())
+    fn rank(self) -> i64 {
+        let bits = self.total().to_bits().cast_signed();
+        bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
     }
 }
 
@@ -407,32 +412,34 @@ impl<'a, W: Weigh> Top<'a, W> {
     fn heaviest(&self, most: usize, dictionary: &Dictionary<'_>) -> Vec<u32> {
         /// So few are put in their places one by one.
         const FEW: usize = 32;
-        let order = |a: &u32, b: &u32| -> Ordering {
-            let (x, y) = (&self.weights[*a as usize], &self.weights[*b as usize]);
-            let order = y.order(x);
-            order.then_with(|| dictionary.cell(*a).key_order(&dictionary.cell(*b)))
+        let order = |(x, a): &(W::Rank, u32), (y, b): &(W::Rank, u32)| -> Ordering {
+            let keys = || dictionary.cell(*a).key_order(&dictionary.cell(*b));
+            y.cmp(x).then_with(keys)
         };
+        let held = self.held.iter();
+        let ranked = held.map(|number| (self.weights[*number as usize].rank(), *number));
+        let mut best: Vec<(W::Rank, u32)>;
         if most > FEW {
-            let mut all = self.held.clone();
-            if all.len() > most {
-                all.select_nth_unstable_by(most, order);
-                all.truncate(most);
-            }
-            all.sort_unstable_by(order);
-            return all;
-        }
-        let mut best: Vec<u32> = Vec::with_capacity(most + 1);
-        for number in &self.held {
-            let place = match best.last() {
-                Some(last) if order(last, number).is_lt() => best.len(),
-                _ => best.partition_point(|held| order(held, number).is_lt()),
-            };
-            if place < most {
-                best.insert(place, *number);
+            best = ranked.collect();
+            if best.len() > most {
+                best.select_nth_unstable_by(most, order);
                 best.truncate(most);
             }
+            best.sort_unstable_by(order);
+        } else {
+            best = Vec::with_capacity(most + 1);
+            for one in ranked {
+                let place = match best.last() {
+                    Some(last) if order(last, &one).is_lt() => best.len(),
+                    _ => best.partition_point(|held| order(held, &one).is_lt()),
+                };
+                if place < most {
+                    best.insert(place, one);
+                    best.truncate(most);
+                }
+            }
         }
-        best
+        best.into_iter().map(|(_, number)| number).collect()
     }
 }
 
