@@ -8,7 +8,7 @@ help:
 	@echo 'make build         the binary'
 	@echo 'make install       the binary, into $${PREFIX:-~/.local}/bin'
 	@echo 'make test          formats, lints, every test, the documentation'
-	@echo 'make test-nightly  also long random schedules'
+	@echo 'make test-nightly  also long random schedules, and fuzzing'
 	@echo 'make check         only what needs no test to run: format, lints, documentation, licences'
 	@echo 'make bench         the measurements of benches/RESULTS.md'
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Formats are checked, everything is built and linted, every test is run, the documentation
 # is written; the last line sums up the tests. With TIDERACE_NIGHTLY set, tests with
-# random schedules run many more of them.
+# random schedules run many more of them,
+# and decoders are fuzzed with coverage, TIDERACE_FUZZ_SECONDS (300) for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -22,6 +23,11 @@ step "build" build --bin tiderace
 step "build tests and benches" build --all-targets
 step "tests" tests --lib --bins --tests
 RUSTDOC="$PWD/scripts/rustdoc" step "documentation and its examples" tests --doc
+
+if [ -n "${TIDERACE_NIGHTLY:-}" ]; then
+    step "fuzzing finds what is planted" scripts/fuzz.sh planted || failed_command=yes
+    step "fuzzing" scripts/fuzz.sh || failed_command=yes
+fi
 
 awk '
     /^test result:/ { passed += $4; failed += $6 }

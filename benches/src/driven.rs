@@ -95,6 +95,20 @@ pub fn fetch(state: &Store, wants: &Wants) -> Result<Found> {
     })
 }
 
+/// Anchors the dense rows that are due.
+///
+/// # Errors
+/// When state cannot be read.
+pub fn anchor_due(lane: &mut Lane, state: &Store, now: Timestamp) -> Result<()> {
+    while lane.take_due(now) {
+        while let Some(wants) = lane.wants_anchors() {
+            lane.fill(fetch(state, &wants)?)?;
+        }
+        lane.anchor(now);
+    }
+    Ok(())
+}
+
 /// The publication of a row that is not held; a dense one is anchored first.
 ///
 /// # Errors
@@ -281,6 +295,25 @@ impl Driven {
         self.lane.committed(seq);
         self.lane.evict(self.row_memory);
         Ok(())
+    }
+
+    /// Every row that is held, as it is published at `now`; dense ones are anchored when they are due.
+    ///
+    /// # Errors
+    /// When state cannot be read.
+    pub fn published_rows(&mut self, now: Timestamp) -> Result<Vec<Publication>> {
+        anchor_due(&mut self.lane, &self.state, now)?;
+        self.lane.owe_held(now);
+        let mut rows = Vec::new();
+        while self.lane.owing_since().is_some() {
+            let chunk = self.lane.chunk(now, 4096);
+            ensure!(chunk.stored.is_empty(), "rows are held");
+            rows.extend(chunk.rows);
+            if chunk.last {
+                self.lane.drained();
+            }
+        }
+        Ok(rows)
     }
 
     /// Encodes every row that is owed, and takes it as stored.

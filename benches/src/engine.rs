@@ -6,6 +6,7 @@
 //! ends when it is done. What is left for later, compacting everything, is told apart. Answers
 //! of some customers are compared with a recount; a difference fails the measurement.
 
+pub mod reading;
 pub mod stream;
 pub mod windows;
 
@@ -13,7 +14,6 @@ mod clock;
 mod definitions;
 mod machine;
 mod parse;
-mod reading;
 mod recount;
 mod report;
 mod sink;

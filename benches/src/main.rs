@@ -8,6 +8,7 @@
 //! | `lookup` | one entity with all its features, at 1, 16 and 64 in flight | a bare tonic echo; plain GETs |
 //! | `footprint` | bytes per event and entity, memory of the process | – |
 //! | `engine` | the engine alone: records in memory to committed rows | parse the needed fields and drop |
+//! | `reading` | decoding and finishing a row, by what is asked of it | the sum |
 //! | `windows` | hopping windows over a file, every row emitted | Flink (`peers/flink`) |
 //! | `layout` | the two layouts of state that were considered | each other |
 //! | `memory` | millions of entities within a hard limit of memory | the configured sum |
@@ -41,6 +42,7 @@ mod driven;
 mod engine;
 mod layout;
 mod memory;
+mod reading;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -71,6 +73,8 @@ enum Command {
     Footprint(footprint::Arguments),
     /// The engine alone: events per processor-second from records in memory to committed rows.
     Engine(engine::Arguments),
+    /// Decoding and finishing a row, sparse and dense, by what is asked of it.
+    Reading(reading::Arguments),
     /// Hopping windows over a file of events: every row of every window.
     Windows(engine::windows::Arguments),
     /// Writes the events of `engine` into a file, for whoever is measured beside it.
@@ -103,6 +107,7 @@ fn main() -> Result<()> {
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Footprint(arguments) => footprint::run(&arguments),
         Command::Engine(arguments) => engine::run(&arguments),
+        Command::Reading(arguments) => reading::run(&arguments),
         Command::Windows(arguments) => engine::windows::run(&arguments),
         Command::Stream(arguments) => engine::stream::run(&arguments),
         Command::Layout(arguments) => layout::run(&arguments),

@@ -3,7 +3,7 @@
 
 use super::clock::{self, Every};
 use super::stages::{Stage, Stages};
-use crate::driven::{fetch, publish_stored};
+use crate::driven::{anchor_due, fetch, publish_stored};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,12 +129,7 @@ impl Machine {
         }
         if self.settings.publish {
             let at = self.now();
-            if self.lane.take_due(at) {
-                while let Some(wants) = self.lane.wants_anchors() {
-                    self.lane.fill(fetch(&self.state, &wants)?)?;
-                }
-                self.lane.anchor(at);
-            }
+            anchor_due(&mut self.lane, &self.state, at)?;
             self.publish(now)?;
         }
         Ok(())
@@ -246,7 +241,9 @@ impl Machine {
     /// # Errors
     /// When state cannot be read.
     pub fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<Publication>> {
-        self.lane.owe_held(self.now());
+        let now = self.now();
+        anchor_due(&mut self.lane, &self.state, now)?;
+        self.lane.owe_held(now);
         let mut found = Vec::new();
         while self.lane.owing_since().is_some() {
             let rows = self.chunk()?.into_iter();

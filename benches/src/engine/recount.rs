@@ -5,7 +5,7 @@ use super::stream::Stream;
 use anyhow::{Context, Result, ensure};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use tiderace_aggregate::{Row, RowSpec};
+use tiderace_aggregate::{Answer, Bound, Row, RowSpec};
 use tiderace_types::{Duration, Timestamp, Value};
 
 /// What a payment is counted by.
@@ -56,15 +56,53 @@ impl Recount {
     pub fn check(&self, views: Views, spec: &RowSpec, customer: i64, row: &Row) -> Result<()> {
         let outputs: Vec<usize> = (0..spec.outputs.len()).collect();
         let answers = row.finish(spec, &outputs, self.as_of);
-        let answers = answers.into_iter().map(|answer| Ok(answer?.value));
-        let answers: Vec<Value> = answers.collect::<Result<_>>()?;
+        let answers: Vec<Answer> = answers.into_iter().collect::<Result<_, _>>()?;
         let payments = self.customers.get(&customer);
-        let expected = expected(views, payments.context("the customer is counted")?);
-        ensure!(
-            answers == expected,
-            "customer {customer}: counted {expected:?}, answered {answers:?}"
-        );
+        let payments = payments.context("the customer is counted")?;
+        for (expected, answer) in expected(views, payments).iter().zip(&answers) {
+            let weigh = |terminal: &Value| weight(views, payments, terminal);
+            ensure!(
+                agrees(expected, answer, weigh),
+                "customer {customer}: counted {expected:?}, answered {answer:?}"
+            );
+        }
         Ok(())
+    }
+}
+
+/// Tells whether an answer is the exact value, or as near to it as its bound says. `weigh` gives
+/// the exact weight of what a map may hold.
+fn agrees(expected: &Value, answer: &Answer, weigh: impl Fn(&Value) -> i64) -> bool {
+    let near = |a: i64, b: i64, most: f64| (a - b).abs() as f64 <= most;
+    match (expected, &answer.value, answer.bound) {
+        (_, found, None) => found == expected,
+        (Value::Int(exact), Value::Int(found), Some(Bound::Relative { error, .. })) => {
+            near(*found, *exact, error * *exact as f64)
+        }
+        (Value::Map(exact), Value::Map(found), Some(Bound::Absolute { error })) => {
+            let is_near = |(key, value): &(Value, Value)| match value {
+                Value::Int(found) => near(*found, weigh(key), error),
+                _ => false,
+            };
+            let may_miss = |(key, _): &(Value, Value)| {
+                let least = found.iter().map(|(key, _)| weigh(key)).min();
+                // What is missing for another's sake may be heavier than it by both errors.
+                found.iter().any(|(held, _)| held == key)
+                    || near(weigh(key), least.unwrap_or_default(), 2.0 * error)
+            };
+            found.iter().all(is_near) && exact.iter().all(may_miss)
+        }
+        _ => false,
+    }
+}
+
+/// What a customer's payments at a terminal come to, as the view weighs them.
+fn weight(views: Views, payments: &[Paid], terminal: &Value) -> i64 {
+    let at = |paid: &&Paid| Value::Int(paid.terminal_id) == *terminal;
+    let payments = payments.iter().filter(at);
+    match views {
+        Views::TopBySum => payments.map(|paid| paid.amount).sum(),
+        _ => payments.count() as i64,
     }
 }
 

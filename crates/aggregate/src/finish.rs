@@ -1,7 +1,9 @@
 //! From a row and an instant to answers.
 
 mod entropy;
+pub(crate) mod nested;
 mod sums;
+pub(crate) mod values;
 
 use crate::answer::{Answer, Bound, Reading};
 use crate::column::{Cell, Column};
@@ -9,12 +11,13 @@ use crate::events::Events;
 use crate::function::{Function, Level};
 use crate::partial::{
     Breakdown, Choice, Decayed, Group, Key, Members, Moments, Numbers, Partial, Sum, Weights, best,
-    groups, of_scale, weights,
+    of_scale,
 };
 use crate::row::{Row, passing};
 use crate::sketch::Hll;
 use crate::spec::{Output, RowSpec};
-use crate::window::{Bounds, Span};
+use crate::window::Span;
+use nested::Within;
 use std::cmp::Ordering;
 use std::ops::Range;
 use sums::{finish_sum, sum_value};
@@ -32,72 +35,41 @@ pub enum FinishError {
 }
 
 impl Row {
-    /// Answers `outputs` (indices into the spec's) at `as_of`.
-    ///
-    /// Exact for every window that lies inside what the row keeps; see [`Row::holds`].
-    #[must_use]
-    pub fn finish(
-        &self,
-        spec: &RowSpec,
-        outputs: &[usize],
-        as_of: Timestamp,
-    ) -> Vec<Result<Answer, FinishError>> {
-        let row = self.net(spec);
-        outputs
-            .iter()
-            .map(|index| row.finish_one(spec, *index, as_of))
-            .collect()
-    }
-
-    /// The window of an output, and which of the row's own events are in it.
-    fn reading(&self, output: &Output, as_of: Timestamp) -> (Reading, Range<usize>) {
-        let range = self.select(output, as_of);
-        let upto = as_of.minus(output.window.delay);
-        let bounds = output.window.bounds(as_of);
-        let reading = Reading {
-            as_of,
-            after: bounds.map_or(Timestamp::MIN, |bounds| bounds.after),
-            upto: bounds.map_or(upto, |bounds| bounds.upto),
-        };
-        (reading, range)
-    }
-
-    /// Answers one output from a row of net events.
-    pub(crate) fn finish_one(
+    /// Answers one output over its window, from a row of net events.
+    pub(crate) fn finish_within(
         &self,
         spec: &RowSpec,
         index: usize,
-        as_of: Timestamp,
+        within: &Within,
     ) -> Result<Answer, FinishError> {
+        let Within {
+            reading,
+            edges,
+            range,
+        } = within;
         let output = &spec.outputs[index];
-        let (reading, range) = self.reading(output, as_of);
         let base = match output.window.span {
             Span::Lifetime => self.base_of(index),
             _ => None,
         };
         if let Some(events) = self.last(output) {
             let passing = passing(&events, output);
-            let range = output.window.select(as_of, events.times(), passing);
-            return finish_events(output, &spec.inputs, &events, range, &reading);
+            let range = (output.window).select(reading.as_of, events.times(), passing);
+            return finish_events(output, &spec.inputs, &events, range, reading);
         }
         let merged = self.merged.as_ref();
         let merged = merged.filter(|merged| !merged.pieces.is_empty());
         if base.is_none() && merged.is_none() {
-            return finish_events(output, &spec.inputs, &self.events, range, &reading);
+            return finish_events(output, &spec.inputs, &self.events, range.clone(), reading);
         }
         let mut partial = base
             .cloned()
             .unwrap_or_else(|| Partial::empty(output, &spec.inputs));
         if let Some(merged) = merged {
-            let bounds = Bounds {
-                after: reading.after,
-                upto: reading.upto,
-            };
-            let bounds = merged.edges(output.window, bounds);
-            merged.add(index, output, bounds, &mut partial);
+            merged.add(index, output, *edges, &mut partial);
         }
-        partial.add(output, &spec.inputs, &self.events, range);
-        finish_partial(output, &spec.inputs, &partial, &reading)
+        partial.add(output, &spec.inputs, &self.events, range.clone());
+        finish_partial(output, &spec.inputs, &partial, reading)
     }
 }
 
@@ -117,7 +89,7 @@ fn finish_events(
     let answer = match output.input {
         Some(input) => {
             let column = events.input(input);
-            finish_members(output, inputs, &members, column, &inputs[input])
+            finish_members(output, &members, column, &inputs[input])
         }
         None if output.function == Function::Count => Some(count_value(members.count())),
         None => None,
@@ -135,7 +107,6 @@ fn finish_events(
 /// Answers straight from events; `None` where it is no shorter than by way of a partial.
 fn finish_members<'a>(
     output: &Output,
-    inputs: &[DataType],
     members: &Members<'a>,
     column: Column<'a>,
     data_type: &DataType,
@@ -154,20 +125,6 @@ fn finish_members<'a>(
         function @ (Function::Min | Function::Max) => one(best(function, members.cells(column))),
         Function::First => one(members.cells(column).next()),
         Function::Last => one(members.cells(column).next_back()),
-        Function::CountDistinct { cap } => {
-            let distinct = groups::distinct(members.cells(column)).len();
-            if distinct > *cap as usize {
-                return None;
-            }
-            count_value(distinct as u64)
-        }
-        Function::TopN { n, cap } => {
-            let tally = weights::tally(members, column, output.by, inputs);
-            if tally.len() > *cap as usize {
-                return None;
-            }
-            top(output, data_type, *n as usize, tally).map(Answer::from)
-        }
         Function::FirstN { repeats, .. } | Function::LastN { repeats, .. }
             if *repeats == crate::Repeats::Kept =>
         {
@@ -358,17 +315,21 @@ fn finish_weights(
         Function::Entropy { .. } => return Ok(entropy::finish(weights)),
         _ => map(output, data_type, pairs())?,
     };
-    let by_unit = match &output.data_type {
+    let bound = weights.past.map(|past| Bound::Absolute {
+        error: past.missed / by_unit(output),
+    });
+    Ok(Answer { value, bound })
+}
+
+/// What the unscaled weights of a map are divided by.
+fn by_unit(output: &Output) -> f64 {
+    match &output.data_type {
         DataType::Map(_, weight) => match weight.as_ref() {
             DataType::Decimal { scale, .. } => of_scale(*scale),
             _ => 1.0,
         },
         _ => 1.0,
-    };
-    let bound = weights.past.map(|past| Bound::Absolute {
-        error: past.missed / by_unit,
-    });
-    Ok(Answer { value, bound })
+    }
 }
 
 /// The `n` heaviest: weight descending, then key ascending.
@@ -398,11 +359,11 @@ fn map<'a>(
     let DataType::Map(_, weight_type) = &output.data_type else {
         unreachable!("the plan types {:?} as a map", output.function);
     };
-    let entry = |(key, sum): (Cell<'_>, Sum)| {
+    let mut entries = Vec::with_capacity(weights.size_hint().0);
+    for (key, sum) in weights {
         let weight = sum_value(sum, weight_type)?;
-        Ok((key.to_value(key_type), weight))
-    };
-    let entries = weights.map(entry).collect::<Result<Vec<_>, _>>()?;
+        entries.push((key.to_value(key_type), weight));
+    }
     Ok(match entries.is_empty() {
         true => Value::Null,
         false => Value::Map(entries),

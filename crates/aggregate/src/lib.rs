@@ -62,5 +62,8 @@ pub use answer::{Answer, Bound, Reading};
 mod finish;
 pub use finish::{FinishError, finish_partial};
 
+mod asked;
+pub use asked::Asked;
+
 mod series;
 pub use series::Series;

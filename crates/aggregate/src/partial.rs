@@ -13,6 +13,7 @@ mod sum;
 pub use sum::Sum;
 mod members;
 pub(crate) use members::Members;
+pub(crate) mod dictionary;
 pub(crate) mod groups;
 mod placed;
 mod sorted;

@@ -213,13 +213,22 @@ impl Row {
     /// The events in the window of `output` at `as_of` that are not folded.
     #[must_use]
     pub fn select(&self, output: &Output, as_of: Timestamp) -> Range<usize> {
-        let window = output.window;
+        self.selected(output.window, output.filter, as_of)
+    }
+
+    /// The events in a window of those that pass a filter.
+    pub(crate) fn selected(
+        &self,
+        window: Window,
+        filter: Option<usize>,
+        as_of: Timestamp,
+    ) -> Range<usize> {
         let coarse = self.merged.as_ref().filter(|merged| merged.is_coarse());
         let selected = match coarse.and_then(|_| self.edges(window, as_of)) {
             Some(Bounds { after, upto }) => self.events.between(after, upto.max(after)),
             None => {
-                let passing = passing(&self.events, output);
-                window.select(as_of, self.events.times(), passing)
+                let bits = self.events.bits();
+                window.select(as_of, self.events.times(), Passing { bits, filter })
             }
         };
         match window.span {

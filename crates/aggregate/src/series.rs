@@ -7,10 +7,11 @@
 //! the last answer stands.
 //!
 //! # Laws
-//! - At every instant the answers are those of [`Row::finish`]: bit for bit, but for floats that
+//! - At every instant the answers are those of [`Row::finish`] of each output alone: bit for bit, but for floats that
 //!   are sums, which agree to 1e-9 of the sum of magnitudes.
 
 use crate::answer::{Answer, Reading};
+use crate::asked::Asked;
 use crate::events::Events;
 use crate::finish::{FinishError, finish_partial};
 use crate::function::Function;
@@ -27,7 +28,7 @@ pub struct Series<'a> {
     spec: &'a RowSpec,
     instants: Vec<Timestamp>,
     windows: Vec<Ranges>,
-    asked: Vec<Asked>,
+    asked: Vec<Feature>,
     answers: Vec<Result<Answer, FinishError>>,
 }
 
@@ -40,8 +41,10 @@ struct Ranges {
 
 /// One output.
 #[derive(Debug)]
-struct Asked {
+struct Feature {
     output: usize,
+    /// As it is asked at one instant.
+    alone: Asked,
     /// The place of its window; none where the events do not say all.
     ranges: Option<usize>,
     run: Run,
@@ -86,8 +89,9 @@ impl Series<'_> {
                     windows.len() - 1
                 })
             });
-            Asked {
+            Feature {
                 output: *index,
+                alone: Asked::of(spec, &[*index]),
                 ranges: place,
                 run: Run::none(output, spec),
             }
@@ -118,7 +122,7 @@ impl Series<'_> {
             for (asked, answer) in self.asked.iter_mut().zip(&mut self.answers) {
                 // What is merged beside the row's own events is not looked for here.
                 let Some(of) = asked.ranges.filter(|_| row.merged.is_none()) else {
-                    *answer = row.finish_one(self.spec, asked.output, *instant);
+                    *answer = asked.at(self.spec, row, *instant);
                     continue;
                 };
                 let ranges = &self.windows[of].ranges;
@@ -129,12 +133,19 @@ impl Series<'_> {
                             let (run, events) = (&mut asked.run, &row.events);
                             run.answer(output, self.spec, events, ranges, (place, *instant))
                         }
-                        false => row.finish_one(self.spec, asked.output, *instant),
+                        false => asked.at(self.spec, row, *instant),
                     };
                 }
             }
             each(*instant, &self.answers);
         }
+    }
+}
+
+impl Feature {
+    fn at(&self, spec: &RowSpec, row: &Row, as_of: Timestamp) -> Result<Answer, FinishError> {
+        let mut answers = self.alone.finish(spec, row, as_of);
+        answers.pop().expect("one output has one answer")
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tiderace_types::Timestamp;
 
 /// The measures of a view: what its outputs need merged, windows apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Measures {
     /// The measure of each output.
     of_output: Vec<usize>,
@@ -145,7 +145,7 @@ impl Summary {
         if range.is_empty() {
             return;
         }
-        self.count += range.len() as u64;
+        self.count = self.count.saturating_add(range.len() as u64);
         self.first = self.first.min(Timestamp(events.times()[range.start]));
         self.last = self.last.max(Timestamp(events.times()[range.end - 1]));
         for (measure, partial) in self.partials.iter_mut().enumerate() {
@@ -161,7 +161,7 @@ impl Summary {
         if other.count == 0 {
             return;
         }
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         for (measure, (held, more)) in self.partials.iter_mut().zip(&other.partials).enumerate() {

@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use support::{Case, cases, next};
-use tiderace_aggregate::{CodecError, Row, RowSpec, version_of};
+use tiderace_aggregate::{CodecError, Measures, Row, RowSpec, Summary, version_of};
 use tiderace_types::{Timestamp, Version, hash_key};
 
 const VERSION: Version = Version { epoch: 3, seq: 99 };
@@ -142,4 +142,18 @@ fn what_another_wrote_is_named() {
     assert_eq!(sealed(16, 2), CodecError::Codec(2));
     assert_eq!(sealed(17, 8), CodecError::Flags(8));
     assert!(matches!(sealed(18, 9), CodecError::Fingerprint { .. }));
+}
+
+/// Found by fuzzing: an entry may say that a segment has more events than there can be.
+#[test]
+fn counts_of_merged_spans_do_not_run_over() {
+    let spec = support::spec(tiderace_aggregate::IdKind::Int64, Vec::new());
+    let measures = Measures::of(&spec);
+    let mut summary = Summary::empty(&spec, &measures, |_| true);
+    summary.count = u64::MAX;
+    (summary.first, summary.last) = (Timestamp(0), Timestamp(1));
+    let entry = summary.encode_entry(&measures);
+    let mut read = Summary::decode_entry(&entry, &spec, &measures).expect("what was written reads");
+    read.merge(&spec, &measures, &summary);
+    assert_eq!(read.count, u64::MAX);
 }

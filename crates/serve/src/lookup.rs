@@ -10,7 +10,7 @@ use crate::{Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::{Bound, Passing, Row};
+use tiderace_aggregate::{Bound, Passing};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
 use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
@@ -324,7 +324,7 @@ impl<'a> Reads<'a> {
             if !tiderace_aggregate::is_merged(bytes) {
                 continue;
             }
-            let Ok(row) = Row::decode(bytes, spec) else {
+            let Ok(row) = read.asked.decode(spec, bytes) else {
                 continue;
             };
             let ahead = row.merged.as_ref().is_some_and(|m| m.horizon < at.as_of);
@@ -423,7 +423,10 @@ fn answer_view<'a>(
     at: At,
 ) -> (Vec<Judged>, RowStanding<'a>) {
     let spec = &read.view.spec;
-    let row = match bytes.map(|bytes| Row::decode(bytes, spec)).transpose() {
+    let row = match bytes
+        .map(|bytes| read.asked.decode(spec, bytes))
+        .transpose()
+    {
         Ok(row) => row.map(|row| row.into_net(spec)),
         Err(error) => {
             let message = format!(
@@ -459,7 +462,7 @@ fn answer_view<'a>(
     };
     let mut finished = row
         .iter()
-        .flat_map(|row| row.finish(spec, &read.outputs, as_of));
+        .flat_map(|row| read.asked.finish(spec, row, as_of));
     let mut judged = Vec::with_capacity(read.outputs.len());
     for (place, output) in read.outputs.iter().enumerate() {
         let exact = answers(*output);

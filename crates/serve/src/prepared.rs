@@ -7,7 +7,7 @@ use crate::proto::{FeatureMetadata, ViewMetadata};
 use crate::{Error, Selection, nearest};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tiderace_aggregate::Row;
+use tiderace_aggregate::{Asked, Row};
 use tiderace_plan::model::{Entity, FeatureRef, Plan, Service, View};
 use tiderace_types::{DataType, Timestamp, Value, hash_key};
 
@@ -49,6 +49,8 @@ pub(crate) struct ViewRead {
     pub(crate) entity: usize,
     /// The outputs asked, as indices into the view's.
     pub(crate) outputs: Vec<usize>,
+    /// The same, to be finished together.
+    pub(crate) asked: Asked,
     /// The answer of each over no events.
     pub(crate) nothing: Vec<Value>,
     /// How its values are judged.
@@ -139,7 +141,8 @@ impl Prepared {
             .map(|feature| reads.place(&plan.views[feature.view], feature.output))
             .collect::<Result<Vec<Place>, Error>>()?;
         for view in &mut reads.views {
-            view.nothing = nothing(&view.view, &view.outputs);
+            view.asked = Asked::of(&view.view.spec, &view.outputs);
+            view.nothing = nothing(&view.view, &view.asked);
         }
         let on_demand = Expressions::new(service, features.len());
         let metadata = [false, true].map(|full| {
@@ -185,6 +188,7 @@ impl Reads {
                     view: Arc::clone(view),
                     entity,
                     outputs: Vec::new(),
+                    asked: Asked::default(),
                     nothing: Vec::new(),
                     terms: Terms::of(view),
                     fingerprint: hexadecimal(view.spec.fingerprint),
@@ -236,9 +240,9 @@ impl Reads {
 }
 
 /// The answers over no events.
-fn nothing(view: &View, outputs: &[usize]) -> Vec<Value> {
-    Row::new(&view.spec)
-        .finish(&view.spec, outputs, Timestamp(0))
+fn nothing(view: &View, asked: &Asked) -> Vec<Value> {
+    asked
+        .finish(&view.spec, &Row::new(&view.spec), Timestamp(0))
         .into_iter()
         .map(|answer| answer.map_or(Value::Null, |answer| answer.value))
         .collect()

@@ -40,13 +40,13 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     spec: &RowSpec,
     anchored: bool,
+    measures: Arc<Measures>,
 ) -> Result<Merged, CodecError> {
     let horizon = Timestamp(reader.i64()?);
     let anchored = match anchored {
         true => Some(Box::new(read_anchored(reader, spec)?)),
         false => None,
     };
-    let measures = Arc::new(Measures::of(spec));
     check(reader, &measures)?;
     let mut last = Timestamp(0);
     let mut pieces: Vec<Piece> = Vec::new();
@@ -152,24 +152,29 @@ fn read_summary(
     spec: &RowSpec,
     measures: &Measures,
 ) -> Result<Summary, WireError> {
-    let mut summary = Summary::empty(spec, measures, |_| true);
-    summary.count = reader.u64()?;
-    if summary.count == 0 {
-        return Ok(summary);
+    let count = reader.u64()?;
+    if count == 0 {
+        return Ok(Summary::empty(spec, measures, |_| true));
     }
-    summary.first = Timestamp(reader.i64()?);
-    summary.last = later(summary.first, reader)?;
-    for (measure, partial) in summary.partials.iter_mut().enumerate() {
-        *partial = match reader.u8()? {
+    let first = Timestamp(reader.i64()?);
+    let last = later(first, reader)?;
+    let mut partials = Vec::with_capacity(measures.len());
+    for measure in 0..measures.len() {
+        partials.push(match reader.u8()? {
             0 => None,
             1 => {
                 let output = &spec.outputs[measures.output(measure)];
                 Some(Partial::read(reader, output, &spec.inputs)?)
             }
             _ => return Err(reader.error()),
-        };
+        });
     }
-    Ok(summary)
+    Ok(Summary {
+        count,
+        first,
+        last,
+        partials,
+    })
 }
 
 fn span(from: Timestamp, to: Timestamp) -> u64 {

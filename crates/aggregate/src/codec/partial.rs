@@ -220,7 +220,11 @@ fn read_all<T>(
     read: impl Fn(&mut Reader<'_>) -> Result<T, WireError>,
 ) -> Result<Vec<T>, WireError> {
     let count = reader.count(least)?;
-    (0..count).map(|_| read(reader)).collect()
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(read(reader)?);
+    }
+    Ok(items)
 }
 
 fn write_placed(placed: &Placed, out: &mut Vec<u8>) {

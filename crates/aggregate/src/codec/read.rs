@@ -5,6 +5,8 @@ use crate::columns::{ColumnMut, Columns};
 use crate::events::Events;
 use crate::row::Row;
 use crate::spec::{IdKind, RowSpec};
+use crate::summary::Measures;
+use std::sync::Arc;
 use tiderace_types::wire::{Reader, WireError};
 use tiderace_types::{Timestamp, Version};
 
@@ -14,6 +16,16 @@ impl Row {
     /// # Errors
     /// [`CodecError`] for bytes that [`Row::encode`] does not make for this spec. Never panics.
     pub fn decode(bytes: &[u8], spec: &RowSpec) -> Result<Row, CodecError> {
+        Row::decode_with(bytes, spec, || Arc::new(Measures::of(spec)))
+    }
+
+    /// As [`Row::decode`], with the measures of `spec`, which are asked for where the row has
+    /// merged spans.
+    pub(crate) fn decode_with(
+        bytes: &[u8],
+        spec: &RowSpec,
+        measures: impl FnOnce() -> Arc<Measures>,
+    ) -> Result<Row, CodecError> {
         let (body, found) = bytes
             .split_last_chunk::<4>()
             .ok_or(WireError { remaining: 0 })?;
@@ -53,7 +65,12 @@ impl Row {
             0 => None,
             _ => {
                 let anchored = flags & flag::ANCHORED != 0;
-                Some(Box::new(merged::read(&mut reader, spec, anchored)?))
+                Some(Box::new(merged::read(
+                    &mut reader,
+                    spec,
+                    anchored,
+                    measures(),
+                )?))
             }
         };
         let events = read_events(&mut reader, spec)?;
@@ -172,12 +189,23 @@ fn read_column(
         1 => Some(reader.take(columns.len().div_ceil(8))?),
         _ => return Err(reader.error()),
     };
-    let is_null =
-        |index: usize| nulls.is_some_and(|flags| flags[index / 8] >> (index % 8) & 1 == 1);
+    let Some(nulls) = nulls else {
+        return read_present(reader, columns.input_mut(input), |_| false);
+    };
+    let is_null = |index: usize| nulls[index / 8] >> (index % 8) & 1 == 1;
     for index in (0..columns.len()).filter(|index| is_null(*index)) {
         columns.set_null(index, input);
     }
-    match columns.input_mut(input) {
+    read_present(reader, columns.input_mut(input), is_null)
+}
+
+/// Reads the values of the slots that are not null.
+fn read_present(
+    reader: &mut Reader<'_>,
+    column: ColumnMut<'_>,
+    is_null: impl Fn(usize) -> bool,
+) -> Result<(), WireError> {
+    match column {
         ColumnMut::Ints(slots) => read_ints(reader, present(slots, is_null)),
         ColumnMut::Floats(slots) => read_floats(reader, present(slots, is_null)),
         ColumnMut::Decimals(slots) => {

@@ -49,7 +49,7 @@ fn hash(cell: &Cell<'_>) -> u64 {
 }
 
 #[inline]
-const fn fold(number: u64) -> u64 {
+pub(super) const fn fold(number: u64) -> u64 {
     let wide = (number ^ 0x9e37_79b9_7f4a_7c15) as u128 * 0xd6e8_feb8_6659_fd93;
     wide as u64 ^ (wide >> 64) as u64
 }

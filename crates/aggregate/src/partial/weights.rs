@@ -56,7 +56,7 @@ impl Weight {
 }
 
 /// Rounds a bound up, so that it stays one. What is exact stays so.
-fn up(bound: f64) -> f64 {
+pub(crate) fn up(bound: f64) -> f64 {
     /// Integers below are exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match bound.fract() == 0.0 && bound < EXACT {

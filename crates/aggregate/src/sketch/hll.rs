@@ -12,6 +12,7 @@
 //!
 //! There is no sparse form: few keys are kept as they are, by the partial this belongs to.
 
+use crate::column::Cell;
 use crate::partial::Key;
 use tiderace_types::hash_key;
 use tiderace_types::wire::{Reader, WireError, put_u64};
@@ -50,11 +51,17 @@ impl Hll {
 
     /// Adds a key.
     pub fn add(&mut self, key: &Key) {
-        self.add_hash(match key {
-            Key::Int(n) => hash_key(&n.to_le_bytes()),
-            Key::Float(x) => hash_key(&x.to_le_bytes()),
-            Key::Decimal(n) => hash_key(&n.to_le_bytes()),
-            Key::Bytes(bytes) => hash_key(bytes),
+        self.add_cell(&key.cell());
+    }
+
+    /// Adds the key that a cell is; a null is none.
+    pub(crate) fn add_cell(&mut self, cell: &Cell<'_>) {
+        self.add_hash(match cell {
+            Cell::Null => return,
+            Cell::Int(n) => hash_key(&n.to_le_bytes()),
+            Cell::Float(x) => hash_key(&x.to_le_bytes()),
+            Cell::Decimal(n) => hash_key(&n.to_le_bytes()),
+            Cell::Bytes(bytes) => hash_key(bytes),
         });
     }
 

@@ -1,0 +1,224 @@
+//! Outputs of a view, prepared once to be finished together, row after row.
+//!
+//! Windows that end together lie within one another, so every event and every merged span is
+//! looked at once, from the latest on, by all windows of a feature; what is asked of the same
+//! values in several ways (how many different ones, which are heaviest) tells equal values from
+//! different ones once.
+//!
+//! # Laws
+//! - The answers are those of each output alone: bit for bit, but for floats that are sums, which
+//!   agree to 1e-9 of the sum of magnitudes, and for answers past a cap, which agree within
+//!   their bounds.
+
+use crate::answer::{Answer, Reading};
+use crate::codec::CodecError;
+use crate::finish::nested::{Place, Within};
+use crate::finish::values::{self, Values};
+use crate::finish::{FinishError, nested};
+use crate::function::Function;
+use crate::row::Row;
+use crate::spec::{Output, RowSpec};
+use crate::summary::Measures;
+use crate::window::{Bounds, Span, Window};
+use std::sync::Arc;
+use tiderace_types::{Timestamp, Value};
+
+/// Outputs of a view, to be finished together.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Indices into the spec's outputs, as they were asked for.
+    outputs: Vec<usize>,
+    /// The different windows: of those that events decide, one for each filter.
+    windows: Vec<(Window, Option<usize>)>,
+    /// Outputs with the same partial.
+    runs: Vec<Run>,
+    /// Inputs whose equal values are told from different ones.
+    values: Vec<Values>,
+    /// The measures of the spec, by which merged spans are read.
+    measures: Arc<Measures>,
+    /// Outputs over all events, some of which may be folded, and over the last so many, which a
+    /// row with merged spans holds apart: by themselves.
+    apart: Vec<Place>,
+}
+
+/// Outputs that differ in their windows and in how they are finished.
+#[derive(Clone, Debug)]
+struct Run {
+    /// One of them.
+    output: usize,
+    /// Whether one is finished by itself faster, where the row has nothing merged.
+    alone: bool,
+    places: Vec<Place>,
+}
+
+impl Asked {
+    /// Prepares `outputs` (indices into the spec's).
+    #[must_use]
+    pub fn of(spec: &RowSpec, outputs: &[usize]) -> Asked {
+        let mut asked = Asked {
+            outputs: outputs.to_vec(),
+            measures: Arc::new(Measures::of(spec)),
+            ..Asked::default()
+        };
+        for (slot, index) in outputs.iter().enumerate() {
+            let output = &spec.outputs[*index];
+            let place = Place {
+                window: asked.window(output),
+                slot,
+                output: *index,
+            };
+            if matches!(output.window.span, Span::Lifetime | Span::LastN(_)) {
+                asked.apart.push(place);
+                continue;
+            }
+            match values::kind(output) {
+                Some((input, kind)) => {
+                    let found = asked.values.iter().position(|held| held.input == input);
+                    let at = found.unwrap_or_else(|| {
+                        asked.values.push(Values::of(input));
+                        asked.values.len() - 1
+                    });
+                    asked.values[at].ask(kind, output, place);
+                }
+                None => asked.ask(spec, output, place),
+            }
+        }
+        asked
+    }
+
+    /// Reads a row, as [`Row::decode`] does, the measures being known.
+    ///
+    /// # Errors
+    /// As [`Row::decode`].
+    pub fn decode(&self, spec: &RowSpec, bytes: &[u8]) -> Result<Row, CodecError> {
+        Row::decode_with(bytes, spec, || Arc::clone(&self.measures))
+    }
+
+    /// The place of an output's window.
+    fn window(&mut self, output: &Output) -> usize {
+        let by_events = matches!(output.window.span, Span::Session { .. } | Span::LastN(_));
+        let key = (output.window, output.filter.filter(|_| by_events));
+        let found = self.windows.iter().position(|held| *held == key);
+        found.unwrap_or_else(|| {
+            self.windows.push(key);
+            self.windows.len() - 1
+        })
+    }
+
+    fn ask(&mut self, spec: &RowSpec, output: &Output, place: Place) {
+        let same = |run: &&mut Run| shares(&spec.outputs[run.output], output);
+        match self.runs.iter_mut().find(same) {
+            Some(run) => run.places.push(place),
+            None => self.runs.push(Run {
+                output: place.output,
+                alone: is_read_off(&output.function),
+                places: vec![place],
+            }),
+        }
+    }
+
+    /// Answers the outputs for `row` at `as_of`, in the order in which they were asked for.
+    ///
+    /// Exact for every window that lies inside what the row keeps; see [`Row::holds`].
+    #[must_use]
+    pub fn finish(
+        &self,
+        spec: &RowSpec,
+        row: &Row,
+        as_of: Timestamp,
+    ) -> Vec<Result<Answer, FinishError>> {
+        let row = &*row.net(spec);
+        let withins: Vec<Within> = self
+            .windows
+            .iter()
+            .map(|(window, filter)| row.within(*window, *filter, as_of))
+            .collect();
+        let order = nested::order(&withins);
+        let mut answers = vec![Ok(Value::Null.into()); self.outputs.len()];
+        let is_merged = row
+            .merged
+            .as_ref()
+            .is_some_and(|merged| !merged.pieces.is_empty());
+        let alone = |places: &[Place], answers: &mut [Result<Answer, FinishError>]| {
+            for place in places {
+                let within = &withins[place.window];
+                answers[place.slot] = row.finish_within(spec, place.output, within);
+            }
+        };
+        alone(&self.apart, &mut answers);
+        for run in &self.runs {
+            if run.alone && !is_merged {
+                alone(&run.places, &mut answers);
+            } else {
+                nested::finish(
+                    spec,
+                    row,
+                    run.output,
+                    &run.places,
+                    (&order, &withins),
+                    &mut answers,
+                );
+            }
+        }
+        for values in &self.values {
+            values.finish(spec, row, (&order, &withins), &mut answers);
+        }
+        answers
+    }
+}
+
+impl Row {
+    /// Answers `outputs` (indices into the spec's) at `as_of`.
+    ///
+    /// Exact for every window that lies inside what the row keeps; see [`Row::holds`]. Whoever
+    /// asks for the same again and again prepares it once: [`Asked`].
+    #[must_use]
+    pub fn finish(
+        &self,
+        spec: &RowSpec,
+        outputs: &[usize],
+        as_of: Timestamp,
+    ) -> Vec<Result<Answer, FinishError>> {
+        Asked::of(spec, outputs).finish(spec, self, as_of)
+    }
+
+    /// A window, and which of the row's own events are in it.
+    pub(crate) fn within(&self, window: Window, filter: Option<usize>, as_of: Timestamp) -> Within {
+        let range = self.selected(window, filter, as_of);
+        let bounds = window.bounds(as_of);
+        let upto = as_of.minus(window.delay);
+        let all = Bounds {
+            after: Timestamp::MIN,
+            upto,
+        };
+        let Bounds { after, upto } = bounds.unwrap_or(all);
+        Within {
+            range,
+            edges: self.edges(window, as_of).unwrap_or(all),
+            reading: Reading { as_of, after, upto },
+        }
+    }
+}
+
+/// Tells whether two outputs have the same partial of the same events.
+fn shares(a: &Output, b: &Output) -> bool {
+    let kernel = |function: &Function| match function {
+        Function::Avg => Function::Sum,
+        Function::VarSamp
+        | Function::StddevSamp
+        | Function::StddevPop
+        | Function::Skewness
+        | Function::Kurtosis => Function::VarPop,
+        other => other.clone(),
+    };
+    (a.input, a.by, a.filter) == (b.input, b.by, b.filter)
+        && kernel(&a.function) == kernel(&b.function)
+}
+
+/// Whether the answer stands in an event or two, so that nothing needs to be gone through.
+fn is_read_off(function: &Function) -> bool {
+    matches!(
+        function,
+        Function::First | Function::Last | Function::FirstN { .. } | Function::LastN { .. }
+    )
+}

@@ -1,0 +1,63 @@
+//! Rows with merged spans answer as the oracle, wherever they say that they can.
+
+mod support;
+
+use proptest::prelude::*;
+use std::sync::Arc;
+use support::{Case, Fact, cases, next};
+use tiderace_aggregate::{Measures, Merged, Output, Piece, Row, RowSpec, Summary};
+use tiderace_types::{Timestamp, Version};
+
+/// A row of which every other stretch between some cuts is held merged.
+fn merged(case: &Case, spec: &RowSpec, facts: &[Fact]) -> Row {
+    let whole = support::row(spec, facts);
+    let measures = Arc::new(Measures::of(spec));
+    let mut state = case.shuffle ^ 0xc075;
+    let mut cuts: Vec<Timestamp> = facts.iter().map(|fact| fact.time).collect();
+    cuts.retain(|_| next(&mut state).is_multiple_of(4));
+    cuts.push(Timestamp::MAX);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let mut row = Row::new(spec);
+    let mut pieces = Vec::new();
+    let mut after = Timestamp::MIN;
+    for upto in cuts {
+        let events = whole.events.slice(whole.events.between(after, upto));
+        match next(&mut state) % 3 {
+            0 => row.events.merge(&events),
+            _ if events.is_empty() => {}
+            _ => pieces.push(Piece {
+                after,
+                upto,
+                summary: Summary::of(spec, &measures, &events),
+            }),
+        }
+        after = upto;
+    }
+    row.merged = Some(Box::new(Merged {
+        measures,
+        horizon: Timestamp::MAX,
+        pieces,
+    }));
+    row
+}
+
+proptest! {
+    #[test]
+    fn merged_rows_answer_as_the_oracle(case in cases()) {
+        let (spec, mut facts) = (case.spec(), case.facts());
+        // No window begins before the first instant that there is.
+        facts.retain(|fact| fact.time > Timestamp::MIN);
+        let row = merged(&case, &spec, &facts);
+        let bytes = row.encode(&spec, Version::default());
+        let read = Row::decode(&bytes, &spec).expect("what was written reads");
+        for as_of in case.instants(&spec, &facts) {
+            let answers = |output: &Output| {
+                let place = spec.outputs.iter().position(|held| std::ptr::eq(held, output));
+                place.is_some_and(|index| row.answers(&spec, index, as_of))
+            };
+            support::check(&spec, &row, &facts, as_of, answers);
+            support::check(&spec, &read, &facts, as_of, answers);
+        }
+    }
+}
