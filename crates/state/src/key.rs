@@ -200,6 +200,23 @@ pub(crate) fn block(row: &[u8], seq: u64) -> Vec<u8> {
     out
 }
 
+/// The same, in the memory of the prefix.
+pub(crate) fn into_block(mut row: Vec<u8>, seq: u64) -> Vec<u8> {
+    row.extend(seq.to_be_bytes());
+    row
+}
+
+/// A number by which rows are nearly in the order of their keys, and equal ones side by side.
+pub(crate) fn rank(key: &RowKey) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[0] = key.shard().0;
+    bytes[1..3].copy_from_slice(&(key.view.0 as u16).to_be_bytes());
+    bytes[3] = key.generation.0 as u8;
+    let rest = bytes[4..].iter_mut().zip(key.entity.iter());
+    rest.for_each(|(to, from)| *to = *from);
+    u128::from_be_bytes(bytes)
+}
+
 /// Splits a block's key into its row's prefix and its number.
 pub(crate) fn split_block(key: &[u8]) -> Result<(&[u8], u64), Error> {
     key.split_last_chunk::<SEQ>()

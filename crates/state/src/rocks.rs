@@ -279,7 +279,11 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     ));
     options.set_write_buffer_size((memtables / 2).min(64 << 20));
     options.set_max_write_buffer_number(4);
+    // What has just come is soon written again.
     options.set_compression_type(DBCompressionType::Lz4);
+    options.set_compression_per_level(&[DBCompressionType::None, DBCompressionType::Lz4]);
+    // Each merge with the level below writes all of that anew: the more at once, the less an event.
+    options.set_level_zero_file_num_compaction_trigger(8);
     // What is idle sinks to the bottom, and meets what it deletes there.
     options.set_ttl(SINKING_SECONDS);
     options.set_paranoid_checks(true);

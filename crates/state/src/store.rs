@@ -98,21 +98,21 @@ impl Store {
         let seq = self.opening().next_commit()?;
         let lane = commit.lane;
         let mut ops = Vec::with_capacity(commit.writes.len() * 2 + 4);
-        push_rows(lane, commit.writes, seq, &mut ops)?;
-        self.push_segments(lane, commit.segments, seq, &mut ops)?;
-        for retired in commit.retire.into_iter().filter(|range| *range != lane) {
-            ops.push(Op::Delete(key::positions(retired)));
-        }
         ops.push(Op::Put(
             key::positions(lane),
             codec::positions(&commit.positions),
         ));
+        for retired in commit.retire.into_iter().filter(|range| *range != lane) {
+            ops.push(Op::Delete(key::positions(retired)));
+        }
         let paid = self.paid(lane, commit.outbox_done);
         ops.extend(paid.iter().map(|paid| Op::Delete(key::debt(*paid))));
         let owed = (!commit.outbox.is_empty()).then_some(Debt { seq, lane });
         if let Some(owed) = owed {
             ops.push(Op::Put(key::debt(owed), codec::row_keys(&commit.outbox)));
         }
+        push_rows(lane, commit.writes, seq, &mut ops)?;
+        self.push_segments(lane, commit.segments, seq, &mut ops)?;
         self.write(ops, self.commit_durability())?;
         let mut debts = self.opening().debts();
         paid.iter().for_each(|paid| _ = debts.remove(paid));
@@ -477,37 +477,49 @@ fn push_rows(
     seq: u64,
     ops: &mut Vec<Op>,
 ) -> Result<(), Error> {
-    check_rows(lane, &writes)?;
-    for write in writes {
+    // In about the order of their keys, in which they are to be written, and equal ones side by side.
+    let mut order: Vec<(u128, usize)> = Vec::with_capacity(writes.len());
+    for (place, write) in writes.iter().enumerate() {
+        check_shard(lane, write.key())?;
+        order.push((key::rank(write.key()), place));
+    }
+    order.sort_unstable();
+    check_rows(lane, &order, &writes)?;
+    let mut writes: Vec<Option<Write>> = writes.into_iter().map(Some).collect();
+    for (_, place) in order {
+        let Some(write) = writes[place].take() else {
+            continue;
+        };
         let row = key::row(write.key())?;
-        let (block, old) = match write {
+        let (block, mut old) = match write {
             Write::Append { block, .. } => (Some(block), Vec::new()),
             Write::Replace { block, old, .. } => (Some(block), old),
             Write::Delete { old, .. } => (None, old),
         };
-        for old in BTreeSet::from_iter(old) {
-            ops.push(Op::DeleteOnce(key::block(&row, old)));
-        }
+        old.sort_unstable();
+        old.dedup();
+        let old = old.into_iter();
+        ops.extend(old.map(|old| Op::DeleteOnce(key::block(&row, old))));
         if let Some(block) = block {
-            ops.push(Op::Put(key::block(&row, seq), block));
+            ops.push(Op::Put(key::into_block(row, seq), block));
         }
     }
     Ok(())
 }
 
-/// Refuses a commit whose blocks would overwrite each other or belong to another lane.
-fn check_rows(lane: ShardRange, writes: &[Write]) -> Result<(), Error> {
-    let mut seen = HashSet::with_capacity(writes.len());
-    for write in writes {
-        let key = write.key();
-        check_shard(lane, key)?;
-        if !seen.insert(key) {
+/// Refuses a commit whose blocks would overwrite each other.
+fn check_rows(lane: ShardRange, order: &[(u128, usize)], writes: &[Write]) -> Result<(), Error> {
+    for run in order.chunk_by(|(a, _), (b, _)| a == b) {
+        // Nearly always one.
+        let keys: BTreeSet<_> = match run.len() {
+            1 => continue,
+            _ => run.iter().map(|(_, place)| writes[*place].key()).collect(),
+        };
+        if keys.len() < run.len() {
+            let view = writes[run[0].1].key().view.0;
             return Err(Error::new(
                 Kind::Bug,
-                format!(
-                    "lane {lane}: commit writes a row of view {} twice",
-                    key.view.0
-                ),
+                format!("lane {lane}: commit writes a row of view {view} twice"),
             ));
         }
     }
