@@ -47,6 +47,9 @@ pub struct Arguments {
     /// How often state is committed, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     commit_interval: u64,
+    /// How many records are read at once.
+    #[arg(long, default_value_t = stream::RECORDS)]
+    batch: usize,
     /// How often everything is measured; the tables have medians.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -153,7 +156,7 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
     };
     let mut machine = Machine::new(&plan, folder.path(), settings)?;
     let (before, thread, began) = (processor()?, clock::now()?, Instant::now());
-    for range in stream.batches() {
+    for range in stream.batches(arguments.batch) {
         let source = machine.source();
         let records = machine
             .stages

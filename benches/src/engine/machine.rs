@@ -3,7 +3,7 @@
 
 use super::clock::{self, Every};
 use super::stages::{Stage, Stages};
-use crate::driven::{anchor_due, fetch, publish_stored};
+use crate::driven::{fetch, publish_stored};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,8 +129,30 @@ impl Machine {
         }
         if self.settings.publish {
             let at = self.now();
-            anchor_due(&mut self.lane, &self.state, at)?;
+            if self.lane.take_due(at) {
+                self.anchor(at)?;
+            }
             self.publish(now)?;
+        }
+        Ok(())
+    }
+
+    fn anchor(&mut self, at: Timestamp) -> Result<()> {
+        self.stages.time(Stage::Anchor, || {
+            while let Some(wants) = self.lane.wants_anchors() {
+                self.lane.fill(fetch(&self.state, &wants)?)?;
+            }
+            self.lane.anchor(at);
+            Ok(())
+        })
+    }
+
+    /// Anchors what has become due since the last commit: the stream runs through its event time
+    /// hundreds of times as fast as it came, but rows are anchored by the clock of their readers.
+    fn anchor_due(&mut self) -> Result<()> {
+        let at = self.now();
+        while self.lane.take_due(at) {
+            self.anchor(at)?;
         }
         Ok(())
     }
@@ -182,6 +204,7 @@ impl Machine {
     /// When it cannot be written.
     pub fn commit(&mut self) -> Result<()> {
         if self.lane.uncommitted() {
+            self.anchor_due()?;
             let commit = self.stages.time(Stage::Commit, || self.lane.commit());
             let seq = self.stages.time(Stage::Write, || self.state.commit(commit));
             let seq = seq.context("commit")?;
@@ -241,9 +264,8 @@ impl Machine {
     /// # Errors
     /// When state cannot be read.
     pub fn rows(&mut self, keys: &[RowKey]) -> Result<Vec<Publication>> {
-        let now = self.now();
-        anchor_due(&mut self.lane, &self.state, now)?;
-        self.lane.owe_held(now);
+        self.anchor_due()?;
+        self.lane.owe_held(self.now());
         let mut found = Vec::new();
         while self.lane.owing_since().is_some() {
             let rows = self.chunk()?.into_iter();

@@ -17,6 +17,8 @@ pub enum Stage {
     Load,
     /// Putting events into rows.
     Apply,
+    /// Anchoring dense rows.
+    Anchor,
     /// Making a commit of what changed.
     Commit,
     /// Writing it.
@@ -28,13 +30,14 @@ pub enum Stage {
 }
 
 /// Every stage in the order of the loop, with its name.
-pub const STAGES: [(Stage, &str); 10] = [
+pub const STAGES: [(Stage, &str); 11] = [
     (Stage::Read, "read"),
     (Stage::Decode, "decode"),
     (Stage::Intake, "intake"),
     (Stage::Prepare, "prepare"),
     (Stage::Load, "load"),
     (Stage::Apply, "apply"),
+    (Stage::Anchor, "anchor"),
     (Stage::Commit, "commit"),
     (Stage::Write, "write"),
     (Stage::Publish, "publish"),

@@ -35,7 +35,7 @@ const ARRIVED: Timestamp = START.plus(Duration::from_secs(86_400));
 const SEED: u64 = 42;
 
 /// One batch, as the live loop reads it.
-const RECORDS: usize = 4096;
+pub const RECORDS: usize = 4096;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -196,10 +196,10 @@ impl Stream {
     }
 
     /// The batches in which a log would give them.
-    pub fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+    pub fn batches(&self, records: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let count = self.len();
-        let starts = (0..count).step_by(RECORDS);
-        starts.map(move |start| start..count.min(start + RECORDS))
+        let starts = (0..count).step_by(records);
+        starts.map(move |start| start..count.min(start + records))
     }
 
     /// Copies a batch out, as a reader of a log does.
