@@ -91,6 +91,16 @@ impl Nulls<'_> {
     }
 }
 
+impl<'a> Nulls<'a> {
+    /// Those of the slots from `from` on.
+    pub(crate) fn tail(self, from: usize) -> Nulls<'a> {
+        Nulls {
+            words: self.words.get(from..).unwrap_or_default(),
+            bit: self.bit,
+        }
+    }
+}
+
 /// Values of one physical form. Null slots hold the form's default.
 #[derive(Debug)]
 pub struct Slots<'a, T> {
@@ -105,6 +115,16 @@ impl<T> Copy for Slots<'_, T> {}
 impl<T> Clone for Slots<'_, T> {
     fn clone(&self) -> Self {
         *self
+    }
+}
+
+impl<'a, T> Slots<'a, T> {
+    /// Those from `from` on.
+    fn tail(self, from: usize) -> Slots<'a, T> {
+        Slots {
+            values: &self.values[from..],
+            nulls: self.nulls.tail(from),
+        }
     }
 }
 
@@ -140,6 +160,16 @@ impl<'a> Column<'a> {
             Column::Float(slots) => slots.nulls,
             Column::Decimal(slots) => slots.nulls,
             Column::Bytes(slots) => slots.nulls,
+        }
+    }
+
+    /// The column without its first `from` events.
+    pub(crate) fn tail(self, from: usize) -> Column<'a> {
+        match self {
+            Column::Int(slots) => Column::Int(slots.tail(from)),
+            Column::Float(slots) => Column::Float(slots.tail(from)),
+            Column::Decimal(slots) => Column::Decimal(slots.tail(from)),
+            Column::Bytes(slots) => Column::Bytes(slots.tail(from)),
         }
     }
 

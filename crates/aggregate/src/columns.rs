@@ -263,7 +263,7 @@ impl Columns {
     pub(crate) fn insert(&mut self, at: usize, event: &Event<'_>) {
         debug_assert_eq!(event.inputs.len(), self.inputs());
         if self.start + self.len == self.room {
-            self.make_room();
+            self.make_room(1);
         }
         let (room, len) = (self.room as usize, self.len());
         let place = self.start as usize + at;
@@ -305,6 +305,55 @@ impl Columns {
         if nulls || self.has_nulls {
             self.insert_nulls(at, event);
         }
+    }
+
+    /// Puts each event before the one that is at its place now. Places do not fall.
+    pub(crate) fn insert_all(&mut self, fresh: &[(usize, &Event<'_>)]) {
+        let null = |(_, event): &(usize, &Event<'_>)| event.inputs.contains(&Cell::Null);
+        if self.apart.is_some() || self.has_nulls || fresh.len() < 2 || fresh.iter().any(null) {
+            for (before, (at, event)) in fresh.iter().enumerate() {
+                self.insert(at + before, event);
+            }
+            return;
+        }
+        if self.start as usize + self.len() + fresh.len() > self.room as usize {
+            self.make_room(fresh.len());
+        }
+        let columns = self.nulls_at();
+        let mut rows = vec![0; fresh.len() * columns];
+        for (row, (_, event)) in rows.chunks_exact_mut(columns).zip(fresh) {
+            self.write(event, row);
+        }
+        let (start, len) = (self.start as usize, self.len());
+        let words = self.words.chunks_exact_mut(self.room as usize);
+        for (column, words) in words.take(columns).enumerate() {
+            let mut end = len;
+            for (before, (at, _)) in fresh.iter().enumerate().rev() {
+                let to = start + at + before;
+                words.copy_within(start + at..start + end, to + 1);
+                words[to] = rows[before * columns + column];
+                end = *at;
+            }
+        }
+        self.len += fresh.len() as u32;
+    }
+
+    /// Writes an event that has no null and nothing that lies apart, a word for each column.
+    fn write(&self, event: &Event<'_>, row: &mut [i64]) {
+        row[0] = event.time.0;
+        match event.id {
+            Id::Int(id) => row[1] = id,
+            Id::Position { partition, offset } => {
+                row[1] = partition.into();
+                row[2] = offset;
+            }
+            Id::Bytes(_) => {}
+        }
+        if self.has_bits {
+            row[self.bits_at()] = event.bits.cast_signed();
+        }
+        let inputs = row[self.inputs_at()..].iter_mut().zip(event.inputs);
+        inputs.for_each(|(slot, cell)| *slot = word(*cell));
     }
 
     /// Reads the end of every column.
@@ -429,18 +478,18 @@ impl Columns {
         words + apart
     }
 
-    /// Makes room for one more event at the end.
+    /// Makes room for `more` events at the end.
     #[cold]
-    fn make_room(&mut self) {
+    fn make_room(&mut self, more: usize) {
         // Room that was given up at the front is taken again when it is a fair part of the whole.
-        if self.start > self.room / 4 {
+        if self.start > self.room / 4 && self.start as usize >= more {
             let events = self.start as usize..(self.start + self.len) as usize;
             for column in self.words.chunks_exact_mut(self.room as usize) {
                 column.copy_within(events.clone(), 0);
             }
             self.start = 0;
         } else {
-            self.relay(roomy(self.len() + 1), self.has_nulls);
+            self.relay(roomy(self.len() + more), self.has_nulls);
         }
     }
 

@@ -141,13 +141,51 @@ impl Events {
 
     /// Adds an event unless its identity is a member already.
     pub fn insert(&mut self, event: &Event<'_>) -> Insert {
-        let at = match self.find(event) {
-            Ok(index) if self.same_content(index, event) => return Insert::Duplicate,
-            Ok(_) => return Insert::Conflict,
-            Err(at) => at,
-        };
-        self.columns.insert(at, event);
-        Insert::Applied { at }
+        match self.place(event) {
+            Ok(at) => {
+                self.columns.insert(at, event);
+                Insert::Applied { at }
+            }
+            Err(known) => known,
+        }
+    }
+
+    /// Adds many events as [`Events::insert`] would one after another, and tells of each what
+    /// became of it, in any order. What is held is moved once, however many events come before it.
+    pub fn insert_all(&mut self, events: &[Event<'_>], mut each: impl FnMut(usize, Insert)) {
+        let times = events.iter().map(|event| event.time.0);
+        let mut order: Vec<(i64, usize)> = times.zip(0..).collect();
+        order.sort_unstable();
+        let mut fresh: Vec<(usize, &Event<'_>)> = Vec::with_capacity(events.len());
+        let mut tied = Vec::new();
+        for run in order.chunk_by(|(a, _), (b, _)| a == b) {
+            let [(_, index)] = *run else {
+                // Those of one instant may be copies of each other: the first one stands.
+                tied.extend(run.iter().map(|(_, index)| *index));
+                continue;
+            };
+            let event = &events[index];
+            match self.place(event) {
+                Ok(at) => {
+                    fresh.push((at, event));
+                    each(index, Insert::Applied { at });
+                }
+                Err(known) => each(index, known),
+            }
+        }
+        self.columns.insert_all(&fresh);
+        for index in tied {
+            each(index, self.insert(&events[index]));
+        }
+    }
+
+    /// Where an event belongs, or what it is a copy of.
+    fn place(&self, event: &Event<'_>) -> Result<usize, Insert> {
+        match self.find(event) {
+            Ok(index) if self.same_content(index, event) => Err(Insert::Duplicate),
+            Ok(_) => Err(Insert::Conflict),
+            Err(at) => Ok(at),
+        }
     }
 
     /// Reads the memory that the next event will go to, so that it is near by then. What it

@@ -90,31 +90,55 @@ impl Row {
         Offer::Known(self.events.insert(event))
     }
 
-    /// Takes an event that is known to be new, into the merged span of its time or among the
+    /// Offers many events, as one after another, and tells of each what became of it.
+    pub fn offer_all(
+        &mut self,
+        spec: &RowSpec,
+        events: &[Event<'_>],
+        mut each: impl FnMut(usize, Offer),
+    ) {
+        if events.iter().any(|event| event.time <= self.kept_from) {
+            for (index, event) in events.iter().enumerate() {
+                each(index, self.offer(spec, event));
+            }
+            return;
+        }
+        let each = |index, insert| each(index, Offer::Known(insert));
+        self.events.insert_all(events, each);
+    }
+
+    /// Takes events that are known to be new, each into the merged span of its time or among the
     /// row's own events. Tells whether it could: a span of events that may be taken back has to
     /// be merged anew.
-    pub fn put(&mut self, spec: &RowSpec, event: &Event<'_>) -> bool {
-        let Some(merged) = &mut self.merged else {
-            self.events.insert(event);
+    pub fn put_all(&mut self, spec: &RowSpec, events: &[Event<'_>]) -> bool {
+        let Some(merged) = self.merged.as_deref_mut() else {
+            self.events.insert_all(events, |_, _| {});
             return true;
         };
-        if let Some(at) = &mut merged.anchored
-            && event.time <= at.anchor
-            && spec.remembers()
-        {
-            at.last.insert(event);
+        if let Some(at) = merged.anchored.as_mut().filter(|_| spec.remembers()) {
+            let before = events.iter().filter(|event| event.time <= at.anchor);
+            let before: Vec<Event<'_>> = before.copied().collect();
+            at.last.insert_all(&before, |_, _| {});
         }
-        let measures = std::sync::Arc::clone(&merged.measures);
-        match merged.piece_at(event.time) {
-            Some(_) if spec.sign.is_some() => return false,
-            Some(piece) => {
-                let mut alone = Events::new(spec);
-                alone.insert(event);
-                piece.summary.add(spec, &measures, &alone, 0..1);
+        let mut own = Vec::with_capacity(events.len());
+        let mut inside: Vec<(usize, Event<'_>)> = Vec::new();
+        for event in events {
+            match merged.place_at(event.time) {
+                Some(place) => inside.push((place, *event)),
+                None => own.push(*event),
             }
-            None => {
-                self.events.insert(event);
-            }
+        }
+        self.events.insert_all(&own, |_, _| {});
+        if spec.sign.is_some() && !inside.is_empty() {
+            return false;
+        }
+        inside.sort_by_key(|(place, _)| *place);
+        for run in inside.chunk_by(|(a, _), (b, _)| a == b) {
+            let events: Vec<Event<'_>> = run.iter().map(|(_, event)| *event).collect();
+            let mut alone = Events::new(spec);
+            alone.insert_all(&events, |_, _| {});
+            let summary = &mut merged.pieces[run[0].0].summary;
+            summary.add(spec, &merged.measures, &alone, 0..alone.len());
         }
         true
     }
@@ -148,6 +172,11 @@ impl Row {
     /// Tells how many ceased to be kept for their time. `upto` never goes back.
     pub fn trim(&mut self, spec: &RowSpec, upto: Timestamp) -> usize {
         if upto <= self.kept_from {
+            return 0;
+        }
+        let oldest = self.events.times().first();
+        if oldest.is_none_or(|oldest| *oldest > upto.0) {
+            self.kept_from = upto;
             return 0;
         }
         let leaving = self.events.between(self.kept_from, upto);

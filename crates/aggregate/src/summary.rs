@@ -288,12 +288,13 @@ impl Merged {
         }
     }
 
-    /// The span that holds the events of `time`.
+    /// The place of the span that holds the events of `time`.
     #[must_use]
-    pub fn piece_at(&mut self, time: Timestamp) -> Option<&mut Piece> {
+    pub fn place_at(&self, time: Timestamp) -> Option<usize> {
         let place = self.pieces.partition_point(|piece| piece.upto < time);
-        self.pieces
-            .get_mut(place)
-            .filter(|piece| piece.after < time)
+        let piece = self.pieces.get(place);
+        piece
+            .is_some_and(|piece| piece.after < time)
+            .then_some(place)
     }
 }

@@ -44,6 +44,11 @@ proptest! {
     }
 
     #[test]
+    fn parts_that_overlap_make_the_whole(case in cases()) {
+        overlapping_parts_make_up_the_row(&case);
+    }
+
+    #[test]
     fn what_is_not_kept_any_more_cannot_come_back(case in cases()) {
         let (spec, facts) = (case.spec(), case.facts());
         let mut row = support::row(&spec, &facts);
@@ -97,6 +102,42 @@ fn parts_make_up_the_row(case: &Case) {
         }
     }
     blocks.push(part.encode(&spec, Version::default()));
+    let mut merged = Row::new(&spec);
+    for block in &blocks {
+        let part = Row::decode(block, &spec).expect("what was written reads");
+        merged.merge(&spec, part);
+    }
+    assert_eq!(merged, whole);
+}
+
+/// Cuts a history into tails as commits do: each is written from the earliest event that came
+/// since the last, whatever of it is written already.
+fn overlapping_parts_make_up_the_row(case: &Case) {
+    let spec = case.spec();
+    let mut state = case.shuffle;
+    let mut whole = Row::new(&spec);
+    let mut blocks = vec![whole.encode(&spec, Version::default())];
+    let mut stored = 0;
+    for fact in &case.shuffled() {
+        if let Offer::Known(Insert::Applied { at }) = fact.offer(&spec, &mut whole) {
+            stored = stored.min(at);
+        }
+        if !next(&mut state).is_multiple_of(4) {
+            continue;
+        }
+        let gone = whole.trim(&spec, Timestamp(fact.time.0.saturating_sub(2)));
+        if gone > stored || gone > 0 && spec.unbounded() {
+            blocks.clear();
+            stored = 0;
+        }
+        stored = stored.saturating_sub(gone);
+        blocks.push(match blocks.is_empty() {
+            true => whole.encode(&spec, Version::default()),
+            false => whole.encode_tail(&spec, Version::default(), stored),
+        });
+        stored = whole.events.len();
+    }
+    blocks.push(whole.encode_tail(&spec, Version::default(), stored));
     let mut merged = Row::new(&spec);
     for block in &blocks {
         let part = Row::decode(block, &spec).expect("what was written reads");

@@ -26,6 +26,8 @@ pub(crate) struct Dense {
     pub(crate) segments: Vec<Segment>,
     /// The row as readers see it. Of no use while `due` is [`Timestamp::MIN`].
     pub(crate) online: Row,
+    /// Whether all segments are in memory.
+    pub(crate) whole: bool,
     /// When `online` must be made anew.
     pub(crate) due: Timestamp,
     /// Whether `online` has taken every event since it was made.
@@ -117,6 +119,7 @@ impl Dense {
 
     fn with(segments: Vec<Segment>, spec: &RowSpec) -> Dense {
         Dense {
+            whole: segments.iter().all(|segment| segment.part.is_some()),
             segments,
             online: Row::new(spec),
             due: Timestamp::MIN,
@@ -135,26 +138,61 @@ impl Dense {
 
     /// Offers an event whose segment is in memory.
     pub(crate) fn offer(&mut self, spec: &RowSpec, head: &Row, event: &Event<'_>) -> Offer {
-        if event.time <= head.kept_from {
-            return Offer::BeforeKept;
-        }
-        let place = self.place(event.time);
-        let segment = &mut self.segments[place];
-        let Some(part) = &mut segment.part else {
-            debug_assert!(false, "the lane reads segments before it offers events");
-            return Offer::BeforeKept;
-        };
-        let offer = part.offer(spec, event);
-        if let Offer::Known(Insert::Applied { .. }) = offer {
-            segment.summary = None;
-            segment.dirty = true;
-            if self.due == Timestamp::MIN {
-                self.tracked = false;
-            } else if !self.online.put(spec, event) {
-                self.due = Timestamp::MIN;
+        let mut found = Offer::BeforeKept;
+        self.offer_all(spec, head, std::slice::from_ref(event), |_, offer| {
+            found = offer;
+        });
+        found
+    }
+
+    /// Offers events whose segments are in memory; tells of each what became of it.
+    pub(crate) fn offer_all(
+        &mut self,
+        spec: &RowSpec,
+        head: &Row,
+        events: &[Event<'_>],
+        mut each: impl FnMut(usize, Offer),
+    ) {
+        let mut places: Vec<(usize, usize)> = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            match event.time <= head.kept_from {
+                true => each(index, Offer::BeforeKept),
+                false => places.push((self.place(event.time), index)),
             }
         }
-        offer
+        places.sort_unstable();
+        let mut applied: Vec<Event<'_>> = Vec::with_capacity(places.len());
+        let mut offered: Vec<Event<'_>> = Vec::with_capacity(places.len());
+        for run in places.chunk_by(|(a, _), (b, _)| a == b) {
+            let segment = &mut self.segments[run[0].0];
+            let Some(part) = &mut segment.part else {
+                debug_assert!(false, "the lane reads segments before it offers events");
+                run.iter()
+                    .for_each(|(_, index)| each(*index, Offer::BeforeKept));
+                continue;
+            };
+            offered.clear();
+            offered.extend(run.iter().map(|(_, index)| events[*index]));
+            let before = applied.len();
+            part.offer_all(spec, &offered, |place, offer| {
+                if let Offer::Known(Insert::Applied { .. }) = offer {
+                    applied.push(offered[place]);
+                }
+                each(run[place].1, offer);
+            });
+            if applied.len() > before {
+                segment.summary = None;
+                segment.dirty = true;
+            }
+        }
+        if applied.is_empty() {
+            return;
+        }
+        if self.due == Timestamp::MIN {
+            self.tracked = false;
+        } else if !self.online.put_all(spec, &applied) {
+            self.due = Timestamp::MIN;
+        }
     }
 
     /// Whether so many events have come since the last anchor that it is time for the next.
@@ -321,6 +359,7 @@ impl Dense {
                 any |= segment.part.take().is_some();
             }
         }
+        self.whole &= !any;
         any
     }
 

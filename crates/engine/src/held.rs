@@ -74,6 +74,12 @@ impl Held {
         }
     }
 
+    /// Whether it is dense and not all of its segments are in memory.
+    #[inline]
+    pub(crate) fn lacks_segments(&self) -> bool {
+        self.dense.as_ref().is_some_and(|dense| !dense.whole)
+    }
+
     /// The newest event.
     pub(crate) fn newest(&self) -> Option<Timestamp> {
         match &self.dense {

@@ -155,12 +155,14 @@ pub(crate) struct Scratch {
     pub(crate) members: Vec<Vec<(u32, Slot)>>,
     /// The view of each view batch.
     pub(crate) views: Vec<usize>,
-    /// Members whose rows are dense, as (view batch, member, slot).
+    /// Members whose rows are dense and not whole in memory, as (view batch, member, slot).
     pub(crate) dense: Vec<(usize, u32, Slot)>,
     /// Rows to load, as (view, slot).
     pub(crate) missing: Vec<(usize, Slot)>,
     /// Heads of dense rows whose directory is to be loaded.
     pub(crate) heads: Vec<(usize, Slot)>,
+    /// The members of a view batch whose rows are dense: slot, then member.
+    order: Vec<u64>,
     /// Rows that have grown so that they may be dense.
     grown: Vec<(usize, Slot)>,
 }
@@ -304,7 +306,7 @@ impl Lane {
                 let guessed = guess.and_then(|slot| Some((slot, table.get_of(slot, key)?)));
                 if let Some((slot, held)) = guessed {
                     members.push((member as u32, slot));
-                    if held.dense.is_some() {
+                    if held.lacks_segments() {
                         scratch.dense.push((place, member as u32, slot));
                     }
                     continue;
@@ -313,6 +315,8 @@ impl Lane {
                 let slot = table.find_or_add(key, *hash, spec);
                 if table.len() > before {
                     scratch.missing.push((batch.view, slot));
+                } else if table.get(slot).is_some_and(Held::lacks_segments) {
+                    scratch.dense.push((place, member as u32, slot));
                 }
                 members.push((member as u32, slot));
             }
@@ -366,81 +370,93 @@ impl Lane {
         applied: &mut Applied,
     ) {
         let lane_view = &self.views[batch.view];
-        let spec = &lane_view.view.spec;
+        let (spec, density) = (&lane_view.view.spec, lane_view.density);
         let table = &mut self.tables[batch.view];
-        let counts = applied.views.entry(batch.view).or_default();
+        let tally = &mut Tally {
+            packet,
+            batch,
+            lane_view,
+            counts: applied.views.entry(batch.view).or_default(),
+            dead: &mut applied.dead,
+        };
+        let books = &mut Books {
+            view: batch.view,
+            width: 24 + 8 * batch.inputs.len(),
+            now,
+            memory: &mut self.memory,
+            writing: &mut self.writing,
+            uncommitted: &mut self.uncommitted,
+            outlet: &mut self.outlet,
+        };
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(batch.inputs.len());
-        let width = 24 + 8 * batch.inputs.len();
+        let order = &mut self.scratch.order;
+        order.clear();
         for (index, (member, slot)) in members.iter().enumerate() {
             if index % STRIDE == 0 {
                 warm(table, &members[index..members.len().min(index + STRIDE)]);
             }
-            let event = batch.events[*member as usize] as usize;
-            let place = batch.members[*member as usize] as usize;
-            cells.clear();
-            cells.extend(batch.inputs.iter().map(|input| input.cell(place)));
-            let offered = Event {
-                time: Timestamp(packet.times[event]),
-                id: packet.id(event),
-                bits: batch.bits[*member as usize],
-                inputs: &cells,
-            };
             let Some(held) = table.get_mut(*slot) else {
                 debug_assert!(false, "prepare finds or adds every slot");
                 continue;
             };
+            // What is taken back is counted in the order of its coming.
+            if held.dense.is_some() && spec.sign.is_none() {
+                order.push(u64::from(*slot) << 32 | u64::from(*member));
+                continue;
+            }
             held.recent = true;
-            let refused = match held.offer(spec, &offered) {
-                Offer::Known(Insert::Applied { at }) => {
-                    counts.applied += 1;
-                    if let Some(sign) = spec.sign {
-                        counts.settle(held.balance(offered.time, at, sign));
-                    }
-                    self.memory += width;
-                    held.counted += width;
-                    // Its bytes, and those once more in the batch that is written.
-                    self.writing += width;
-                    if !std::mem::replace(&mut held.uncommitted, true) {
-                        self.writing += WRITTEN;
-                        self.uncommitted.push((batch.view, *slot));
-                    }
-                    if !std::mem::replace(&mut held.unpublished, true) {
-                        self.outlet.touch(batch.view, *slot, now);
-                    }
-                    match &mut held.dense {
-                        None if held.part.row.events.len() == lane_view.density.sparse + 1 => {
-                            self.scratch.grown.push((batch.view, *slot));
-                        }
-                        Some(dense) if dense.is_full(now) => {
-                            dense.due = now;
-                            self.due.insert((now, batch.view, (*held.entity).into()));
-                        }
-                        _ => {}
-                    }
-                    continue;
+            cells.clear();
+            batch.push_cells(*member, &mut cells);
+            let offered = batch.event(packet, *member, &cells);
+            let offer = held.offer(spec, &offered);
+            if !tally.takes(*member, offer) {
+                continue;
+            }
+            if let (Some(sign), Offer::Known(Insert::Applied { at })) = (spec.sign, offer) {
+                tally.counts.settle(held.balance(offered.time, at, sign));
+            }
+            books.note(*slot, held, 1);
+            match &mut held.dense {
+                None if held.part.row.events.len() == density.sparse + 1 => {
+                    self.scratch.grown.push((batch.view, *slot));
                 }
-                Offer::Known(Insert::Duplicate) => {
-                    counts.duplicate += 1;
-                    continue;
+                Some(dense) if dense.is_full(now) => {
+                    dense.due = now;
+                    self.due.insert((now, batch.view, (*held.entity).into()));
                 }
-                Offer::Known(Insert::Conflict) => {
-                    counts.conflict += 1;
-                    (
-                        Reason::Conflict,
-                        "another event of the same id and time, with other content, stands",
-                    )
-                }
-                Offer::BeforeKept => {
-                    counts.too_late_idle += 1;
-                    (
-                        Reason::TooLateIdle,
-                        "its event time lies before what the row still keeps",
-                    )
-                }
+                _ => {}
+            }
+        }
+        // Of dense rows many events come at once: they are moved into place together.
+        order.sort_unstable();
+        for run in order.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let slot = (run[0] >> 32) as Slot;
+            let Some(held) = table.get_mut(slot) else {
+                continue;
             };
-            applied
-                .dead
-                .push(dead_letter(packet, event, lane_view, refused));
+            let member = |place: &u64| *place as u32;
+            let mut cells = Vec::with_capacity(run.len() * batch.inputs.len());
+            run.iter()
+                .for_each(|place| batch.push_cells(member(place), &mut cells));
+            let inputs = |index: usize| &cells[index * batch.inputs.len()..][..batch.inputs.len()];
+            let events = run.iter().enumerate();
+            let events = events.map(|(i, place)| batch.event(packet, member(place), inputs(i)));
+            let events: Vec<Event<'_>> = events.collect();
+            held.recent = true;
+            let Some(dense) = &mut held.dense else {
+                continue;
+            };
+            let mut new = 0;
+            dense.offer_all(spec, &held.part.row, &events, |index, offer| {
+                new += usize::from(tally.takes(member(&run[index]), offer));
+            });
+            if dense.is_full(now) {
+                dense.due = now;
+                self.due.insert((now, batch.view, (*held.entity).into()));
+            }
+            if new > 0 {
+                books.note(slot, held, new);
+            }
         }
     }
 
@@ -497,7 +513,10 @@ impl Lane {
         let mut writes = Vec::with_capacity(self.uncommitted.len());
         let mut outbox = Vec::with_capacity(self.uncommitted.len());
         let mut segments = Vec::new();
-        for (view, slot) in std::mem::take(&mut self.uncommitted) {
+        // In the order in which they lie in memory.
+        let mut uncommitted = std::mem::take(&mut self.uncommitted);
+        uncommitted.sort_unstable();
+        for (view, slot) in uncommitted {
             let lane_view = &self.views[view];
             let spec = &lane_view.view.spec;
             let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
@@ -583,6 +602,80 @@ impl Lane {
                     entity: (*held.entity).into(),
                 });
             }
+        }
+    }
+}
+
+/// What becomes of a view's part of a packet.
+struct Tally<'a> {
+    packet: &'a Packet,
+    batch: &'a ViewBatch,
+    lane_view: &'a LaneView,
+    counts: &'a mut ViewCounts,
+    dead: &'a mut Vec<DeadLetter>,
+}
+
+impl Tally<'_> {
+    /// Counts what became of a member; tells whether it is a new one of its row.
+    #[inline]
+    fn takes(&mut self, member: u32, offer: Offer) -> bool {
+        let refused = match offer {
+            Offer::Known(Insert::Applied { .. }) => {
+                self.counts.applied += 1;
+                return true;
+            }
+            Offer::Known(Insert::Duplicate) => {
+                self.counts.duplicate += 1;
+                return false;
+            }
+            Offer::Known(Insert::Conflict) => {
+                self.counts.conflict += 1;
+                (
+                    Reason::Conflict,
+                    "another event of the same id and time, with other content, stands",
+                )
+            }
+            Offer::BeforeKept => {
+                self.counts.too_late_idle += 1;
+                (
+                    Reason::TooLateIdle,
+                    "its event time lies before what the row still keeps",
+                )
+            }
+        };
+        let event = self.batch.events[member as usize] as usize;
+        let letter = dead_letter(self.packet, event, self.lane_view, refused);
+        self.dead.push(letter);
+        false
+    }
+}
+
+/// What a lane notes of rows that have changed.
+struct Books<'a> {
+    view: usize,
+    /// What an event takes in memory, roughly.
+    width: usize,
+    now: Timestamp,
+    memory: &'a mut usize,
+    writing: &'a mut usize,
+    uncommitted: &'a mut Vec<(usize, Slot)>,
+    outlet: &'a mut Outlet,
+}
+
+impl Books<'_> {
+    /// Notes that a row has `new` events more.
+    #[inline]
+    fn note(&mut self, slot: Slot, held: &mut Held, new: usize) {
+        *self.memory += self.width * new;
+        held.counted += self.width * new;
+        // Its bytes, and those once more in the batch that is written.
+        *self.writing += self.width * new;
+        if !std::mem::replace(&mut held.uncommitted, true) {
+            *self.writing += WRITTEN;
+            self.uncommitted.push((self.view, slot));
+        }
+        if !std::mem::replace(&mut held.unpublished, true) {
+            self.outlet.touch(self.view, slot, self.now);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! edges run through them. The shell asks [`Lane::wants`] until nothing is wanted.
 
 use crate::dense::{Dense, Shared};
+use crate::held::Held;
 use crate::lane::{Lane, LaneError, held, read_blocks};
 use crate::packet::Packet;
 use crate::part::Part;
@@ -180,6 +181,7 @@ impl Lane {
                     dense.segments[place].part = Some(Part::stored(row, blocks));
                     let spec = &lane_view.view.spec;
                     dense.segments[place].summarise(spec, &lane_view.measures);
+                    dense.whole = dense.segments.iter().all(|s| s.part.is_some());
                 }
             }
             let (before, now) = held.count();
@@ -198,7 +200,7 @@ impl Lane {
             let dense = |slot| {
                 self.tables[*view]
                     .get(slot)
-                    .is_some_and(|h| h.dense.is_some())
+                    .is_some_and(Held::lacks_segments)
             };
             let members = members.iter().filter(|(_, slot)| dense(*slot));
             let members = members.map(|(member, slot)| (place, *member, *slot));

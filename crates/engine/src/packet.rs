@@ -2,8 +2,8 @@
 
 use arrow::array::{Array, BinaryArray, BooleanArray, Decimal128Array, Float64Array, StringArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use tiderace_aggregate::{Cell, Id};
-use tiderace_types::{Partition, PartitionPosition, RecordBatch, SourceId};
+use tiderace_aggregate::{Cell, Event, Id};
+use tiderace_types::{Partition, PartitionPosition, RecordBatch, SourceId, Timestamp};
 
 /// One batch of one source, as every lane reads it.
 ///
@@ -92,6 +92,32 @@ impl ViewBatch {
             _ => self.key_ends[index - 1] as usize,
         };
         &self.keys[start..self.key_ends[index] as usize]
+    }
+}
+
+impl ViewBatch {
+    /// Appends the inputs of a member.
+    #[inline]
+    pub(crate) fn push_cells<'a>(&'a self, member: u32, cells: &mut Vec<Cell<'a>>) {
+        let place = self.members[member as usize] as usize;
+        cells.extend(self.inputs.iter().map(|input| input.cell(place)));
+    }
+
+    /// A member as its row takes it in.
+    #[inline]
+    pub(crate) fn event<'a>(
+        &self,
+        packet: &'a Packet,
+        member: u32,
+        inputs: &'a [Cell<'a>],
+    ) -> Event<'a> {
+        let event = self.events[member as usize] as usize;
+        Event {
+            time: Timestamp(packet.times[event]),
+            id: packet.id(event),
+            bits: self.bits[member as usize],
+            inputs,
+        }
     }
 }
 

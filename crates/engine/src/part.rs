@@ -11,7 +11,8 @@ const BLOCKS: usize = 8;
 #[repr(C)]
 pub(crate) struct Part {
     pub(crate) row: Row,
-    /// How many events, from the front, are in `blocks`.
+    /// How many events, from the front, are surely in `blocks`. Later ones may be there as well:
+    /// blocks may overlap, since a part is the union of them.
     pub(crate) stored: usize,
     /// Whether the blocks no longer make up a prefix of the part, so that it must be written whole.
     pub(crate) rewrite: bool,
@@ -74,13 +75,27 @@ impl Part {
     /// Offers an event, keeping account of what is stored.
     pub(crate) fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
         let offer = self.row.offer(spec, event);
-        if let Offer::Known(Insert::Applied { at }) = offer
-            && at < self.stored
-        {
-            self.stored += 1;
-            self.rewrite = true;
+        if let Offer::Known(Insert::Applied { at }) = offer {
+            // What lies behind it is written once more with it.
+            self.stored = self.stored.min(at);
         }
         offer
+    }
+
+    /// Offers many events, keeping account of what is stored.
+    pub(crate) fn offer_all(
+        &mut self,
+        spec: &RowSpec,
+        events: &[Event<'_>],
+        mut each: impl FnMut(usize, Offer),
+    ) {
+        let stored = &mut self.stored;
+        self.row.offer_all(spec, events, |index, offer| {
+            if let Offer::Known(Insert::Applied { at }) = offer {
+                *stored = (*stored).min(at);
+            }
+            each(index, offer);
+        });
     }
 
     /// Lets go of what is no longer kept.
@@ -102,19 +117,15 @@ impl Part {
         if unchanged && (self.blocks.is_empty() || self.stored > 0) {
             return None;
         }
-        if self.rewrite || self.blocks.len() >= BLOCKS || self.stored == 0 {
+        let len = self.row.events.len();
+        if self.rewrite || self.blocks.len() >= BLOCKS || self.stored <= len / 4 {
             return Some(Block {
                 bytes: self.row.encode(spec, version),
                 old: Some(self.blocks.clone()),
             });
         }
-        let tail = Row {
-            kept_from: self.row.kept_from,
-            events: self.row.events.slice(self.stored..self.row.events.len()),
-            ..Row::new(spec)
-        };
         Some(Block {
-            bytes: tail.encode(spec, version),
+            bytes: self.row.encode_tail(spec, version, self.stored),
             old: None,
         })
     }

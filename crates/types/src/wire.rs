@@ -3,6 +3,7 @@
 //! LEB128 for unsigned numbers, zigzag before it for signed ones.
 
 /// Appends an unsigned varint.
+#[inline]
 pub fn put_u64(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -12,6 +13,7 @@ pub fn put_u64(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends a signed varint.
+#[inline]
 pub fn put_i64(number: i64, out: &mut Vec<u8>) {
     put_u64((number << 1 ^ number >> 63).cast_unsigned(), out);
 }

@@ -23,7 +23,7 @@ pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     if let Some(at) = &merged.anchored {
         put_i64(at.anchor.0, out);
         out.push(u8::from(at.coarse));
-        write_events(&at.last.columns, out);
+        write_events(&at.last.columns, 0, out);
     }
     out.extend(merged.measures.fingerprint().to_be_bytes());
     put_u64(merged.pieces.len() as u64, out);

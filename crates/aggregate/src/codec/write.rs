@@ -27,77 +27,102 @@ impl Row {
     /// Appends the byte form to an empty buffer.
     pub fn encode_into(&self, spec: &RowSpec, version: Version, out: &mut Vec<u8>) {
         debug_assert!(out.is_empty(), "the check covers the whole buffer");
-        let never_trimmed = self.kept_from == Timestamp::MIN;
-        out.extend(version.to_bytes());
-        out.push(CODEC);
         let base = u8::from(self.base.is_some()) * flag::BASE;
-        let trimmed = u8::from(never_trimmed) * flag::NEVER_TRIMMED;
         let spans = u8::from(self.merged.is_some()) * flag::MERGED;
         let head = u8::from(self.head) * flag::HEAD;
-        let signed = u8::from(spec.sign.is_some()) * flag::SIGNED;
         let anchored = self.merged.as_ref().and_then(|m| m.anchored.as_ref());
         let held = u8::from(anchored.is_some()) * flag::ANCHORED;
-        out.push(base | trimmed | spans | head | signed | held);
-        out.extend(spec.fingerprint.to_be_bytes());
-        if !never_trimmed {
-            put_i64(self.kept_from.0, out);
-        }
+        self.write_head(spec, version, base | spans | head | held, out);
         if let Some(folded) = &self.base {
             base::write(folded, out);
         }
         if let Some(spans) = &self.merged {
             merged::write(spans, out);
         }
-        write_events(&self.events.columns, out);
+        write_events(&self.events.columns, 0, out);
         let check = check(out);
         out.extend(check);
     }
+
+    /// Writes the byte form of the row that has only the events from index `from` on, and nothing
+    /// folded or merged.
+    #[must_use]
+    pub fn encode_tail(&self, spec: &RowSpec, version: Version, from: usize) -> Vec<u8> {
+        let events = self.events.len() - from;
+        let mut out = Vec::with_capacity(48 + events * (8 + 4 * spec.inputs.len()));
+        self.write_head(spec, version, 0, &mut out);
+        write_events(&self.events.columns, from, &mut out);
+        let check = check(&out);
+        out.extend(check);
+        out
+    }
+
+    fn write_head(&self, spec: &RowSpec, version: Version, flags: u8, out: &mut Vec<u8>) {
+        let never_trimmed = self.kept_from == Timestamp::MIN;
+        out.extend(version.to_bytes());
+        out.push(CODEC);
+        let trimmed = u8::from(never_trimmed) * flag::NEVER_TRIMMED;
+        let signed = u8::from(spec.sign.is_some()) * flag::SIGNED;
+        out.push(flags | trimmed | signed);
+        out.extend(spec.fingerprint.to_be_bytes());
+        if !never_trimmed {
+            put_i64(self.kept_from.0, out);
+        }
+    }
 }
 
-pub(super) fn write_events(events: &Columns, out: &mut Vec<u8>) {
-    put_u64(events.len() as u64, out);
-    if events.len() == 0 {
+/// Writes the events from index `from` on.
+pub(super) fn write_events(events: &Columns, from: usize, out: &mut Vec<u8>) {
+    put_u64((events.len() - from) as u64, out);
+    if events.len() == from {
         return;
     }
-    write_times(events.times(), out);
-    write_ids(events, out);
+    write_times(&events.times()[from..], out);
+    write_ids(events, from, out);
     if !events.bits().is_empty() {
-        write_bits(events.bits(), out);
+        write_bits(&events.bits()[from..], out);
     }
     for input in 0..events.inputs() {
-        write_column(events.input(input), out);
+        write_column(events.input(input).tail(from), out);
     }
 }
 
 fn write_times(times: &[i64], out: &mut Vec<u8>) {
-    let all_divide = |unit: i64| times.iter().all(|t| t % unit == 0);
-    let (code, unit) = match () {
-        () if all_divide(1_000_000) => (2, 1_000_000),
-        () if all_divide(1000) => (1, 1000),
-        () => (0, 1),
-    };
-    out.push(code);
-    put_i64(times[0] / unit, out);
-    for pair in times.windows(2) {
-        put_u64(
-            (pair[1].wrapping_sub(pair[0])).cast_unsigned() / unit.cast_unsigned(),
-            out,
-        );
+    if !times.iter().all(|time| time % 1000 == 0) {
+        write_differences::<1>(0, times, out);
+    } else if times.iter().all(|time| time % 1_000_000 == 0) {
+        write_differences::<1_000_000>(2, times, out);
+    } else {
+        write_differences::<1000>(1, times, out);
     }
 }
 
-fn write_ids(events: &Columns, out: &mut Vec<u8>) {
+/// Divides by a constant, which is a multiplication.
+fn write_differences<const UNIT: i64>(code: u8, times: &[i64], out: &mut Vec<u8>) {
+    out.push(code);
+    put_i64(times[0] / UNIT, out);
+    for pair in times.windows(2) {
+        let difference = pair[1].wrapping_sub(pair[0]).cast_unsigned();
+        put_u64(difference / UNIT.cast_unsigned(), out);
+    }
+}
+
+fn write_ids(events: &Columns, from: usize, out: &mut Vec<u8>) {
     let mut previous = 0;
     match events.id_kind() {
         IdKind::Int64 => {
-            for id in events.id_words() {
+            for id in &events.id_words()[from..] {
                 put_i64(id.wrapping_sub(previous), out);
                 previous = *id;
             }
         }
-        IdKind::Bytes => events.byte_ids().iter().for_each(|id| put_bytes(id, out)),
+        IdKind::Bytes => {
+            let ids = events.byte_ids()[from..].iter();
+            ids.for_each(|id| put_bytes(id, out));
+        }
         IdKind::Position => {
-            for (partition, offset) in events.id_words().iter().zip(events.offsets()) {
+            let places = events.id_words().iter().zip(events.offsets());
+            for (partition, offset) in places.skip(from) {
                 put_u64(partition.cast_unsigned(), out);
                 put_i64(offset.wrapping_sub(previous), out);
                 previous = *offset;
