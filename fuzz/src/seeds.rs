@@ -144,6 +144,7 @@ fn merged(spec: &RowSpec, row: &Row) -> Option<Row> {
         measures: Arc::clone(&measures),
         horizon: Timestamp(FIRST + 1_000_000),
         pieces,
+        anchored: None,
     }));
     Some(merged)
 }

@@ -63,6 +63,7 @@ fn spec(id: IdKind, spans: &[Span], cap: u32) -> RowSpec {
         id,
         inputs: TYPES.to_vec(),
         filters: 2,
+        sign: None,
         outputs: outputs.collect(),
         kept: Kept::All,
     }

@@ -20,7 +20,7 @@ use crate::row::Row;
 use crate::spec::{Output, RowSpec};
 use crate::summary::Measures;
 use crate::window::{Bounds, Span, Window};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tiderace_types::{Timestamp, Value};
 
 /// Outputs of a view, to be finished together.
@@ -34,8 +34,8 @@ pub struct Asked {
     runs: Vec<Run>,
     /// Inputs whose equal values are told from different ones.
     values: Vec<Values>,
-    /// The measures of the spec, by which merged spans are read.
-    measures: Arc<Measures>,
+    /// The measures of the spec, by which merged spans are read: worked out for the first.
+    measures: OnceLock<Arc<Measures>>,
     /// Outputs over all events, some of which may be folded, and over the last so many, which a
     /// row with merged spans holds apart: by themselves.
     apart: Vec<Place>,
@@ -57,7 +57,6 @@ impl Asked {
     pub fn of(spec: &RowSpec, outputs: &[usize]) -> Asked {
         let mut asked = Asked {
             outputs: outputs.to_vec(),
-            measures: Arc::new(Measures::of(spec)),
             ..Asked::default()
         };
         for (slot, index) in outputs.iter().enumerate() {
@@ -91,7 +90,8 @@ impl Asked {
     /// # Errors
     /// As [`Row::decode`].
     pub fn decode(&self, spec: &RowSpec, bytes: &[u8]) -> Result<Row, CodecError> {
-        Row::decode_with(bytes, spec, || Arc::clone(&self.measures))
+        let measures = || self.measures.get_or_init(|| Arc::new(Measures::of(spec)));
+        Row::decode_with(bytes, spec, || Arc::clone(measures()))
     }
 
     /// The place of an output's window.

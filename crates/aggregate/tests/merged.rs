@@ -38,6 +38,7 @@ fn merged(case: &Case, spec: &RowSpec, facts: &[Fact]) -> Row {
         measures,
         horizon: Timestamp::MAX,
         pieces,
+        anchored: None,
     }));
     row
 }
