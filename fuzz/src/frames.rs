@@ -2,7 +2,7 @@
 
 use tiderace_types::Timestamp;
 
-#[expect(dead_code, reason = "included by its path; segments are not fuzzed")]
+#[allow(dead_code, reason = "included by its path; segments are not fuzzed")]
 #[path = "../../crates/source/src/log/frame.rs"]
 mod frame;
 

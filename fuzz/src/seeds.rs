@@ -3,7 +3,7 @@
 use crate::specs;
 use std::sync::Arc;
 use tiderace_aggregate::{
-    Cell, Event, Id, IdKind, Measures, Merged, Piece, Row, RowSpec, Span, Summary,
+    Anchored, Cell, Event, Id, IdKind, Measures, Merged, Piece, Row, RowSpec, Span, Summary,
 };
 use tiderace_types::{
     CoveredFrom, Duration, Generation, Marker, Partition, PartitionPosition, Positions, ShardRange,
@@ -139,12 +139,18 @@ fn merged(spec: &RowSpec, row: &Row) -> Option<Row> {
         }
     };
     merged.events = row.events.slice(early.end..row.events.len());
+    let anchored = Anchored {
+        anchor: middle,
+        coarse: row.events.len().is_multiple_of(3),
+        last: row.events.slice(early.clone()),
+    };
     let pieces = vec![piece(Timestamp::MIN, cut, 0..0), piece(cut, middle, early)];
     merged.merged = Some(Box::new(Merged {
         measures: Arc::clone(&measures),
         horizon: Timestamp(FIRST + 1_000_000),
         pieces,
-        anchored: None,
+        // Every second one has something that holds from its anchor.
+        anchored: (row.events.len() % 2 == 1).then(|| Box::new(anchored)),
     }));
     Some(merged)
 }

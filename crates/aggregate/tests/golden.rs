@@ -6,9 +6,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use support::{Fact, OwnId};
 use tiderace_aggregate::{
-    Function, IdKind, Level, Output, Repeats, Row, RowSpec, Simple, Span, Window,
+    Anchored, Function, IdKind, Level, Measures, Merged, Output, Piece, Repeats, Row, RowSpec,
+    Simple, Span, Summary, Window,
 };
 use tiderace_types::{DataType, Duration, Timestamp, Value, Version, encode_key};
 
@@ -80,6 +82,11 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         row.trim(spec, Timestamp(upto));
         row
     };
+    let by_time = support::spec(IdKind::Int64, sliding());
+    let head = Row {
+        head: true,
+        ..trimmed(&plain, &ints, second)
+    };
     let cents = row(&unfiltered, &floats(&[57.16, -0.01, 1200.0]));
     let raw = row(&unfiltered, &floats(&[0.1 + 0.2, -0.0, 1e300]));
     vec![
@@ -91,6 +98,18 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         ("scaled_floats", unfiltered.clone(), cents),
         ("raw_floats", unfiltered, raw),
         ("signed", signed.clone(), row(&signed, &taken_back)),
+        ("merged", by_time.clone(), merged(&by_time, &many, None)),
+        ("head", plain.clone(), head),
+        (
+            "anchored_coarse",
+            by_time.clone(),
+            merged(&by_time, &many, Some(true)),
+        ),
+        (
+            "anchored_last",
+            by_time.clone(),
+            merged(&by_time, &many, Some(false)),
+        ),
         (
             "base_placed",
             lifetimes.clone(),
@@ -122,6 +141,59 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             trimmed(&forms_within, &ints[2..], i64::MAX),
         ),
     ]
+}
+
+/// A dense row as readers see it: the first half of the events merged, and what holds from an anchor,
+/// coarse or not.
+fn merged(spec: &RowSpec, facts: &[Fact], coarse: Option<bool>) -> Row {
+    let mut row = support::row(spec, facts);
+    let middle = row.events.len() / 2;
+    let early = row.events.slice(0..middle);
+    row.events.drop_front(middle);
+    let measures = Arc::new(Measures::of(spec));
+    let upto = Timestamp(early.times()[middle - 1]);
+    let spans = [
+        (Timestamp(0), upto.minus(Duration(1)), 0..middle - 1),
+        (upto.minus(Duration(1)), upto, middle - 1..middle),
+    ];
+    let pieces = spans.map(|(after, upto, range)| Piece {
+        after,
+        upto,
+        summary: Summary::of(spec, &measures, &early.slice(range)),
+    });
+    let anchored = |coarse| Anchored {
+        anchor: upto,
+        coarse,
+        last: match coarse {
+            true => early.slice(0..0),
+            false => early.slice(middle - 2..middle),
+        },
+    };
+    row.merged = Some(Box::new(Merged {
+        measures,
+        horizon: upto.plus(Duration::from_secs(60)),
+        pieces: pieces.into(),
+        anchored: coarse.map(|coarse| Box::new(anchored(coarse))),
+    }));
+    row
+}
+
+/// A count and a sum over two windows each.
+fn sliding() -> Vec<Output> {
+    let window = |seconds| Window {
+        span: Span::Sliding(Duration::from_secs(seconds)),
+        delay: Duration::ZERO,
+    };
+    let of = |seconds| {
+        let outputs = support::every_output(window(seconds)).into_iter();
+        outputs.filter(|o| {
+            matches!(
+                (&o.function, o.input),
+                (Function::Count, None) | (Function::Sum, Some(0))
+            )
+        })
+    };
+    of(60).chain(of(3600)).collect()
 }
 
 /// Events with many values, so that small caps are passed.

@@ -166,6 +166,7 @@ fn heavy_values(seed: u64, keys: u64, skew: u32, parts: usize, cap: u32) {
         id: IdKind::Int64,
         inputs: vec![DataType::Int64],
         filters: 0,
+        sign: None,
         outputs: vec![output.clone()],
         kept: Kept::All,
     };

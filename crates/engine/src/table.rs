@@ -256,9 +256,9 @@ mod tests {
         while table.evict().is_some() {}
         assert_eq!(table.len(), kept.len());
         assert!(table.memory() < full / 4, "{} of {full}", table.memory());
-        for number in 0..1000 {
+        for (number, slot) in slots.iter().enumerate() {
             let found = table.find(&key(number), hash(number));
-            let expected = kept.contains(&number).then(|| slots[number]);
+            let expected = kept.contains(&number).then_some(*slot);
             assert_eq!(found, expected);
         }
         // The lowest free slots are taken first.
