@@ -69,8 +69,8 @@ fn an_event_counts_once_by_whatever_way_it_comes() {
         .dead
         .iter()
         .filter(|dead| dead.reason == Reason::Conflict);
-    // `spend`, `life` and `recent` look at the amount; `risk` does not, and sees a third copy.
-    assert_eq!(conflicts.count(), 3);
+    // `spend`, `life`, `recent` and `latest` look at the amount; `risk` does not, and sees a third copy.
+    assert_eq!(conflicts.count(), 4);
     assert_eq!(driver.totals.views[&place("risk")], [1, 3, 0, 0]);
 }
 
@@ -106,8 +106,8 @@ fn a_drain_keeps_what_is_evicted_from_it() {
     assert_eq!(lane.rows(), 0);
     let rest = lane.chunk(now, 100);
     assert!(rest.last);
-    // Three customers in three views and one terminal, less the one that was published.
-    assert_eq!(rest.stored.len(), 9);
+    // Three customers in four views and one terminal, less the one that was published.
+    assert_eq!(rest.stored.len(), 12);
 }
 
 #[test]
