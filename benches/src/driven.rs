@@ -34,7 +34,8 @@ pub fn entity_key(entity: u64) -> Vec<u8> {
     key
 }
 
-const YAML: &str = r#"
+/// What payments are, and whose; views are defined upon them.
+const PAYMENTS: &str = "\
 project: measured
 ---
 kind: source
@@ -54,20 +55,31 @@ kind: feature_view
 name: spend
 entity: customer
 source: payments
-features:
-  - { name: n, aggregate: count, windows: [1d, 30d] }
-  - { name: total, aggregate: sum, of: amount, windows: [1d, 30d] }
-  - { name: terminals, aggregate: count_distinct, of: terminal, windows: [30d] }
-"#;
+";
 
 /// The view that is measured.
 ///
 /// # Errors
 /// When its definition is wrong.
 pub fn view() -> Result<LaneView> {
+    view_of(
+        "\
+features:
+  - { name: n, aggregate: count, windows: [1d, 30d] }
+  - { name: total, aggregate: sum, of: amount, windows: [1d, 30d] }
+  - { name: terminals, aggregate: count_distinct, of: terminal, windows: [30d] }
+",
+    )
+}
+
+/// A view of payments by customer, with the rest of its definition.
+///
+/// # Errors
+/// When that is wrong.
+pub fn view_of(rest: &str) -> Result<LaneView> {
     let file = SourceFile {
         path: "measured.yaml".to_owned(),
-        text: YAML.to_owned(),
+        text: format!("{PAYMENTS}{rest}"),
     };
     let (loaded, found) = load(&[file], &|_| None);
     let plan = loaded.with_context(|| render_text(&found, false))?.plan;
@@ -101,11 +113,17 @@ pub fn fetch(state: &Store, wants: &Wants) -> Result<Found> {
 /// When state cannot be read.
 pub fn anchor_due(lane: &mut Lane, state: &Store, now: Timestamp) -> Result<()> {
     while lane.take_due(now) {
-        while let Some(wants) = lane.wants_anchors() {
-            lane.fill(fetch(state, &wants)?)?;
-        }
-        lane.anchor(now);
+        anchor_taken(lane, state, now)?;
     }
+    Ok(())
+}
+
+/// Anchors the rows that the lane has taken up.
+fn anchor_taken(lane: &mut Lane, state: &Store, now: Timestamp) -> Result<()> {
+    while let Some(wants) = lane.wants_anchors() {
+        lane.fill(fetch(state, &wants)?)?;
+    }
+    lane.anchor(now);
     Ok(())
 }
 
@@ -126,10 +144,7 @@ pub fn publish_stored(
             Stored::Row(publication) => return Ok(Some(publication)),
             Stored::Dense => {
                 lane.take_key(key, now);
-                while let Some(wants) = lane.wants_anchors() {
-                    lane.fill(fetch(state, &wants)?)?;
-                }
-                lane.anchor(now);
+                anchor_taken(lane, state, now)?;
             }
         }
     }

@@ -4,17 +4,15 @@
 //! Rows are what a lane publishes, read a minute later. A sparse one has 70 events in thirty days; dense
 //! ones have 100,000, of 200 terminals (within the cap of different values) and of 2,000 (past it).
 
-use crate::driven::{Driven, Event, Feed};
+use crate::driven::{Driven, Event, Feed, view_of};
 use crate::engine::reading::Reading;
 use crate::table::{self, grouped, median};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use std::sync::Arc;
 use tiderace_aggregate::Row;
 use tiderace_engine::LaneView;
-use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_state::MemoryStore;
-use tiderace_types::{Generation, ShardRange, Timestamp, Value, encode_key};
+use tiderace_types::{ShardRange, Timestamp, Value, encode_key};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -40,41 +38,34 @@ const BEGAN: i64 = 1_600_000_000_000_000;
 const WINDOWS: &str = "1h, 1d, 7d, 14d, 30d";
 
 /// What is asked, with the features' definitions.
-const CONTENDERS: [(&str, &[&str], &str); 7] = [
-    ("sum", &["sum, of: amount"], "30d"),
-    ("count_distinct", &["count_distinct, of: terminal"], "30d"),
-    ("top_n 10", &["top_n, of: terminal, n: 10"], "30d"),
-    ("top_n 10 by sum", &[TOP_BY_SUM], "30d"),
-    ("stddev", &["stddev_samp, of: amount"], "30d"),
+const CONTENDERS: [(&str, &[&[&str]], &str); 7] = [
+    ("sum", &[&["sum, of: amount"]], "30d"),
     (
-        "35 features without tops",
-        &[
-            "count",
-            "sum, of: amount",
-            "avg, of: amount",
-            "min, of: amount",
-            "max, of: amount",
-            "stddev_samp, of: amount",
-            "last, of: terminal",
-        ],
-        WINDOWS,
+        "count_distinct",
+        &[&["count_distinct, of: terminal"]],
+        "30d",
     ),
-    (
-        "50 features",
-        &[
-            "count",
-            "sum, of: amount",
-            "avg, of: amount",
-            "min, of: amount",
-            "max, of: amount",
-            "stddev_samp, of: amount",
-            "last, of: terminal",
-            "count_distinct, of: terminal",
-            "top_n, of: terminal, n: 3",
-            TOP_BY_SUM,
-        ],
-        WINDOWS,
-    ),
+    ("top_n 10", &[&["top_n, of: terminal, n: 10"]], "30d"),
+    ("top_n 10 by sum", &[&[TOP_BY_SUM]], "30d"),
+    ("stddev", &[&["stddev_samp, of: amount"]], "30d"),
+    ("35 features without tops", &[&PLAIN], WINDOWS),
+    ("50 features", &[&PLAIN, &TOPS], WINDOWS),
+];
+
+const PLAIN: [&str; 7] = [
+    "count",
+    "sum, of: amount",
+    "avg, of: amount",
+    "min, of: amount",
+    "max, of: amount",
+    "stddev_samp, of: amount",
+    "last, of: terminal",
+];
+
+const TOPS: [&str; 3] = [
+    "count_distinct, of: terminal",
+    "top_n, of: terminal, n: 3",
+    TOP_BY_SUM,
 ];
 
 const TOP_BY_SUM: &str = "top_n, of: terminal, by: \"sum(amount)\", n: 10";
@@ -130,39 +121,12 @@ fn check(row: &Row, view: &LaneView, as_of: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn view(features: &[&str], windows: &str) -> Result<LaneView> {
-    let mut text = "\
-project: reading
----
-kind: source
-name: payments
-stream: embedded
-columns: { id: int64, at: timestamp, who: int64, terminal: int64, amount: float64 }
-event_time: at
-event_id: id
-allowed_lateness: 1h
-complete_since: beginning
----
-kind: entity
-name: customer
-keys: { who: int64 }
----
-kind: feature_view
-name: read
-entity: customer
-source: payments
-row_max: 1MiB
-features:
-"
-    .to_owned();
-    for (place, feature) in features.iter().enumerate() {
-        text += &format!("  - {{ name: f{place}, aggregate: {feature}, windows: [{windows}] }}\n");
+fn view(features: &[&[&str]], windows: &str) -> Result<LaneView> {
+    let mut rest = "row_max: 1MiB\nfeatures:\n".to_owned();
+    for (place, feature) in features.iter().copied().flatten().enumerate() {
+        rest += &format!("  - {{ name: f{place}, aggregate: {feature}, windows: [{windows}] }}\n");
     }
-    let path = "tiderace.yaml".to_owned();
-    let (loaded, found) = load(&[SourceFile { path, text }], &|_| None);
-    let plan = loaded.with_context(|| render_text(&found, false))?.plan;
-    let view = plan.views.first().context("one view is defined")?;
-    Ok(LaneView::new(Arc::clone(view), Generation(1)))
+    view_of(&rest)
 }
 
 /// The rows as they are published.

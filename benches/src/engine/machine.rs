@@ -3,7 +3,7 @@
 
 use super::clock::{self, Every};
 use super::stages::{Stage, Stages};
-use crate::driven::{fetch, publish_stored};
+use crate::driven::{anchor_due, fetch, publish_stored};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::Arc;
@@ -128,33 +128,19 @@ impl Machine {
             self.commit()?;
         }
         if self.settings.publish {
-            let at = self.now();
-            if self.lane.take_due(at) {
-                self.anchor(at)?;
-            }
+            self.anchor_due()?;
             self.publish(now)?;
         }
         Ok(())
-    }
-
-    fn anchor(&mut self, at: Timestamp) -> Result<()> {
-        self.stages.time(Stage::Anchor, || {
-            while let Some(wants) = self.lane.wants_anchors() {
-                self.lane.fill(fetch(&self.state, &wants)?)?;
-            }
-            self.lane.anchor(at);
-            Ok(())
-        })
     }
 
     /// Anchors what has become due since the last commit: the stream runs through its event time
     /// hundreds of times as fast as it came, but rows are anchored by the clock of their readers.
     fn anchor_due(&mut self) -> Result<()> {
         let at = self.now();
-        while self.lane.take_due(at) {
-            self.anchor(at)?;
-        }
-        Ok(())
+        self.stages.time(Stage::Anchor, || {
+            anchor_due(&mut self.lane, &self.state, at)
+        })
     }
 
     /// Takes in the next batch.

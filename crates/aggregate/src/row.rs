@@ -7,7 +7,7 @@
 use crate::events::{Event, Events, Insert};
 use crate::partial::Partial;
 use crate::spec::{Kept, Output, RowSpec};
-use crate::summary::{Lies, Merged};
+use crate::summary::{Anchored, Lies, Merged};
 use crate::window::{Bounds, Passing, Span, Window};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -285,7 +285,7 @@ impl Row {
         let Span::LastN(_) = output.window.span else {
             return None;
         };
-        let at = self.merged.as_ref()?.anchored.as_ref()?;
+        let at = self.anchored()?;
         let mut events = at.last.clone();
         let later = self.events.between(at.anchor, Timestamp::MAX);
         events.merge(&self.events.slice(later));
@@ -338,8 +338,13 @@ impl Row {
     /// How many events it holds by themselves.
     #[must_use]
     pub fn own_events(&self) -> usize {
-        let at = self.merged.as_ref().and_then(|m| m.anchored.as_ref());
-        self.events.len() + at.map_or(0, |at| at.last.len())
+        self.events.len() + self.anchored().map_or(0, |at| at.last.len())
+    }
+
+    /// What holds from the instant that it was cut at, where something does.
+    #[must_use]
+    pub fn anchored(&self) -> Option<&Anchored> {
+        self.merged.as_ref()?.anchored.as_deref()
     }
 
     /// How far the edges by which a row answers `window` lie from where they should at `as_of`.

@@ -57,6 +57,8 @@ pub(crate) struct Cuts {
     horizon: Timestamp,
     /// Whether windows are answered with moving edges where they were at the anchor.
     coarse: bool,
+    /// How many events by themselves an online row cut so may have, as [`Dense::cuts`] found.
+    most: usize,
     stretches: Vec<Stretch>,
 }
 
@@ -169,6 +171,7 @@ impl Cuts {
             anchor,
             horizon,
             coarse,
+            most: 0,
             stretches: stretches.chain([later]).collect(),
         }
     }
@@ -177,7 +180,7 @@ impl Cuts {
 impl Dense {
     /// How the row is to be cut at `now`.
     pub(crate) fn cuts(&self, spec: &RowSpec, density: Density, now: Timestamp) -> Cuts {
-        let most = self.most_events(spec, density) as u64;
+        let most = self.most_events(spec, density);
         let fits = |reach: &Duration| {
             let spans = Edges::new(spec, now, now.plus(*reach)).spans();
             // What comes until then is guessed to be as much as came lately.
@@ -185,14 +188,15 @@ impl Dense {
             let held = spans.iter().map(|(after, upto)| self.about(*after, *upto));
             let most = match *reach < SHORT {
                 true => most,
-                false => most.min(density.edges as u64),
+                false => most.min(density.edges),
             };
-            held.sum::<u64>().saturating_add(coming) <= most
+            held.sum::<u64>().saturating_add(coming) <= most as u64
         };
-        match REACHES.into_iter().find(fits) {
+        let cuts = match REACHES.into_iter().find(fits) {
             Some(reach) => Cuts::new(spec, now, now.plus(reach)),
             None => Cuts::coarse(spec, now),
-        }
+        };
+        Cuts { most, ..cuts }
     }
 
     /// How many events an anchored row may have by themselves, going by what they take.
@@ -272,7 +276,7 @@ impl Dense {
         let absent = places.filter(|(_, segment)| segment.part.is_none());
         let absent = absent.filter(|at| needed(*at)).map(|(_, s)| s.start);
         let mut wanted: Vec<Timestamp> = absent.collect();
-        if spec.remembers() && !self.tracks(cuts) {
+        if spec.remembers() && self.known(cuts).is_none() {
             wanted.extend(self.walk(spec, head, cuts.anchor).err().unwrap_or_default());
             wanted.sort_unstable();
             wanted.dedup();
@@ -280,14 +284,10 @@ impl Dense {
         wanted
     }
 
-    /// Whether the online row knows the last events up to the anchor of `cuts`.
-    fn tracks(&self, cuts: &Cuts) -> bool {
-        let at = self
-            .online
-            .merged
-            .as_ref()
-            .and_then(|m| m.anchored.as_ref());
-        self.tracked && at.is_some_and(|at| at.anchor <= cuts.anchor)
+    /// What the online row holds, where it knows the last events up to the anchor of `cuts`.
+    fn known(&self, cuts: &Cuts) -> Option<&Anchored> {
+        let at = self.online.anchored();
+        at.filter(|at| self.tracked && at.anchor <= cuts.anchor)
     }
 
     /// The last events up to `anchor` that last-N windows need, going back segment by segment;
@@ -332,12 +332,7 @@ impl Dense {
 
     /// The last events up to the anchor of `cuts`, of a view with last-N windows.
     fn last(&self, head: &Row, spec: &RowSpec, cuts: &Cuts) -> Events {
-        let known = self
-            .online
-            .merged
-            .as_ref()
-            .and_then(|m| m.anchored.as_ref());
-        let events = match known.filter(|_| self.tracks(cuts)) {
+        let events = match self.known(cuts) {
             Some(at) => {
                 let mut events = at.last.clone();
                 events.merge(&self.online.events);
@@ -362,25 +357,22 @@ impl Dense {
         cuts: &Cuts,
     ) {
         self.summarise(spec, measures);
-        let most = self.most_events(spec, density);
+        let most = cuts.most;
         let mut online = self.row(head, spec, measures, cuts);
-        let mut coarse = cuts.coarse;
-        if !coarse && online.encode(spec, Version::default()).len() > density.row_max {
-            online = self.row(head, spec, measures, &Cuts::coarse(spec, cuts.anchor));
-            coarse = true;
+        let is_long = |row: &Row| row.encode(spec, Version::default()).len() > density.row_max;
+        let coarse = (!cuts.coarse && is_long(&online)).then(|| Cuts::coarse(spec, cuts.anchor));
+        if let Some(coarse) = &coarse {
+            online = self.row(head, spec, measures, coarse);
         }
-        let horizon = match coarse {
-            true => cuts.anchor.plus(LEAST_REACH),
-            false => cuts.horizon,
-        };
-        let edges = Edges::new(spec, cuts.anchor, horizon);
+        let cuts = coarse.as_ref().unwrap_or(cuts);
+        let edges = Edges::new(spec, cuts.anchor, cuts.horizon);
         let newest = self.segments.iter().filter_map(|s| s.summary.as_ref());
         let newest = newest.map(|summary| summary.last).max();
         let newest = newest.unwrap_or(Timestamp::MIN);
         let unseen = |[left, right, _]: &[Timestamp; 3]| {
             newest <= *right && (*left == Timestamp::MIN || newest <= *left)
         };
-        let half = horizon.since(cuts.anchor).0 / 2;
+        let half = cuts.horizon.since(cuts.anchor).0 / 2;
         self.due = cuts.anchor.plus(Duration(half));
         // Of a row with retractions a summary does not tell all that may come to count.
         if spec.sign.is_none() && edges.of_output.iter().all(unseen) {
@@ -391,7 +383,7 @@ impl Dense {
                 merged.horizon = Timestamp::MAX;
             }
         }
-        self.full = match coarse {
+        self.full = match cuts.coarse {
             true => 2 * most,
             false => (2 * online.own_events()).max(density.edges).min(2 * most),
         };

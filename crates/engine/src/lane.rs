@@ -387,6 +387,7 @@ impl Lane {
             writing: &mut self.writing,
             uncommitted: &mut self.uncommitted,
             outlet: &mut self.outlet,
+            due: &mut self.due,
         };
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(batch.inputs.len());
         let order = &mut self.scratch.order;
@@ -416,15 +417,8 @@ impl Lane {
                 tally.counts.settle(held.balance(offered.time, at, sign));
             }
             books.note(*slot, held, 1);
-            match &mut held.dense {
-                None if held.part.row.events.len() == density.sparse + 1 => {
-                    self.scratch.grown.push((batch.view, *slot));
-                }
-                Some(dense) if dense.is_full(now) => {
-                    dense.due = now;
-                    self.due.insert((now, batch.view, (*held.entity).into()));
-                }
-                _ => {}
+            if held.dense.is_none() && held.part.row.events.len() == density.sparse + 1 {
+                self.scratch.grown.push((batch.view, *slot));
             }
         }
         // Of dense rows many events come at once: they are moved into place together.
@@ -450,10 +444,6 @@ impl Lane {
             dense.offer_all(spec, &held.part.row, &events, |index, offer| {
                 new += usize::from(tally.takes(member(&run[index]), offer));
             });
-            if dense.is_full(now) {
-                dense.due = now;
-                self.due.insert((now, batch.view, (*held.entity).into()));
-            }
             if new > 0 {
                 books.note(slot, held, new);
             }
@@ -660,6 +650,7 @@ struct Books<'a> {
     writing: &'a mut usize,
     uncommitted: &'a mut Vec<(usize, Slot)>,
     outlet: &'a mut Outlet,
+    due: &'a mut DueList,
 }
 
 impl Books<'_> {
@@ -676,6 +667,11 @@ impl Books<'_> {
         }
         if !std::mem::replace(&mut held.unpublished, true) {
             self.outlet.touch(self.view, slot, self.now);
+        }
+        if let Some(dense) = held.dense.as_mut().filter(|dense| dense.is_full(self.now)) {
+            dense.due = self.now;
+            let entity = (*held.entity).into();
+            self.due.insert((self.now, self.view, entity));
         }
     }
 }

@@ -30,8 +30,7 @@ impl Row {
         let base = u8::from(self.base.is_some()) * flag::BASE;
         let spans = u8::from(self.merged.is_some()) * flag::MERGED;
         let head = u8::from(self.head) * flag::HEAD;
-        let anchored = self.merged.as_ref().and_then(|m| m.anchored.as_ref());
-        let held = u8::from(anchored.is_some()) * flag::ANCHORED;
+        let held = u8::from(self.anchored().is_some()) * flag::ANCHORED;
         self.write_head(spec, version, base | spans | head | held, out);
         if let Some(folded) = &self.base {
             base::write(folded, out);

@@ -13,64 +13,7 @@ pub const AHEAD: Duration = Duration::from_secs(600);
 const YAML: &str = r#"
 project: simulated
 kafka: { brokers: "127.0.0.1:1" }
----
-kind: source
-name: payments
-stream: { kafka: { topic: payments }, format: json }
-columns:
-  id: int64
-  at: { type: timestamp, unit: us }
-  who: int64
-  place: string
-  amount: float64
-  score: int64
-event_time: at
-event_id: id
-allowed_lateness: 3h
-max_ahead: 10m
-complete_since: beginning
-expect:
-  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
-  - { check: "score IS NULL OR score >= 0", otherwise: drop }
----
-kind: source
-name: clicks
-stream: { kafka: { topic: clicks }, format: json }
-columns:
-  id: int64
-  at: { type: timestamp, unit: us }
-  who: int64
-  place: string
-  amount: float64
-  score: int64
-event_time: at
-allowed_lateness: 3h
-max_ahead: 10m
-complete_since: beginning
-expect:
-  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
-  - { check: "score IS NULL OR score >= 0", otherwise: drop }
----
-kind: source
-name: orders
-stream: { kafka: { topic: orders }, format: json }
-columns:
-  id: int64
-  at: { type: timestamp, unit: us }
-  who: int64
-  place: string
-  amount: float64
-  score: int64
-event_time: at
-event_id: id
-allowed_lateness: 3h
-max_ahead: 10m
-complete_since: beginning
-retract_when: "score = 1"
-expect:
-  - { check: "amount IS NULL OR amount >= 0", otherwise: reject }
-  - { check: "score IS NULL OR score >= 0", otherwise: drop }
----
+$SOURCES---
 kind: entity
 name: customer
 keys: { who: int64 }
@@ -218,10 +161,41 @@ pub fn dense_world() -> &'static World {
     })
 }
 
+/// A source as all of them are, with what is its own.
+fn source((name, own): (&str, &str)) -> String {
+    format!(
+        r#"---
+kind: source
+name: {name}
+stream: {{ kafka: {{ topic: {name} }}, format: json }}
+columns:
+  id: int64
+  at: {{ type: timestamp, unit: us }}
+  who: int64
+  place: string
+  amount: float64
+  score: int64
+event_time: at
+allowed_lateness: 3h
+max_ahead: 10m
+complete_since: beginning
+{own}expect:
+  - {{ check: "amount IS NULL OR amount >= 0", otherwise: reject }}
+  - {{ check: "score IS NULL OR score >= 0", otherwise: drop }}
+"#
+    )
+}
+
+const SOURCES: [(&str, &str); 3] = [
+    ("payments", "event_id: id\n"),
+    ("clicks", ""),
+    ("orders", "event_id: id\nretract_when: \"score = 1\"\n"),
+];
+
 fn load_world(density: Option<Density>) -> World {
     let file = SourceFile {
         path: "simulated.yaml".to_owned(),
-        text: YAML.to_owned(),
+        text: YAML.replace("$SOURCES", &SOURCES.map(source).concat()),
     };
     let (loaded, found) = load(&[file], &|_| None);
     let plan = loaded
