@@ -270,12 +270,13 @@ impl Driven {
     /// # Errors
     /// When state cannot be read or written.
     pub fn apply(&mut self, packet: &Packet) -> Result<()> {
-        self.lane.prepare(packet)?;
-        while let Some(wants) = self.lane.wants(packet) {
+        let packets = &[packet];
+        self.lane.prepare(packets)?;
+        while let Some(wants) = self.lane.wants(packets) {
             self.misses += wants.rows.len() as u64;
             self.lane.fill(fetch(&self.state, &wants)?)?;
         }
-        let applied = self.lane.apply(packet, Timestamp(0));
+        let applied = self.lane.apply(packets, Timestamp(0));
         ensure!(applied.dead.is_empty(), "{:?}", applied.dead.first());
         if self.lane.memory() > self.row_memory {
             self.lane.evict(self.row_memory);
@@ -305,9 +306,11 @@ impl Driven {
     /// # Errors
     /// When state cannot be written.
     pub fn commit(&mut self) -> Result<()> {
-        let commit = self.lane.commit();
-        let seq = self.state.commit(commit)?;
-        self.lane.committed(seq);
+        for slice in 0..self.lane.slices().count() {
+            let commit = self.lane.commit(slice);
+            let seq = self.state.commit(commit)?;
+            self.lane.committed(seq);
+        }
         self.lane.evict(self.row_memory);
         Ok(())
     }

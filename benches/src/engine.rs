@@ -44,12 +44,15 @@ pub struct Arguments {
     /// The events' file, as `tiderace-bench stream` writes it; else they are made up in memory.
     #[arg(long)]
     file: Option<PathBuf>,
-    /// How often state is committed, in milliseconds.
-    #[arg(long, default_value_t = 1000)]
+    /// How often all of the state is committed, in milliseconds.
+    #[arg(long, default_value_t = 10_000)]
     commit_interval: u64,
     /// How many records are read at once.
     #[arg(long, default_value_t = stream::RECORDS)]
     batch: usize,
+    /// How many batches are applied together, as a lane does that has a queue of them.
+    #[arg(long, default_value_t = PACKETS)]
+    together: usize,
     /// How often everything is measured; the tables have medians.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -84,6 +87,9 @@ struct Run {
     stages: Stages,
     readings: Vec<Reading>,
 }
+
+/// How many batches a lane applies together where events come as fast as they are taken.
+const PACKETS: usize = 8;
 
 const WINDOW: tiderace_types::Duration = tiderace_types::Duration::from_secs(600);
 
@@ -151,6 +157,7 @@ fn measure(views: Views, stream: &Stream, arguments: &Arguments) -> Result<Run> 
     let settings = Settings {
         commit_interval: Duration::from_millis(arguments.commit_interval),
         publish: arguments.publish,
+        together: arguments.together,
         row_memory: plan.project.row_memory,
         whole_rows: false,
     };

@@ -20,16 +20,21 @@ use tiderace_types::{
 /// Rows in one order to a publisher.
 const CHUNK: usize = 1024;
 
+/// After how many commits the rows are anchored that have become due.
+const ANCHORING: u64 = 4;
+
 /// How often a marker is made.
 const MARKING: Duration = Duration::from_millis(100);
 
 /// How a machine runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How often it commits.
+    /// How often it has committed every slice of its shards.
     pub commit_interval: Duration,
     /// Whether it encodes publications, and drops them.
     pub publish: bool,
+    /// How many packets it applies together.
+    pub together: usize,
     /// Bytes of rows that it may hold; more fail it.
     pub row_memory: u64,
     /// Whether rows stay whole, however many events they have.
@@ -50,6 +55,8 @@ pub struct Machine {
     pub commits: u64,
     /// How many bytes were published.
     pub published: u64,
+    /// Packets that are not applied yet.
+    waiting: Vec<Packet>,
     settings: Settings,
     source: Arc<Source>,
     decoder: Decoder,
@@ -96,6 +103,7 @@ impl Machine {
         };
         lane.sample(source.id, sample);
         let deadline = plan.project.publish_deadline;
+        let interval = settings.commit_interval / u32::try_from(lane.slices().count())?;
         Ok(Machine {
             lane,
             state,
@@ -103,11 +111,12 @@ impl Machine {
             applied: 0,
             commits: 0,
             published: 0,
+            waiting: Vec::new(),
             settings,
             decoder: decoder(&source)?,
             intake: Intake::new(Arc::clone(&source), own, &Positions::default()),
             source,
-            committing: Every::new(settings.commit_interval)?,
+            committing: Every::new(interval)?,
             draining: Every::new(Duration::from_micros(deadline.0.unsigned_abs()))?,
             marking: Every::new(MARKING)?,
         })
@@ -124,8 +133,16 @@ impl Machine {
     /// When state fails.
     pub fn tend(&mut self) -> Result<()> {
         let now = clock::now()?;
-        if self.committing.is_due(now) {
-            self.commit()?;
+        // As in the live loop, what is not stored takes at most half of what rows may; and rows
+        // that would have to go are stored sooner, which makes them shorter.
+        let (unstored, held) = (self.lane.unstored() as u64, self.lane.memory() as u64);
+        let may = self.settings.row_memory;
+        let heavy = unstored > may / 2 || held > may / 10 * 9;
+        if self.committing.is_due(now) || heavy {
+            if self.commits.is_multiple_of(ANCHORING) {
+                self.anchor_due()?;
+            }
+            self.commit_slice(self.lane.next_slice())?;
         }
         if self.settings.publish {
             self.anchor_due()?;
@@ -157,22 +174,35 @@ impl Machine {
         if let Some(letter) = taken.dead.first() {
             anyhow::bail!("a record was refused: {}", letter.detail);
         }
+        self.waiting.push(taken.packet);
+        match self.waiting.len() < self.settings.together {
+            true => Ok(()),
+            false => self.apply(),
+        }
+    }
+
+    /// Applies the packets that wait.
+    ///
+    /// # Errors
+    /// When a row refuses an event, or state fails.
+    pub fn apply(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let packets: &[&Packet] = &waiting.iter().collect::<Vec<_>>();
         self.stages
-            .time(Stage::Prepare, || self.lane.prepare(&taken.packet))?;
+            .time(Stage::Prepare, || self.lane.prepare(packets))?;
         self.stages.time(Stage::Load, || -> Result<()> {
-            while let Some(wants) = self.lane.wants(&taken.packet) {
+            while let Some(wants) = self.lane.wants(packets) {
                 self.lane.fill(fetch(&self.state, &wants)?)?;
             }
             Ok(())
         })?;
-        self.apply(&taken.packet)
-    }
-
-    fn apply(&mut self, packet: &Packet) -> Result<()> {
         let now = self.now();
         let applied = self
             .stages
-            .time(Stage::Apply, || self.lane.apply(packet, now));
+            .time(Stage::Apply, || self.lane.apply(packets, now));
         ensure!(applied.dead.is_empty(), "a row refused an event");
         let views = applied.views.values();
         self.applied += views.map(|view| view.applied).sum::<u64>();
@@ -184,14 +214,18 @@ impl Machine {
         self.lane.clock(self.source.id)
     }
 
-    /// Commits what has changed.
+    /// Commits all that has changed.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn commit(&mut self) -> Result<()> {
-        if self.lane.uncommitted() {
-            self.anchor_due()?;
-            let commit = self.stages.time(Stage::Commit, || self.lane.commit());
+        self.apply()?;
+        (0..self.lane.slices().count()).try_for_each(|slice| self.commit_slice(slice))
+    }
+
+    fn commit_slice(&mut self, slice: usize) -> Result<()> {
+        if !self.lane.is_stored(slice) {
+            let commit = self.stages.time(Stage::Commit, || self.lane.commit(slice));
             let seq = self.stages.time(Stage::Write, || self.state.commit(commit));
             let seq = seq.context("commit")?;
             self.stages.time(Stage::Commit, || self.lane.committed(seq));

@@ -69,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let settings = Settings {
         commit_interval: Wall::from_millis(arguments.commit_interval),
         publish: false,
+        together: super::PACKETS,
         row_memory: ROW_MEMORY,
         // Every window is read from the events of a row.
         whole_rows: true,
@@ -92,9 +93,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         events += records.len();
         machine.take(records)?;
         let now = machine.now();
-        windows.advance(&mut machine, now.minus(LATENESS))?;
+        if now > Timestamp::MIN {
+            windows.advance(&mut machine, now.minus(LATENESS))?;
+        }
         machine.tend()?;
     }
+    machine.apply()?;
     windows.finish(&mut machine)?;
     machine.commit()?;
     ensure!(

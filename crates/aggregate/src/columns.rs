@@ -359,10 +359,14 @@ impl Columns {
     /// Reads the end of every column.
     #[inline]
     pub(crate) fn warm(&self) -> i64 {
-        let end = (self.start + self.len) as usize;
-        let ends = self.words.iter().skip(end.saturating_sub(1));
-        ends.step_by(self.room.max(1) as usize)
-            .fold(0, |sum, word| sum ^ word)
+        let room = (self.room as usize).max(1);
+        let mut at = ((self.start + self.len) as usize).saturating_sub(1);
+        let mut sum = 0;
+        while let Some(word) = self.words.get(at) {
+            sum ^= word;
+            at += room;
+        }
+        sum
     }
 
     fn insert_apart(&mut self, at: usize, event: &Event<'_>) {
@@ -672,11 +676,13 @@ fn texts(values: &Vec<Box<[u8]>>) -> usize {
     bytes + allocated(values.capacity() * size_of::<Box<[u8]>>())
 }
 
-/// Room for `len` events and some more: a half, or four.
+/// Room for `len` events and some more: a half, or four; as many again where there are so many that
+/// moving them shows.
 const fn roomy(len: usize) -> usize {
     match len {
         0..=4 => 4,
-        _ => (len + len / 2).next_multiple_of(4),
+        5..=255 => (len + len / 2).next_multiple_of(4),
+        _ => len * 2,
     }
 }
 

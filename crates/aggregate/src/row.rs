@@ -120,6 +120,11 @@ impl Row {
             let before: Vec<Event<'_>> = before.copied().collect();
             at.last.insert_all(&before, |_, _| {});
         }
+        let ends = merged.pieces.last().map(|piece| piece.upto);
+        if events.iter().all(|event| Some(event.time) > ends) {
+            self.events.insert_all(events, |_, _| {});
+            return true;
+        }
         let mut own = Vec::with_capacity(events.len());
         let mut inside: Vec<(usize, Event<'_>)> = Vec::new();
         for event in events {

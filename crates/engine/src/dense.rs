@@ -34,6 +34,8 @@ pub(crate) struct Dense {
     pub(crate) tracked: bool,
     /// With more events by themselves than this `online` is to be made anew.
     pub(crate) full: usize,
+    /// How many events a segment has at most of those that have grown since they were cut last.
+    longest: usize,
     /// Segments that are gone but still stored.
     dropped: Vec<Timestamp>,
     /// What the commit under way writes, by place.
@@ -125,6 +127,7 @@ impl Dense {
             due: Timestamp::MIN,
             tracked: false,
             full: usize::MAX,
+            longest: 0,
             dropped: Vec::new(),
             committing: Vec::new(),
         }
@@ -139,9 +142,8 @@ impl Dense {
     /// Offers an event whose segment is in memory.
     pub(crate) fn offer(&mut self, spec: &RowSpec, head: &Row, event: &Event<'_>) -> Offer {
         let mut found = Offer::BeforeKept;
-        self.offer_all(spec, head, std::slice::from_ref(event), |_, offer| {
-            found = offer;
-        });
+        let events = std::slice::from_ref(event);
+        self.offer_all(spec, head, events, |_, offer| found = offer);
         found
     }
 
@@ -181,6 +183,7 @@ impl Dense {
                 each(run[place].1, offer);
             });
             if applied.len() > before {
+                self.longest = self.longest.max(part.row.events.len());
                 segment.summary = None;
                 segment.dirty = true;
             }
@@ -202,6 +205,9 @@ impl Dense {
 
     /// Cuts the segments that have grown too long.
     pub(crate) fn cut(&mut self, spec: &RowSpec, density: Density) {
+        if std::mem::take(&mut self.longest) < 2 * density.segment {
+            return;
+        }
         let too_long = |segment: &Segment| {
             let part = segment.part.as_ref();
             part.is_some_and(|part| segment.dirty && part.row.events.len() >= 2 * density.segment)

@@ -1,6 +1,7 @@
 //! A row as a lane holds it.
 
 use crate::dense::Dense;
+use crate::density::Density;
 use crate::entity::Entity;
 use crate::part::Part;
 use tiderace_aggregate::{Balance, Event, Offer, RowSpec};
@@ -56,6 +57,14 @@ impl Held {
         }
     }
 
+    /// Cuts what has grown too long of a dense row.
+    #[inline]
+    pub(crate) fn cut(&mut self, spec: &RowSpec, density: Density) {
+        if let Some(dense) = &mut self.dense {
+            dense.cut(spec, density);
+        }
+    }
+
     /// What the event at place `at`, of `time`, changed by coming.
     pub(crate) fn balance(&self, time: Timestamp, at: usize, sign: usize) -> Balance {
         let part = match &self.dense {
@@ -65,9 +74,16 @@ impl Held {
         part.map_or(Balance::Even, |part| part.row.events.balance(at, sign))
     }
 
-    /// Reads the memory that the next event will go to; see [`Events::warm`](tiderace_aggregate::Events::warm).
+    /// Reads the lines of memory that it lies on; what it gives means nothing.
     #[inline]
     pub(crate) fn warm(&self) -> i64 {
+        let lines = self.part.row.events.len() ^ self.counted ^ usize::from(self.recent);
+        lines as i64
+    }
+
+    /// Reads what the next event will be put in; see [`Events::warm`](tiderace_aggregate::Events::warm).
+    #[inline]
+    pub(crate) fn warm_events(&self) -> i64 {
         match &self.dense {
             None => self.part.row.events.warm(),
             Some(dense) => dense.due.0,

@@ -25,8 +25,12 @@ mod entity;
 mod held;
 mod table;
 
+mod apply;
 mod lane;
+mod members;
+mod slice;
 pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
+pub use members::TOGETHER;
 
 mod loading;
 pub use loading::{Blocks, Found, Wants};

@@ -5,8 +5,8 @@
 //! edges run through them. The shell asks [`Lane::wants`] until nothing is wanted.
 
 use crate::dense::{Dense, Shared};
-use crate::held::Held;
 use crate::lane::{Lane, LaneError, held, read_blocks};
+use crate::members::Offered;
 use crate::packet::Packet;
 use crate::part::Part;
 use crate::table::Slot;
@@ -53,21 +53,24 @@ impl Asked {
 }
 
 impl Lane {
-    /// What must be read before [`Lane::apply`] can take `packet`, which is prepared;
+    /// What must be read before [`Lane::apply`] can take `packets`, which are prepared;
     /// `None` when nothing is missing. [`Lane::fill`] follows.
-    pub fn wants(&mut self, packet: &Packet) -> Option<Wants> {
+    pub fn wants(&mut self, packets: &[&Packet]) -> Option<Wants> {
         let mut asked = self.missing();
         if asked.is_empty() {
-            for (batch, member, slot) in &self.scratch.dense {
-                let batch = &packet.views[*batch];
-                let held = self.tables[batch.view].get(*slot);
-                let Some(dense) = held.and_then(|held| held.dense.as_ref()) else {
-                    continue;
-                };
-                let event = batch.events[*member as usize] as usize;
-                let segment = &dense.segments[dense.place(Timestamp(packet.times[event]))];
-                if segment.part.is_none() {
-                    asked.segments.push((batch.view, *slot, segment.start));
+            for lacking in self.scratch.lacking.chunk_by(|(a, _), (b, _)| a == b) {
+                let view = lacking[0].0;
+                let offered = Offered::new(packets, view);
+                for (_, member) in lacking {
+                    let slot = member.slot();
+                    let held = self.tables[view].get(slot);
+                    let Some(dense) = held.and_then(|held| held.dense.as_ref()) else {
+                        continue;
+                    };
+                    let segment = &dense.segments[dense.place(offered.time(*member))];
+                    if segment.part.is_none() {
+                        asked.segments.push((view, slot, segment.start));
+                    }
                 }
             }
         }
@@ -163,10 +166,11 @@ impl Lane {
                 ));
                 let (before, now) = held.count();
                 self.memory = (self.memory + now).saturating_sub(before);
+                self.tables[*view].note_lacking(*slot);
             }
         }
         if !asked.directories.is_empty() {
-            self.note_dense();
+            self.note_lacking();
         }
         for ((view, slot, start), blocks) in asked.segments.iter().zip(found.segments) {
             let lane_view = &self.views[*view];
@@ -186,26 +190,9 @@ impl Lane {
             }
             let (before, now) = held.count();
             self.memory = (self.memory + now).saturating_sub(before);
+            self.tables[*view].note_lacking(*slot);
         }
         Ok(())
-    }
-
-    /// Notes anew which members' rows are dense: some were not known to be when they were found.
-    fn note_dense(&mut self) {
-        self.scratch.dense.clear();
-        for (place, members) in self.scratch.members.iter().enumerate() {
-            let Some(view) = self.scratch.views.get(place) else {
-                continue;
-            };
-            let dense = |slot| {
-                self.tables[*view]
-                    .get(slot)
-                    .is_some_and(Held::lacks_segments)
-            };
-            let members = members.iter().filter(|(_, slot)| dense(*slot));
-            let members = members.map(|(member, slot)| (place, *member, *slot));
-            self.scratch.dense.extend(members);
-        }
     }
 
     fn fill_row(&mut self, view: usize, slot: Slot, blocks: &Blocks) -> Result<(), LaneError> {

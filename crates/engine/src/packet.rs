@@ -41,6 +41,11 @@ pub enum PacketIds {
 }
 
 impl Packet {
+    /// Tells whether a view is given anything, be it none of the events.
+    pub(crate) fn has(&self, view: usize) -> bool {
+        self.views.iter().any(|batch| batch.view == view)
+    }
+
     /// The partition number and offset of `event`.
     #[must_use]
     pub fn place(&self, event: usize) -> (u32, i64) {

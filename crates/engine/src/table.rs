@@ -3,6 +3,7 @@
 use crate::held::Held;
 use hashbrown::HashTable;
 use tiderace_aggregate::RowSpec;
+use tiderace_types::encode_int_key;
 
 /// A place in a [`Table`]; reused once its row is evicted.
 pub(crate) type Slot = u32;
@@ -24,6 +25,8 @@ pub(crate) struct Table {
     /// No chunk before this one has a free slot.
     free: usize,
     hand: usize,
+    /// How many rows are dense and not whole in memory.
+    lacking: usize,
 }
 
 /// How many slots lie together. A table grows by so many, and not by copying itself.
@@ -38,6 +41,8 @@ struct Chunk {
     rows: Box<[Option<Held>; CHUNK]>,
     /// Which slots are free, bit by bit.
     free: u64,
+    /// Which rows are dense and not whole in memory.
+    lacking: u64,
 }
 
 impl Chunk {
@@ -46,16 +51,41 @@ impl Chunk {
         Chunk {
             rows: rows.try_into().expect("so many were made"),
             free: u64::MAX,
+            lacking: 0,
         }
     }
 }
 
-/// Where a row is, with enough of its hash that other rows need not be looked at.
+/// Where a row is, with enough of its hash that other rows need not be looked at; and, where its key
+/// is one integer, as most are, with that, so that not even the row itself need be.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     tag: u32,
     slot: Slot,
+    number: u64,
+    is_number: bool,
 }
+
+/// Where a row should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// It is there.
+    Sure(Slot),
+    /// It is there unless another key has the same hash.
+    Likely(Slot),
+}
+
+/// A key that is one integer, by its bytes but for the first, which tells that.
+#[inline]
+fn number(key: &[u8]) -> Option<u64> {
+    let (&INTEGER, bytes) = key.split_first()? else {
+        return None;
+    };
+    Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// The first byte of a key that begins with an integer.
+const INTEGER: u8 = encode_int_key(0)[0];
 
 impl Entry {
     /// The low bits of a hash are the shard, of which a lane has few; the high ones are not.
@@ -73,23 +103,37 @@ impl Table {
     /// Finds the row of an entity.
     pub(crate) fn find(&self, entity: &[u8], hash: u64) -> Option<Slot> {
         let tag = Entry::tag(hash);
-        let same = |entry: &Entry| entry.tag == tag && self.get_of(entry.slot, entity).is_some();
+        let same = |entry: &Entry| entry.tag == tag && self.is(entry.slot, entity);
         let found = self.index.find(Entry::place(tag), same);
         found.map(|entry| entry.slot)
     }
 
-    /// Finds the row that is most likely the one of a hash, without looking at it.
+    /// Finds the row that is surely or most likely the one of an entity, without looking at it.
     #[inline]
-    pub(crate) fn guess(&self, hash: u64) -> Option<Slot> {
+    pub(crate) fn guess(&self, entity: &[u8], hash: u64) -> Option<Guess> {
         let tag = Entry::tag(hash);
-        let found = self.index.find(Entry::place(tag), |entry| entry.tag == tag);
-        found.map(|entry| entry.slot)
+        let place = Entry::place(tag);
+        if let Some(number) = number(entity) {
+            let same = |entry: &Entry| entry.number == number && entry.is_number;
+            let found = self.index.find(place, same);
+            return found.map(|entry| Guess::Sure(entry.slot));
+        }
+        let found = self.index.find(place, |entry| entry.tag == tag);
+        found.map(|entry| Guess::Likely(entry.slot))
     }
 
-    /// The row in a slot, if it is the one of an entity.
+    /// The slot that was guessed, if the row in it is the one of the entity.
     #[inline]
-    pub(crate) fn get_of(&self, slot: Slot, entity: &[u8]) -> Option<&Held> {
-        self.get(slot).filter(|held| held.entity.is(entity))
+    pub(crate) fn confirm(&self, guess: Guess, entity: &[u8]) -> Option<Slot> {
+        match guess {
+            Guess::Sure(slot) => Some(slot),
+            Guess::Likely(slot) => self.is(slot, entity).then_some(slot),
+        }
+    }
+
+    /// Tells whether the row in a slot is the one of an entity.
+    fn is(&self, slot: Slot, entity: &[u8]) -> bool {
+        self.get(slot).is_some_and(|held| held.entity.is(entity))
     }
 
     /// Finds the row of an entity, or makes an unloaded one.
@@ -101,10 +145,43 @@ impl Table {
         let row = &mut self.chunks[slot as usize / CHUNK].rows[slot as usize % CHUNK];
         *row = Some(Held::new(entity, hash, spec));
         let tag = Entry::tag(hash);
+        let number = number(entity);
+        let entry = Entry {
+            tag,
+            slot,
+            number: number.unwrap_or_default(),
+            is_number: number.is_some(),
+        };
         let place = |entry: &Entry| Entry::place(entry.tag);
-        self.index
-            .insert_unique(Entry::place(tag), Entry { tag, slot }, place);
+        self.index.insert_unique(Entry::place(tag), entry, place);
         slot
+    }
+
+    /// Notes anew whether the row in a slot is dense and not whole in memory.
+    pub(crate) fn note_lacking(&mut self, slot: Slot) {
+        let lacks = self.get(slot).is_some_and(Held::lacks_segments);
+        let Some(chunk) = self.chunks.get_mut(slot as usize / CHUNK) else {
+            return;
+        };
+        let bit = 1 << (slot as usize % CHUNK);
+        match (chunk.lacking & bit != 0, lacks) {
+            (false, true) => self.lacking += 1,
+            (true, false) => self.lacking -= 1,
+            _ => return,
+        }
+        chunk.lacking ^= bit;
+    }
+
+    /// Tells whether the row in a slot is dense and not whole in memory.
+    #[inline]
+    pub(crate) fn lacks(&self, slot: Slot) -> bool {
+        let chunk = self.chunks.get(slot as usize / CHUNK);
+        chunk.is_some_and(|chunk| chunk.lacking >> (slot as usize % CHUNK) & 1 == 1)
+    }
+
+    /// Tells whether any row is dense and not whole in memory.
+    pub(crate) fn lacks_any(&self) -> bool {
+        self.lacking > 0
     }
 
     /// Takes the lowest free slot, so that the highest ones empty by and by.
@@ -169,6 +246,7 @@ impl Table {
             }
             if held.dense.as_mut().is_some_and(|dense| dense.unload()) {
                 let (before, now) = held.count();
+                self.note_lacking(slot);
                 return Some(Evicted::Part(before.saturating_sub(now)));
             }
             return self.remove(slot).map(Box::new).map(Evicted::Row);
@@ -181,6 +259,8 @@ impl Table {
         let chunk = self.chunks.get_mut(place)?;
         let held = chunk.rows[bit].take()?;
         chunk.free |= 1 << bit;
+        self.lacking -= (chunk.lacking >> bit & 1) as usize;
+        chunk.lacking &= !(1 << bit);
         self.free = self.free.min(place);
         let tag = Entry::place(Entry::tag(held.hash));
         if let Ok(entry) = self.index.find_entry(tag, |found| found.slot == slot) {

@@ -123,19 +123,19 @@ fn a_gap_stops_the_lane() {
     let packet = Arc::get_mut(&mut packet).expect("there is one lane");
     packet.contiguous = true;
     let lane = &mut driver.workers[0].lane;
-    lane.prepare(packet)
+    lane.prepare(&[&*packet])
         .expect("a partition may begin anywhere");
-    while let Some(wants) = lane.wants(packet) {
+    while let Some(wants) = lane.wants(&[&*packet]) {
         let found = Found {
             rows: vec![Vec::new(); wants.rows.len()],
             ..Found::default()
         };
         lane.fill(found).expect("nothing is stored");
     }
-    lane.apply(packet, driver.wall);
+    lane.apply(&[&*packet], driver.wall);
     packet.reached[0].1 = 5;
     let error = lane
-        .prepare(packet)
+        .prepare(&[&*packet])
         .expect_err("offsets 1 to 4 are missing");
     assert!(
         matches!(

@@ -296,13 +296,20 @@ fn planted_faults_are_caught() {
         Fault::GoesBack,
         Fault::ForgetsClock,
         Fault::LosesSegment,
+        Fault::CommitsOthers,
     ] {
         let weather = Weather {
             fault: Some(fault),
             dense: fault == Fault::LosesSegment,
+            // What a start does wrong shows where much has happened before it.
+            deaths: match fault {
+                Fault::GoesBack => 7,
+                _ => weather.deaths,
+            },
             ..weather
         };
         let caught = (0..10_000).find(|seed| run(*seed, weather).is_err());
         assert!(caught.is_some(), "{fault:?} goes unnoticed");
+        println!("{fault:?} is caught by seed {caught:?}");
     }
 }

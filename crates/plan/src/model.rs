@@ -40,7 +40,8 @@ pub struct Project {
     pub http: String,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
-    /// How often state and positions are committed; defaults to 1 s. The longer, the more events share a write; what is not committed yet is read again after a crash.
+    /// How often all of state and positions are committed, a slice at a time; defaults to 10 s. The longer,
+    /// the more events share a write; what is not committed yet is read again after a crash.
     pub commit_interval: Duration,
     /// How long a changed row may wait before it is published; defaults to 5 ms.
     pub publish_deadline: Duration,

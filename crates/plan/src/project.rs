@@ -24,7 +24,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         None => Some(Duration::from_millis(millis)),
     };
     let interval = state.and_then(|s| s.commit_interval.as_ref());
-    let commit_interval = span("a commit interval", interval, 1000);
+    let commit_interval = span("a commit interval", interval, 10_000);
     let deadline = online.and_then(|o| o.publish_deadline.as_ref());
     let publish_deadline = span("a publish deadline", deadline, 5);
     let memory = state.and_then(|s| s.memory.as_ref());

@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) path: Option<At<String>>,
     /// Threads that advance state. Default: 1.
     pub(crate) lanes: Option<At<u32>>,
-    /// How often state and positions are committed. Default: `1s`.
+    /// How often all of state, a part of it at a time, and positions are committed. Default: `10s`.
     pub(crate) commit_interval: Option<At<String>>,
     /// Memory of the state store. Default: `256MiB`.
     pub(crate) memory: Option<At<Size>>,

@@ -96,13 +96,13 @@ impl Store {
     /// the store cannot be written. After an error nothing of it is true.
     pub fn commit(&self, commit: Commit) -> Result<u64, Error> {
         let seq = self.opening().next_commit()?;
-        let lane = commit.lane;
+        let (lane, shards) = (commit.lane, commit.shards);
         let mut ops = Vec::with_capacity(commit.writes.len() * 2 + 4);
         ops.push(Op::Put(
-            key::positions(lane),
+            key::positions(shards),
             codec::positions(&commit.positions),
         ));
-        for retired in commit.retire.into_iter().filter(|range| *range != lane) {
+        for retired in commit.retire.into_iter().filter(|range| *range != shards) {
             ops.push(Op::Delete(key::positions(retired)));
         }
         let paid = self.paid(lane, commit.outbox_done);
@@ -111,8 +111,8 @@ impl Store {
         if let Some(owed) = owed {
             ops.push(Op::Put(key::debt(owed), codec::row_keys(&commit.outbox)));
         }
-        push_rows(lane, commit.writes, seq, &mut ops)?;
-        self.push_segments(lane, commit.segments, seq, &mut ops)?;
+        push_rows(shards, commit.writes, seq, &mut ops)?;
+        self.push_segments(shards, commit.segments, seq, &mut ops)?;
         self.write(ops, self.commit_durability())?;
         let mut debts = self.opening().debts();
         paid.iter().for_each(|paid| _ = debts.remove(paid));
@@ -120,7 +120,7 @@ impl Store {
         Ok(seq)
     }
 
-    /// How far each lane has come, as the lanes were cut when they last committed.
+    /// How far shards have come, as they were cut when they were last committed.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -133,19 +133,19 @@ impl Store {
         Ok(out)
     }
 
-    /// Replaces the positions of all lanes in one durable write, for a new cut of the lanes:
-    /// each new lane gets what is behind all the old ones that it overlaps.
+    /// Replaces all positions in one durable write, for a new cut of the shards: each new range
+    /// gets what is behind all the old ones that it overlaps.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn set_positions(&self, lanes: &[(ShardRange, Positions)]) -> Result<(), Error> {
+    pub fn set_positions(&self, ranges: &[(ShardRange, Positions)]) -> Result<(), Error> {
         let mut ops: Vec<Op> = self
             .positions()?
             .into_iter()
-            .map(|(lane, _)| Op::Delete(key::positions(lane)))
+            .map(|(range, _)| Op::Delete(key::positions(range)))
             .collect();
-        for (lane, positions) in lanes {
-            ops.push(Op::Put(key::positions(*lane), codec::positions(positions)));
+        for (range, positions) in ranges {
+            ops.push(Op::Put(key::positions(*range), codec::positions(positions)));
         }
         self.write(ops, Durability::Disk)
     }

@@ -26,6 +26,7 @@ fn entities(lane: ShardRange, count: usize) -> Vec<RowKey> {
 fn owing(lane: ShardRange, outbox: Vec<RowKey>, outbox_done: Option<u64>) -> Commit {
     Commit {
         lane,
+        shards: lane,
         outbox,
         segments: Vec::new(),
         outbox_done,
@@ -190,6 +191,7 @@ fn a_refused_commit_changes_nothing() {
         for writes in [vec![append(&inside, b"1"), append(&outside, b"1")], twice] {
             let commit = Commit {
                 lane: LOW,
+                shards: LOW,
                 outbox: vec![inside.clone()],
                 positions: positions(5),
                 ..rows(writes)
@@ -203,10 +205,37 @@ fn a_refused_commit_changes_nothing() {
 }
 
 #[test]
+fn a_part_of_a_lane_is_committed_by_itself() {
+    on_each(|place, store| {
+        let (inside, outside) = (entities(LOW, 1).remove(0), entities(HIGH, 1).remove(0));
+        let commit = |key: &RowKey| Commit {
+            lane: ShardRange::ALL,
+            shards: LOW,
+            outbox: vec![key.clone()],
+            positions: positions(5),
+            ..rows(vec![append(key, b"1")])
+        };
+        let refused = store
+            .commit(commit(&outside))
+            .expect_err("it is not of that part");
+        assert_eq!(refused.kind(), Kind::Bug);
+        let seq = store.commit(commit(&inside)).expect("commit");
+        let store = place.reopen(store);
+        assert_eq!(store.positions().expect("positions"), [(LOW, positions(5))]);
+        // The whole lane owes what its part has changed.
+        assert_eq!(
+            store.outbox(ShardRange::ALL).expect("outbox"),
+            [(seq, vec![inside])]
+        );
+    });
+}
+
+#[test]
 fn positions_are_kept_by_lane_and_retired() {
     on_each(|place, store| {
         let commit = |lane, next, retire| Commit {
             lane,
+            shards: lane,
             positions: positions(next),
             retire,
             ..rows(Vec::new())

@@ -119,6 +119,7 @@ fn commit(store: &Store, lane: ShardRange, n: u64) {
         .map(|owed| owed.0);
     let commit = Commit {
         lane,
+        shards: lane,
         writes,
         positions: positions(n as i64),
         retire: Vec::new(),

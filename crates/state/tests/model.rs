@@ -109,6 +109,7 @@ fn commit(
     let seq = store
         .commit(Commit {
             lane,
+            shards: lane,
             writes: out.clone(),
             positions: positions(next),
             retire: Vec::new(),

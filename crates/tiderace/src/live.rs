@@ -107,14 +107,12 @@ impl Live {
             .map(|range| tiderace_engine::Lane::new(*range, views.clone(), &recovered, epoch))
             .collect();
         sweeper::resume(&state, &views, &mut lanes).context("read how far state was swept")?;
-        let positions: Vec<_> = lanes
+        let slices = lanes.iter().flat_map(tiderace_engine::Lane::slices);
+        let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
+        state.set_positions(&slices).context("write positions")?;
+        let start = lanes
             .iter()
-            .map(|lane| (lane.shards, lane.positions().clone()))
-            .collect();
-        state.set_positions(&positions).context("write positions")?;
-        let start = positions
-            .into_iter()
-            .map(|(_, positions)| positions)
+            .map(|lane| lane.positions().clone())
             .reduce(|a, b| a.behind(&b))
             .unwrap_or_default();
         let readers = live.open_readers(plan, &start)?;

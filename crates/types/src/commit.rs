@@ -80,17 +80,19 @@ pub enum SegmentChange {
 /// What becomes true together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// The shards that the lane owns: every written row is in one of them.
+    /// The shards that the lane owns, under which it owes what it owes.
     pub lane: ShardRange,
+    /// Those of them that are committed: every written row is in one of them.
+    pub shards: ShardRange,
     /// What happens to rows.
     pub writes: Vec<Write>,
     /// What happens to segments of dense rows.
     pub segments: Vec<SegmentWrite>,
-    /// How far the lane has come with these writes.
+    /// How far `shards` have come with these writes.
     pub positions: Positions,
-    /// Lanes of another cut whose positions this one's make needless.
+    /// Shards that were cut otherwise, whose positions these make needless.
     ///
-    /// Only those: the positions of a wider lane are still needed while any of
+    /// Only those: the positions of a wider range are still needed while any of
     /// its shards has no entry of its own. The state store can set positions anew for all lanes.
     pub retire: Vec<ShardRange>,
     /// The rows that the lane now owes the online store.

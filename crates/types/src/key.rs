@@ -74,10 +74,9 @@ pub fn encode_key_value(value: &Value, out: &mut Vec<u8>) -> Result<(), KeyError
 /// The key form of an int64, as [`encode_key_value`] writes it.
 #[inline]
 #[must_use]
-pub fn encode_int_key(number: i64) -> [u8; 9] {
-    let mut key = [3; 9];
-    key[1..].copy_from_slice(&(number.cast_unsigned() ^ (1 << 63)).to_be_bytes());
-    key
+pub const fn encode_int_key(number: i64) -> [u8; 9] {
+    let [a, b, c, d, e, f, g, h] = (number.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+    [3, a, b, c, d, e, f, g, h]
 }
 
 /// Decodes a composite key.

@@ -39,6 +39,8 @@ pub enum Fault {
     GoesBack,
     /// A commit misses a segment of a dense row.
     LosesSegment,
+    /// The positions of one slice are taken for those of all.
+    CommitsOthers,
     /// A start forgets how far the clock had come when rows were swept.
     ForgetsClock,
 }
@@ -74,7 +76,7 @@ pub struct Worker {
     marked: Option<Version>,
     /// The place of a full republication.
     scan: Option<Option<RowKey>>,
-    /// The shard clocks at its last commit.
+    /// The least shard clocks at the last commits of its slices.
     clocks: Option<BTreeMap<SourceId, Timestamp>>,
 }
 
@@ -192,7 +194,7 @@ impl<'a> Driver<'a> {
             4..8 => self.sample(),
             8..24 => self.read(),
             24..52 => self.apply(worker),
-            52..60 => self.commit(worker),
+            52..60 => self.commit_some(worker),
             60..62 => self.anchor(worker),
             62..70 => self.evict(worker),
             70..80 => self.publish(worker),
@@ -302,14 +304,12 @@ impl<'a> Driver<'a> {
                 lane
             })
             .collect();
-        let positions: Vec<_> = lanes
+        let slices = lanes.iter().flat_map(Lane::slices);
+        let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
+        self.state.set_positions(&slices).expect("memory writes");
+        let start = lanes
             .iter()
-            .map(|lane| (lane.shards, lane.positions().clone()))
-            .collect();
-        self.state.set_positions(&positions).expect("memory writes");
-        let start = positions
-            .into_iter()
-            .map(|(_, positions)| positions)
+            .map(|lane| lane.positions().clone())
             .reduce(|a, b| a.behind(&b))
             .unwrap_or_default();
         self.workers = lanes.into_iter().map(|lane| self.worker(lane)).collect();
@@ -457,14 +457,14 @@ impl<'a> Driver<'a> {
 
     pub fn apply(&mut self, worker: usize) {
         let worker = &mut self.workers[worker];
-        let Some(packet) = worker.queue.pop_front() else {
-            return;
-        };
-        worker.lane.prepare(&packet).expect("nothing is left out");
-        while let Some(wants) = worker.lane.wants(&packet) {
+        let together = (1 + self.random.index(4)).min(worker.queue.len());
+        let packets: Vec<Arc<Packet>> = worker.queue.drain(..together).collect();
+        let packets: &[&Packet] = &packets.iter().map(|packet| &**packet).collect::<Vec<_>>();
+        worker.lane.prepare(packets).expect("nothing is left out");
+        while let Some(wants) = worker.lane.wants(packets) {
             fetch(&mut worker.lane, &self.state, &wants);
         }
-        let applied = worker.lane.apply(&packet, self.wall);
+        let applied = worker.lane.apply(packets, self.wall);
         for (view, counts) in applied.views {
             let total = self.totals.retractions.entry(view).or_default();
             total[0] += counts.unmatched_retraction;
@@ -496,18 +496,54 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Commits a lane's slices from the one whose turn it is on, all of them or only some.
+    fn commit_some(&mut self, worker: usize) {
+        let slices = self.workers[worker].lane.slices().count();
+        let some = match self.random.percent(85) {
+            true => slices,
+            false => 1 + self.random.index(3),
+        };
+        for _ in 0..some {
+            let slice = match self.random.percent(50) {
+                true => self.workers[worker].lane.next_slice(),
+                false => self.random.index(slices),
+            };
+            self.commit_slice(worker, slice);
+        }
+    }
+
+    /// Commits all of a lane.
     pub fn commit(&mut self, worker: usize) {
+        for slice in 0..self.workers[worker].lane.slices().count() {
+            self.commit_slice(worker, slice);
+        }
+    }
+
+    fn commit_slice(&mut self, worker: usize, slice: usize) {
         let worker = &mut self.workers[worker];
-        let mut commit = worker.lane.commit();
+        if worker.lane.is_stored(slice) && self.random.percent(50) {
+            worker.lane.had_turn(slice);
+            worker.clocks = worker.lane.committed_clocks();
+            return;
+        }
+        let mut commit = worker.lane.commit(slice);
         if self.weather.fault == Some(Fault::LosesWrite) && self.random.percent(20) {
             commit.writes.pop();
         }
         if self.weather.fault == Some(Fault::LosesSegment) && self.random.percent(20) {
             commit.segments.pop();
         }
+        let positions = commit.positions.clone();
         let seq = self.state.commit(commit).expect("memory writes");
         worker.lane.committed(seq);
-        worker.clocks = Some(worker.lane.clocks());
+        worker.clocks = worker.lane.committed_clocks();
+        if self.weather.fault == Some(Fault::CommitsOthers) {
+            let others = self.workers.iter().flat_map(|worker| worker.lane.slices());
+            let others: Vec<_> = others
+                .map(|(shards, _)| (shards, positions.clone()))
+                .collect();
+            self.state.set_positions(&others).expect("memory writes");
+        }
     }
 
     /// Sweeps the next few blocks; a sweep begins once every lane has committed.

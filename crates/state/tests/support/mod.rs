@@ -81,6 +81,7 @@ pub fn positions(next: i64) -> Positions {
 pub fn rows(writes: Vec<Write>) -> Commit {
     Commit {
         lane: ShardRange::ALL,
+        shards: ShardRange::ALL,
         writes,
         positions: Positions::default(),
         retire: Vec::new(),

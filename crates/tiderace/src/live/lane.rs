@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, Wants};
+use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, TOGETHER, Wants};
 use tiderace_plan::Plan;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
@@ -47,8 +47,9 @@ pub struct Wires {
     pub board: Arc<Board>,
 }
 
-/// Rows beyond which a commit does not wait for its time: what it writes is in memory twice.
-const COMMIT_ROWS: usize = 50_000;
+/// How many events are applied at one go, about. More cost less each, but what else a lane does
+/// waits for them.
+const EVENTS: usize = 32_768;
 
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
@@ -83,7 +84,6 @@ pub struct Worker {
     /// The place in the scan of a full republication.
     scan: Option<Scan>,
     committed_at: Instant,
-    committed: Positions,
     commits: u64,
 }
 
@@ -119,7 +119,6 @@ impl Worker {
             .map(|marker| marker.positions.clone())
             .filter(|hold| !lane.positions().covers(hold));
         let incarnation = trusted.map_or_else(rand::random, |marker| marker.incarnation);
-        let committed = lane.positions().clone();
         let names = plan.views.iter().map(|view| view.name.clone()).collect();
         let mut worker = Worker {
             lane,
@@ -142,7 +141,6 @@ impl Worker {
             drained_at: Timestamp::MIN,
             scan: None,
             committed_at: Instant::now(),
-            committed,
             commits: 0,
         };
         if trusted.is_none() {
@@ -170,8 +168,7 @@ impl Worker {
             );
             select! {
                 recv(packets) -> message => match message {
-                    Ok(Message::Packet(packet)) => self.take(&packet)?,
-                    Ok(Message::Sample(source, sample)) => self.lane.sample(source, sample),
+                    Ok(message) => self.hear_out(message)?,
                     Err(_) => break,
                 },
                 recv(replies) -> reply => self.hear(reply.map_err(|_| anyhow!("the publisher is gone"))?)?,
@@ -197,13 +194,36 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, packet: &Packet) -> Result<()> {
-        self.lane.prepare(packet)?;
-        while let Some(wants) = self.lane.wants(packet) {
+    /// Takes a message, and with a packet those that wait behind it.
+    fn hear_out(&mut self, message: Message) -> Result<()> {
+        let mut packets: Vec<Arc<Packet>> = Vec::new();
+        let mut events = 0;
+        let mut next = Some(message);
+        while let Some(Message::Packet(packet)) = next {
+            events += packet.times.len();
+            packets.push(packet);
+            let more = packets.len() < TOGETHER && events < EVENTS;
+            next = more.then(|| self.wires.packets.try_recv().ok()).flatten();
+        }
+        if !packets.is_empty() {
+            self.take(&packets.iter().map(|packet| &**packet).collect::<Vec<_>>())?;
+        }
+        if let Some(Message::Sample(source, sample)) = next {
+            self.lane.sample(source, sample);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, packets: &[&Packet]) -> Result<()> {
+        self.lane.prepare(packets)?;
+        while let Some(wants) = self.lane.wants(packets) {
             self.fetch(wants)?;
         }
-        let applied = self.lane.apply(packet, now());
-        self.bury(packet.source, &applied.dead)?;
+        let applied = self.lane.apply(packets, now());
+        let source = |letter: &DeadLetter| letter.meta.partition.source;
+        for letters in applied.dead.chunk_by(|a, b| source(a) == source(b)) {
+            self.bury(source(&letters[0]), letters)?;
+        }
         self.ledger.applied(&self.names, &applied);
         if let Some(hold) = &self.hold
             && self.lane.positions().covers(hold)
@@ -289,14 +309,16 @@ impl Worker {
             self.lane.evict(self.row_memory());
         }
         let interval = self.plan.project.commit_interval.0.unsigned_abs();
+        let interval = interval / self.lane.slices().count() as u64;
         // Rows that are not stored cannot go: where they are too much, they are stored sooner.
         let interval = match self.lane.memory() > self.row_memory() {
             true => interval / 16,
             false => interval,
         };
         let due = self.committed_at.elapsed().as_micros() as u64 >= interval;
-        if due || self.lane.uncommitted_rows() >= COMMIT_ROWS {
-            self.commit()?;
+        // What is in no commit yet takes at most half of what rows may.
+        if due || self.lane.unstored() > self.row_memory() / 2 {
+            self.commit(self.lane.next_slice())?;
             // A list that takes half of what rows may take would leave them no place.
             if self.lane.owing() > OWED || self.lane.owed_memory() > self.row_memory() / 2 {
                 self.lane.forget_owed();
@@ -313,18 +335,24 @@ impl Worker {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<()> {
+    fn commit_all(&mut self) -> Result<()> {
+        (0..self.lane.slices().count()).try_for_each(|slice| self.commit(slice))
+    }
+
+    fn commit(&mut self, slice: usize) -> Result<()> {
         self.committed_at = Instant::now();
-        let clocks = self.lane.clocks();
-        if self.lane.uncommitted() || *self.lane.positions() != self.committed {
-            let commit = self.lane.commit();
-            self.committed = commit.positions.clone();
+        if self.lane.is_stored(slice) {
+            self.lane.had_turn(slice);
+        } else {
+            let commit = self.lane.commit(slice);
             let seq = self.state.commit(commit).context("commit to state")?;
             self.lane.committed(seq);
             self.commits += 1;
             self.lane.evict(self.row_memory());
         }
-        self.wires.board.committed(self.lane.shards, clocks);
+        if let Some(clocks) = self.lane.committed_clocks() {
+            self.wires.board.committed(self.lane.shards, clocks);
+        }
         let name = self.lane.shards.to_string();
         let commits = std::mem::take(&mut self.commits);
         self.ledger
@@ -340,7 +368,7 @@ impl Worker {
 
     /// The last commit and publications.
     fn part(&mut self) -> Result<()> {
-        self.commit()?;
+        self.commit_all()?;
         loop {
             if self.busy {
                 match self
@@ -371,7 +399,7 @@ impl Worker {
         {
             self.hear(reply)?;
         }
-        self.commit()
+        self.commit_all()
     }
 }
 

@@ -1,0 +1,243 @@
+//! Which rows the events of some packets belong to.
+//!
+//! Reaching a row costs more than adding an event to it: the row lies anywhere in memory. So packets
+//! are taken many at a time, and their events are put in the order of the rows.
+
+use crate::lane::{Lane, LaneError};
+use crate::packet::{Packet, ViewBatch};
+use crate::table::Slot;
+use std::collections::BTreeMap;
+use tiderace_aggregate::{Cell, Event};
+use tiderace_types::{Partition, Positions, Shard, ShardRange, SourceId, Timestamp};
+
+/// How many packets are taken together at most.
+pub const TOGETHER: usize = 1 << PACKET_BITS;
+
+/// An event of a packet has a number of so many bits.
+const EVENT_BITS: u32 = 24;
+const PACKET_BITS: u32 = 8;
+
+/// How many rows are looked for together: the answers come from memory side by side.
+const STRIDE: usize = 32;
+
+/// An event that belongs to a row. They go by the row's slot, and then as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Member(u64);
+
+impl Member {
+    /// Member `index` of the view's batch in packet `packet`.
+    #[inline]
+    fn new(slot: Slot, packet: usize, index: usize) -> Member {
+        let packet = (packet as u64) << EVENT_BITS;
+        Member(u64::from(slot) << u32::BITS | packet | index as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn slot(self) -> Slot {
+        (self.0 >> u32::BITS) as Slot
+    }
+
+    #[inline]
+    pub(crate) const fn packet(self) -> usize {
+        (self.0 as u32 >> EVENT_BITS) as usize
+    }
+
+    #[inline]
+    const fn index(self) -> u32 {
+        self.0 as u32 & ((1 << EVENT_BITS) - 1)
+    }
+}
+
+/// What a view is given by some packets.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered<'a> {
+    packets: &'a [&'a Packet],
+    /// By packet.
+    batches: Vec<Option<&'a ViewBatch>>,
+}
+
+impl<'a> Offered<'a> {
+    pub(crate) fn new(packets: &'a [&'a Packet], view: usize) -> Offered<'a> {
+        let of_view = |packet: &&'a Packet| packet.views.iter().find(|batch| batch.view == view);
+        Offered {
+            packets,
+            batches: packets.iter().map(of_view).collect(),
+        }
+    }
+
+    #[inline]
+    fn batch(&self, member: Member) -> &'a ViewBatch {
+        self.batches[member.packet()].expect("members are of packets that have the view")
+    }
+
+    #[inline]
+    pub(crate) fn packet(&self, member: Member) -> &'a Packet {
+        self.packets[member.packet()]
+    }
+
+    /// The member's row in its packet.
+    #[inline]
+    pub(crate) fn event_of(&self, member: Member) -> usize {
+        self.batch(member).events[member.index() as usize] as usize
+    }
+
+    /// The member's event time.
+    pub(crate) fn time(&self, member: Member) -> Timestamp {
+        Timestamp(self.packet(member).times[self.event_of(member)])
+    }
+
+    /// Appends a member's inputs.
+    #[inline]
+    pub(crate) fn push_cells(&self, member: Member, cells: &mut Vec<Cell<'a>>) {
+        self.batch(member).push_cells(member.index(), cells);
+    }
+
+    /// A member as its row takes it in.
+    #[inline]
+    pub(crate) fn event<'b>(&self, member: Member, inputs: &'b [Cell<'b>]) -> Event<'b>
+    where
+        'a: 'b,
+    {
+        self.batch(member)
+            .event(self.packet(member), member.index(), inputs)
+    }
+}
+
+impl Lane {
+    /// Finds the rows of packets, at most [`TOGETHER`] of them, in the order in which they came.
+    /// Those that are not held are read from state before [`Lane::apply`].
+    ///
+    /// # Errors
+    /// [`LaneError::Gap`] when records between a packet and the one before it are missing.
+    ///
+    /// # Panics
+    /// Where there are more packets than that, or one has 2^24 events.
+    pub fn prepare(&mut self, packets: &[&Packet]) -> Result<(), LaneError> {
+        assert!(packets.len() <= TOGETHER, "too many packets at once");
+        let mut members = std::mem::take(&mut self.scratch.members);
+        members.resize_with(self.views.len(), Vec::new);
+        members.iter_mut().for_each(Vec::clear);
+        let mut reached = Reached(BTreeMap::new());
+        for (place, packet) in packets.iter().enumerate() {
+            for (partition, from, position) in &packet.reached {
+                let held = reached.next(*partition, &self.positions);
+                if let Some(expected) = held.filter(|next| from > next)
+                    && packet.contiguous
+                {
+                    return Err(LaneError::Gap {
+                        partition: *partition,
+                        expected,
+                        got: *from,
+                    });
+                }
+                let next = held.map_or(position.next, |next| next.max(position.next));
+                reached.0.insert(*partition, (held, next));
+            }
+            for batch in &packet.views {
+                self.find_members(packet, place, batch, &reached, &mut members[batch.view]);
+            }
+        }
+        for members in &mut members {
+            members.sort_unstable();
+        }
+        self.scratch.members = members;
+        self.note_lacking();
+        Ok(())
+    }
+
+    fn find_members(
+        &mut self,
+        packet: &Packet,
+        place: usize,
+        batch: &ViewBatch,
+        reached: &Reached,
+        members: &mut Vec<Member>,
+    ) {
+        assert!(batch.events.len() < 1 << EVENT_BITS, "a packet is too long");
+        let seen = reached.seen(packet);
+        let all = seen.is_empty() && self.guards.is_empty();
+        let spec = &self.views[batch.view].view.spec;
+        let table = &mut self.tables[batch.view];
+        let mut guesses = [None; STRIDE];
+        for (stride, hashes) in batch.hashes.chunks(STRIDE).enumerate() {
+            let first = stride * STRIDE;
+            for (index, (guess, hash)) in guesses.iter_mut().zip(hashes).enumerate() {
+                *guess = table.guess(batch.key(first + index), *hash);
+            }
+            for (index, (hash, guess)) in hashes.iter().zip(guesses).enumerate() {
+                let shard = Shard::of_hash(*hash);
+                if !self.shards.contains(shard) {
+                    continue;
+                }
+                let member = first + index;
+                if !all {
+                    let (number, offset) = packet.place(batch.events[member] as usize);
+                    let known = |(seen, next): &(u32, i64)| *seen == number && offset < *next;
+                    if seen.iter().any(known)
+                        || guarded(&self.guards, packet.source, shard, number, offset)
+                    {
+                        continue;
+                    }
+                }
+                let slot = match guess.and_then(|guess| table.confirm(guess, batch.key(member))) {
+                    Some(slot) => slot,
+                    None => {
+                        let before = table.len();
+                        let slot = table.find_or_add(batch.key(member), *hash, spec);
+                        if table.len() > before {
+                            self.scratch.missing.push((batch.view, slot));
+                        }
+                        slot
+                    }
+                };
+                members.push(Member::new(slot, place, member));
+            }
+        }
+    }
+
+    /// Notes the members whose rows are dense and not whole in memory.
+    pub(crate) fn note_lacking(&mut self) {
+        let lacking = &mut self.scratch.lacking;
+        lacking.clear();
+        for (view, members) in self.scratch.members.iter().enumerate() {
+            let table = &self.tables[view];
+            if table.lacks_any() {
+                let members = members.iter().filter(|member| table.lacks(member.slot()));
+                lacking.extend(members.map(|member| (view, *member)));
+            }
+        }
+    }
+}
+
+/// How far partitions have come: before a packet, and after it.
+struct Reached(BTreeMap<Partition, (Option<i64>, i64)>);
+
+impl Reached {
+    /// The next offset of a partition, if any of it has been read.
+    fn next(&self, partition: Partition, positions: &Positions) -> Option<i64> {
+        let earlier = self.0.get(&partition).map(|(_, next)| *next);
+        earlier.or_else(|| positions.0.get(&partition).map(|held| held.next))
+    }
+
+    /// The partitions of which the packet repeats something, and what comes next of each.
+    fn seen(&self, packet: &Packet) -> Vec<(u32, i64)> {
+        let repeats = |(partition, from, _): &(Partition, i64, _)| {
+            let next = self.0.get(partition).and_then(|(held, _)| *held)?;
+            (*from < next).then_some((partition.number, next))
+        };
+        packet.reached.iter().filter_map(repeats).collect()
+    }
+}
+
+fn guarded(
+    guards: &[(ShardRange, Positions)],
+    source: SourceId,
+    shard: Shard,
+    number: u32,
+    offset: i64,
+) -> bool {
+    let partition = Partition { source, number };
+    guards
+        .iter()
+        .any(|(range, held)| range.contains(shard) && offset < held.get(partition).next)
+}
