@@ -42,6 +42,13 @@ pub struct WireError {
     pub remaining: usize,
 }
 
+/// The signed number of a zigzag one.
+#[inline]
+#[must_use]
+pub const fn signed(zigzag: u64) -> i64 {
+    (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()
+}
+
 /// The low seven bits of each byte, one after another.
 #[inline]
 const fn sevens(word: u64) -> u64 {
@@ -155,14 +162,85 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes an unsigned varint for each of `slots`, which gets what `of` makes of it.
+    ///
+    /// Numbers that stand together are mostly of one width: then the width of those before tells
+    /// where the next ones begin, and these are looked at side by side.
+    ///
+    /// # Errors
+    /// As [`Reader::u64`], and where `of` makes nothing of a number.
+    pub fn u64s<T>(
+        &mut self,
+        slots: &mut [T],
+        mut of: impl FnMut(u64) -> Option<T>,
+    ) -> Result<(), WireError> {
+        /// So many are taken one by one before another width is tried.
+        const APART: usize = 4;
+        let (mut rest, mut width) = (slots, 1);
+        while !rest.is_empty() {
+            let taken = match width {
+                1 => self.alike::<1, T>(rest, &mut of)?,
+                2 => self.alike::<2, T>(rest, &mut of)?,
+                3 => self.alike::<3, T>(rest, &mut of)?,
+                4 => self.alike::<4, T>(rest, &mut of)?,
+                5 => self.alike::<5, T>(rest, &mut of)?,
+                6 => self.alike::<6, T>(rest, &mut of)?,
+                7 => self.alike::<7, T>(rest, &mut of)?,
+                _ => self.alike::<8, T>(rest, &mut of)?,
+            };
+            rest = &mut rest[taken..];
+            let apart = rest.len().min(APART);
+            for slot in &mut rest[..apart] {
+                let before = self.rest.len();
+                *slot = of(self.u64()?).ok_or(self.error())?;
+                width = before - self.rest.len();
+            }
+            rest = &mut rest[apart..];
+        }
+        Ok(())
+    }
+
+    /// Takes varints as long as all that lie in eight bytes are of `WIDTH`; tells how many.
+    #[inline]
+    fn alike<const WIDTH: usize, T>(
+        &mut self,
+        slots: &mut [T],
+        of: &mut impl FnMut(u64) -> Option<T>,
+    ) -> Result<usize, WireError> {
+        let at_once = 8 / WIDTH;
+        let one = u64::MAX >> (64 - 8 * WIDTH);
+        let all = u64::MAX >> (64 - 8 * WIDTH * at_once);
+        // Where each ends, the highest bit of a byte is not set.
+        let ends = (0..at_once).fold(0, |ends, place| {
+            ends | 0x80 << (8 * (WIDTH * (place + 1) - 1))
+        });
+        let going_on = 0x8080_8080_8080_8080 & all & !ends;
+        let mut taken = 0;
+        for slots in slots.chunks_exact_mut(at_once) {
+            let Some(bytes) = self.rest.first_chunk() else {
+                break;
+            };
+            let word = u64::from_le_bytes(*bytes);
+            if word & (0x8080_8080_8080_8080 & all) != going_on {
+                break;
+            }
+            self.rest = &self.rest[WIDTH * at_once..];
+            for (place, slot) in slots.iter_mut().enumerate() {
+                let number = sevens(word >> (8 * WIDTH * place) & one);
+                *slot = of(number).ok_or(self.error())?;
+            }
+            taken += at_once;
+        }
+        Ok(taken)
+    }
+
     /// Takes a signed varint.
     ///
     /// # Errors
     /// As [`Reader::u64`].
     #[inline]
     pub fn i64(&mut self) -> Result<i64, WireError> {
-        let raw = self.u64()?;
-        Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+        self.u64().map(signed)
     }
 
     /// Takes a signed 128-bit varint.
@@ -215,5 +293,43 @@ impl<'a> Reader<'a> {
     pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let count = self.count(1)?;
         self.take(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn many_read_as_one_by_one(
+            runs in prop::collection::vec((0..64u32, 0..20usize), 0..8),
+            seed in any::<u64>(),
+            more in 0..3usize,
+            cut in 0..12usize,
+        ) {
+            let mut numbers = Vec::new();
+            let mut number = seed | 1 << 63;
+            for (shift, count) in runs {
+                for _ in 0..count {
+                    number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1) | 1 << 63;
+                    numbers.push(number >> shift);
+                }
+            }
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|number| put_u64(*number, &mut bytes));
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            let mut together = Reader::new(&bytes);
+            let mut found = vec![0; numbers.len() + more];
+            let result = together.u64s(&mut found, Some);
+            let mut apart = Reader::new(&bytes);
+            let expected: Result<Vec<u64>, WireError> = found.iter().map(|_| apart.u64()).collect();
+            prop_assert_eq!(result.is_ok(), expected.is_ok());
+            if let Ok(expected) = expected {
+                prop_assert_eq!(found, expected);
+                prop_assert_eq!(together.rest(), apart.rest());
+            }
+        }
     }
 }

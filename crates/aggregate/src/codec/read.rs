@@ -7,7 +7,7 @@ use crate::row::Row;
 use crate::spec::{IdKind, RowSpec};
 use crate::summary::Measures;
 use std::sync::Arc;
-use tiderace_types::wire::{Reader, WireError};
+use tiderace_types::wire::{Reader, WireError, signed};
 use tiderace_types::{Timestamp, Version};
 
 impl Row {
@@ -130,23 +130,21 @@ fn read_times(reader: &mut Reader<'_>, times: &mut [i64]) -> Result<(), WireErro
         return Ok(());
     };
     *first = time;
-    for slot in rest {
-        let step = reader.u64()?.checked_mul(unit.cast_unsigned());
-        let later = step.and_then(|step| time.checked_add_unsigned(step));
-        time = later.ok_or(reader.error())?;
-        *slot = time;
-    }
-    Ok(())
+    reader.u64s(rest, |step| {
+        let step = step.checked_mul(unit.cast_unsigned())?;
+        time = time.checked_add_unsigned(step)?;
+        Some(time)
+    })
 }
 
 fn read_ids(reader: &mut Reader<'_>, columns: &mut Columns) -> Result<(), WireError> {
     match columns.id_kind() {
         IdKind::Int64 => {
             let mut id = 0i64;
-            for slot in columns.id_words_mut() {
-                id = id.wrapping_add(reader.i64()?);
-                *slot = id;
-            }
+            reader.u64s(columns.id_words_mut(), |step| {
+                id = id.wrapping_add(signed(step));
+                Some(id)
+            })?;
         }
         IdKind::Bytes => {
             for slot in columns.byte_ids_mut() {
@@ -169,11 +167,7 @@ fn read_ids(reader: &mut Reader<'_>, columns: &mut Columns) -> Result<(), WireEr
 fn read_bits(reader: &mut Reader<'_>, bits: &mut [u64]) -> Result<(), WireError> {
     match reader.u8()? {
         0 => bits.fill(reader.u64()?),
-        1 => {
-            for slot in bits {
-                *slot = reader.u64()?;
-            }
-        }
+        1 => reader.u64s(bits, Some)?,
         _ => return Err(reader.error()),
     }
     Ok(())
@@ -190,13 +184,48 @@ fn read_column(
         _ => return Err(reader.error()),
     };
     let Some(nulls) = nulls else {
-        return read_present(reader, columns.input_mut(input), |_| false);
+        return match columns.input_mut(input) {
+            ColumnMut::Ints(slots) => read_all_ints(reader, slots),
+            ColumnMut::Floats(slots) => read_all_floats(reader, slots),
+            column => read_present(reader, column, |_| false),
+        };
     };
     let is_null = |index: usize| nulls[index / 8] >> (index % 8) & 1 == 1;
     for index in (0..columns.len()).filter(|index| is_null(*index)) {
         columns.set_null(index, input);
     }
     read_present(reader, columns.input_mut(input), is_null)
+}
+
+/// As [`read_ints`], where none is null.
+fn read_all_ints(reader: &mut Reader<'_>, slots: &mut [i64]) -> Result<(), WireError> {
+    match reader.u8()? {
+        0 => reader.u64s(slots, |number| Some(signed(number))),
+        1 => {
+            let least = reader.i64()?;
+            reader.u64s(slots, |number| Some(least.wrapping_add_unsigned(number)))
+        }
+        _ => Err(reader.error()),
+    }
+}
+
+/// As [`read_floats`], where none is null.
+fn read_all_floats(reader: &mut Reader<'_>, slots: &mut [f64]) -> Result<(), WireError> {
+    match reader.u8()? {
+        255 => {
+            let bytes = slots.len().checked_mul(size_of::<f64>());
+            let bytes = reader.take(bytes.ok_or(reader.error())?)?;
+            let (eights, _) = bytes.as_chunks();
+            for (slot, bytes) in slots.iter_mut().zip(eights) {
+                *slot = f64::from_le_bytes(*bytes);
+            }
+            Ok(())
+        }
+        power => {
+            let scale = write::scale(power).ok_or(reader.error())?;
+            reader.u64s(slots, |number| Some(signed(number) as f64 / scale))
+        }
+    }
 }
 
 /// Reads the values of the slots that are not null.
