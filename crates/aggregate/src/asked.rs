@@ -10,16 +10,17 @@
 //!   agree to 1e-9 of the sum of magnitudes, and for answers past a cap, which agree within
 //!   their bounds.
 
-use crate::answer::{Answer, Reading};
+use crate::answer::Answer;
 use crate::codec::CodecError;
-use crate::finish::nested::{Place, Within};
+use crate::finish::FinishError;
+use crate::finish::nested::{Nest, Place, Places};
+use crate::finish::plain;
 use crate::finish::values::{self, Values};
-use crate::finish::{FinishError, nested};
 use crate::function::Function;
 use crate::row::Row;
 use crate::spec::{Output, RowSpec};
 use crate::summary::Measures;
-use crate::window::{Bounds, Span, Window};
+use crate::window::{Span, Window};
 use std::sync::{Arc, OnceLock};
 use tiderace_types::{Timestamp, Value};
 
@@ -38,7 +39,7 @@ pub struct Asked {
     measures: OnceLock<Arc<Measures>>,
     /// Outputs over all events, some of which may be folded, and over the last so many, which a
     /// row with merged spans holds apart: by themselves.
-    apart: Vec<Place>,
+    apart: Places,
 }
 
 /// Outputs that differ in their windows and in how they are finished.
@@ -46,9 +47,11 @@ pub struct Asked {
 struct Run {
     /// One of them.
     output: usize,
-    /// Whether one is finished by itself faster, where the row has nothing merged.
+    /// Whether they ask for no more of moments than the second.
+    spread: bool,
+    /// Whether each is finished by itself, where the row has nothing merged.
     alone: bool,
-    places: Vec<Place>,
+    places: Places,
 }
 
 impl Asked {
@@ -61,13 +64,13 @@ impl Asked {
         };
         for (slot, index) in outputs.iter().enumerate() {
             let output = &spec.outputs[*index];
+            let window = asked.window(output);
             let place = Place {
-                window: asked.window(output),
                 slot,
                 output: *index,
             };
             if matches!(output.window.span, Span::Lifetime | Span::LastN(_)) {
-                asked.apart.push(place);
+                asked.apart.add(window, place);
                 continue;
             }
             match values::kind(output) {
@@ -77,9 +80,9 @@ impl Asked {
                         asked.values.push(Values::of(input));
                         asked.values.len() - 1
                     });
-                    asked.values[at].ask(kind, output, place);
+                    asked.values[at].ask(kind, output, window, place);
                 }
-                None => asked.ask(spec, output, place),
+                None => asked.ask(spec, output, window, place),
             }
         }
         asked
@@ -105,16 +108,23 @@ impl Asked {
         })
     }
 
-    fn ask(&mut self, spec: &RowSpec, output: &Output, place: Place) {
-        let same = |run: &&mut Run| shares(&spec.outputs[run.output], output);
-        match self.runs.iter_mut().find(same) {
-            Some(run) => run.places.push(place),
-            None => self.runs.push(Run {
-                output: place.output,
-                alone: is_read_off(&output.function),
-                places: vec![place],
-            }),
-        }
+    fn ask(&mut self, spec: &RowSpec, output: &Output, window: usize, place: Place) {
+        let same = |run: &Run| shares(&spec.outputs[run.output], output);
+        let run = match self.runs.iter().position(same) {
+            Some(run) => run,
+            None => {
+                self.runs.push(Run {
+                    output: place.output,
+                    spread: true,
+                    alone: is_read_off(&output.function),
+                    places: Places::default(),
+                });
+                self.runs.len() - 1
+            }
+        };
+        let run = &mut self.runs[run];
+        run.spread &= plain::is_spread(&output.function);
+        run.places.add(window, place);
     }
 
     /// Answers the outputs for `row` at `as_of`, in the order in which they were asked for.
@@ -128,40 +138,26 @@ impl Asked {
         as_of: Timestamp,
     ) -> Vec<Result<Answer, FinishError>> {
         let row = &*row.net(spec);
-        let withins: Vec<Within> = self
-            .windows
-            .iter()
-            .map(|(window, filter)| row.within(*window, *filter, as_of))
-            .collect();
-        let order = nested::order(&withins);
-        let mut answers = vec![Ok(Value::Null.into()); self.outputs.len()];
-        let is_merged = row
-            .merged
-            .as_ref()
-            .is_some_and(|merged| !merged.pieces.is_empty());
-        let alone = |places: &[Place], answers: &mut [Result<Answer, FinishError>]| {
-            for place in places {
-                let within = &withins[place.window];
+        let nest = Nest::of(row, &self.windows, as_of);
+        let nothing = || Ok(Value::Null.into());
+        let mut answers: Vec<_> = self.outputs.iter().map(|_| nothing()).collect();
+        let alone = |places: &Places, answers: &mut [Result<Answer, FinishError>]| {
+            for (window, place) in places.all() {
+                let within = &nest.withins[window];
                 answers[place.slot] = row.finish_within(spec, place.output, within);
             }
         };
         alone(&self.apart, &mut answers);
         for run in &self.runs {
-            if run.alone && !is_merged {
+            if run.alone && !nest.is_merged() {
                 alone(&run.places, &mut answers);
-            } else {
-                nested::finish(
-                    spec,
-                    row,
-                    run.output,
-                    &run.places,
-                    (&order, &withins),
-                    &mut answers,
-                );
+                continue;
             }
+            let of = (run.output, run.spread);
+            plain::finish(spec, row, &nest, of, &run.places, &mut answers);
         }
         for values in &self.values {
-            values.finish(spec, row, (&order, &withins), &mut answers);
+            values.finish(spec, row, &nest, &mut answers);
         }
         answers
     }
@@ -180,23 +176,6 @@ impl Row {
         as_of: Timestamp,
     ) -> Vec<Result<Answer, FinishError>> {
         Asked::of(spec, outputs).finish(spec, self, as_of)
-    }
-
-    /// A window, and which of the row's own events are in it.
-    pub(crate) fn within(&self, window: Window, filter: Option<usize>, as_of: Timestamp) -> Within {
-        let range = self.selected(window, filter, as_of);
-        let bounds = window.bounds(as_of);
-        let upto = as_of.minus(window.delay);
-        let all = Bounds {
-            after: Timestamp::MIN,
-            upto,
-        };
-        let Bounds { after, upto } = bounds.unwrap_or(all);
-        Within {
-            range,
-            edges: self.edges(window, as_of).unwrap_or(all),
-            reading: Reading { as_of, after, upto },
-        }
     }
 }
 
@@ -217,8 +196,5 @@ fn shares(a: &Output, b: &Output) -> bool {
 
 /// Whether the answer stands in an event or two, so that nothing needs to be gone through.
 fn is_read_off(function: &Function) -> bool {
-    matches!(
-        function,
-        Function::First | Function::Last | Function::FirstN { .. } | Function::LastN { .. }
-    )
+    matches!(function, Function::FirstN { .. } | Function::LastN { .. })
 }

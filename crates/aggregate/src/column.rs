@@ -25,6 +25,7 @@ impl Cell<'_> {
     /// The order of the key encoding: nulls first, floats by IEEE 754 total order.
     ///
     /// Both cells come from one column, so their forms agree.
+    #[inline]
     #[must_use]
     pub fn key_order(&self, other: &Cell<'_>) -> Ordering {
         match (self, other) {
@@ -50,6 +51,7 @@ impl Cell<'_> {
     ///
     /// Bytes that are not UTF-8 in a string column read with replacement characters;
     /// decoders refuse such bytes, so none is stored.
+    #[inline]
     #[must_use]
     pub fn to_value(self, data_type: &DataType) -> Value {
         match (self, data_type) {

@@ -1,9 +1,13 @@
 //! From a row and an instant to answers.
 
+mod distinct;
 mod entropy;
 pub(crate) mod nested;
+pub(crate) mod plain;
 mod sums;
+mod top;
 pub(crate) mod values;
+mod weigh;
 
 use crate::answer::{Answer, Bound, Reading};
 use crate::column::{Cell, Column};
@@ -46,6 +50,7 @@ impl Row {
             reading,
             edges,
             range,
+            ..
         } = within;
         let output = &spec.outputs[index];
         let base = match output.window.span {
@@ -192,9 +197,10 @@ pub fn finish_partial(
     Ok(or_default(output, answer))
 }
 
+#[inline]
 fn or_default(output: &Output, answer: Answer) -> Answer {
-    match (&answer.value, &output.default) {
-        (Value::Null, Some(default)) => default.clone().into(),
+    match (&output.default, &answer.value) {
+        (Some(default), Value::Null) => default.clone().into(),
         _ => answer,
     }
 }

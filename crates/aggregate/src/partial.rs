@@ -27,6 +27,8 @@ mod breakdown;
 pub use breakdown::{Breakdown, Group};
 mod moments;
 pub use moments::Moments;
+mod spread;
+pub(crate) use spread::Spread;
 mod numbers;
 pub use numbers::Numbers;
 mod decay;

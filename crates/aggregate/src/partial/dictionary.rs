@@ -26,7 +26,7 @@ pub(crate) enum Form {
 pub(crate) struct Words {
     /// One more than a place in `keys`; 0 is free. So many that half at least are free.
     slots: Vec<u32>,
-    keys: Vec<u64>,
+    pub(crate) keys: Vec<u64>,
 }
 
 impl<'a> Dictionary<'a> {

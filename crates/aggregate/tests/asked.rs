@@ -1,0 +1,251 @@
+//! Outputs that are asked for together answer as each does by its partial: what is read off
+//! columns of numbers or off packed lists says the same as what goes the general way.
+
+use proptest::prelude::*;
+use std::sync::Arc;
+use tiderace_aggregate::{
+    Answer, Asked, Cell, Event, Events, FinishError, Function, Id, IdKind, Kept, Lies, Measures,
+    Merged, Output, Partial, Piece, Reading, Row, RowSpec, Span, Summary, Window, finish_partial,
+};
+use tiderace_types::{DataType, Duration, Timestamp, Value, Version};
+
+/// An event as it is drawn: time, an integer, a double, and which of them are null.
+type Drawn = (u8, u8, u8, u8);
+
+const FLOAT: usize = 0;
+const INT: usize = 1;
+
+/// Integers near one another, or far apart.
+fn int(pick: u8, far: bool) -> i64 {
+    match (pick, far) {
+        (0, true) => i64::MIN,
+        (1, true) => i64::MAX,
+        (pick, true) => i64::from(pick).wrapping_mul(0x1234_5678_9abc_def1),
+        (pick, false) => i64::from(pick) - 20,
+    }
+}
+
+/// Doubles whose sums lose nothing, but for one that is past them all.
+fn float(pick: u8) -> f64 {
+    match pick {
+        0 => -0.0,
+        255 => f64::INFINITY,
+        pick => f64::from(pick) * 0.25 - 11.0,
+    }
+}
+
+fn spec(filtered: bool) -> RowSpec {
+    let map = |key: &DataType, weight| DataType::Map(Box::new(key.clone()), Box::new(weight));
+    let inputs = vec![
+        DataType::Float64,
+        DataType::Int64,
+        DataType::String,
+        DataType::Timestamp,
+    ];
+    let mut asked: Vec<(Function, Option<usize>, Option<usize>, DataType)> = vec![
+        (Function::Count, None, None, DataType::Int64),
+        (Function::Count, Some(FLOAT), None, DataType::Int64),
+    ];
+    let per = Duration(3);
+    asked.push((Function::Rate { per }, None, None, DataType::Float64));
+    for (input, of) in inputs.iter().enumerate() {
+        for function in [
+            Function::Min,
+            Function::Max,
+            Function::First,
+            Function::Last,
+        ] {
+            asked.push((function, Some(input), None, of.clone()));
+        }
+        for cap in [5, 256] {
+            let distinct = Function::CountDistinct { cap };
+            asked.push((distinct, Some(input), None, DataType::Int64));
+        }
+        for n in [1, 3, 40] {
+            let top = Function::TopN { n, cap: 256 };
+            asked.push((top.clone(), Some(input), None, map(of, DataType::Int64)));
+            let by = (Some(FLOAT), map(of, DataType::Float64));
+            asked.push((top.clone(), Some(input), by.0, by.1));
+            asked.push((top, Some(input), Some(INT), map(of, DataType::Int64)));
+        }
+    }
+    for input in [FLOAT, INT] {
+        for function in [Function::Sum, Function::Avg] {
+            let of = match function {
+                Function::Sum => inputs[input].clone(),
+                _ => DataType::Float64,
+            };
+            asked.push((function, Some(input), None, of));
+        }
+        for function in [Function::VarSamp, Function::StddevPop, Function::VarPop] {
+            asked.push((function, Some(input), None, DataType::Float64));
+        }
+    }
+    asked.push((Function::Skewness, Some(INT), None, DataType::Float64));
+    let windows = [(4, 0), (16, 0), (64, 0), (64, 7), (300, 0), (300, 7)];
+    let outputs = asked.into_iter().flat_map(|(function, input, by, of)| {
+        windows.map(|(size, delay)| Output {
+            name: String::new(),
+            function: function.clone(),
+            input,
+            by,
+            filter: filtered.then_some(0),
+            window: Window {
+                span: Span::Sliding(Duration(size)),
+                delay: Duration(delay),
+            },
+            data_type: of.clone(),
+            default: None,
+        })
+    });
+    RowSpec {
+        fingerprint: 1,
+        id: IdKind::Int64,
+        outputs: outputs.collect(),
+        inputs,
+        filters: 1,
+        sign: None,
+        kept: Kept::All,
+    }
+}
+
+fn row(spec: &RowSpec, drawn: &[Drawn], nulls: bool, far: bool) -> Row {
+    let mut row = Row::new(spec);
+    for (id, (time, a, b, flags)) in drawn.iter().enumerate() {
+        let text = a.to_be_bytes();
+        let cells = [
+            Cell::Float(float(*b)),
+            Cell::Int(int(*a, far)),
+            Cell::Bytes(&text[..]),
+            Cell::Int(int(*a, far)),
+        ];
+        let is_null = |input: usize| nulls && flags >> input & 1 == 1;
+        let cells: Vec<Cell<'_>> = cells
+            .into_iter()
+            .enumerate()
+            .map(|(input, cell)| if is_null(input) { Cell::Null } else { cell })
+            .collect();
+        let event = Event {
+            time: Timestamp((*time).into()),
+            id: Id::Int(id as i64),
+            bits: (flags >> 4 & 1).into(),
+            inputs: &cells,
+        };
+        row.offer(spec, &event);
+    }
+    row
+}
+
+/// The row with what lies between cuts held merged, every other time.
+fn merged(spec: &RowSpec, whole: &Row, cuts: &[u8]) -> Row {
+    let measures = Arc::new(Measures::of(spec));
+    let mut cuts: Vec<i64> = cuts.iter().map(|cut| i64::from(*cut)).collect();
+    cuts.extend([-1, 255]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let (mut events, mut pieces) = (Events::new(spec), Vec::new());
+    for (place, pair) in cuts.windows(2).enumerate() {
+        let (after, upto) = (Timestamp(pair[0]), Timestamp(pair[1]));
+        let part = whole.events.slice(whole.events.between(after, upto));
+        match place % 2 {
+            0 => pieces.push(Piece {
+                after,
+                upto,
+                summary: Summary::of(spec, &measures, &part),
+            }),
+            _ => events.merge(&part),
+        }
+    }
+    Row {
+        events,
+        merged: Some(Box::new(Merged {
+            measures,
+            horizon: Timestamp::MAX,
+            pieces,
+            anchored: None,
+        })),
+        ..Row::new(spec)
+    }
+}
+
+/// The answer of one output by its partial.
+fn alone(spec: &RowSpec, row: &Row, index: usize, as_of: Timestamp) -> Result<Answer, FinishError> {
+    let output = &spec.outputs[index];
+    let bounds = output.window.bounds(as_of).expect("time alone decides");
+    let mut partial = Partial::empty(output, &spec.inputs);
+    if let Some(merged) = &row.merged {
+        let measure = merged.measures.of_output(index);
+        for piece in &merged.pieces {
+            if piece.summary.lies(bounds.after, bounds.upto) == Lies::Inside {
+                let more = piece.summary.partials[measure].as_ref();
+                partial.merge_ref(output, more.expect("every measure is kept"));
+            }
+        }
+    }
+    partial.add(output, &spec.inputs, &row.events, row.select(output, as_of));
+    let reading = Reading {
+        as_of,
+        after: bounds.after,
+        upto: bounds.upto,
+    };
+    finish_partial(output, &spec.inputs, &partial, &reading)
+}
+
+/// Tells whether answers agree; third powers cancel out, so that skewness is off by a share of one.
+fn is_same(output: &Output, found: &Answer, expected: &Answer) -> bool {
+    let values = match (&found.value, &expected.value) {
+        (Value::Float(a), Value::Float(b)) => {
+            let scale = match output.function {
+                Function::Skewness => 1.0,
+                _ => b.abs(),
+            };
+            a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-9 * scale
+        }
+        (a, b) => a == b,
+    };
+    values && found.bound == expected.bound
+}
+
+fn check(spec: &RowSpec, row: &Row, read: &Row, asked: &Asked) {
+    for as_of in [0, 3, 90, 200, 255, 400].map(Timestamp) {
+        let answers = asked.finish(spec, read, as_of);
+        for (index, answer) in answers.into_iter().enumerate() {
+            if !row.answers(spec, index, as_of) {
+                continue;
+            }
+            let expected = alone(spec, row, index, as_of);
+            let output = &spec.outputs[index];
+            let same = match (&answer, &expected) {
+                (Ok(found), Ok(expected)) => is_same(output, found, expected),
+                (found, expected) => found == expected,
+            };
+            assert!(
+                same,
+                "{output:?} at {as_of:?}: {answer:?}, not {expected:?}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn together_as_each_by_its_partial(
+        drawn in prop::collection::vec((any::<u8>(), 0..60u8, any::<u8>(), any::<u8>()), 0..120),
+        cuts in prop::collection::vec(any::<u8>(), 0..8),
+        nulls in any::<bool>(),
+        far in any::<bool>(),
+        filtered in any::<bool>(),
+    ) {
+        let spec = spec(filtered);
+        let all: Vec<usize> = (0..spec.outputs.len()).collect();
+        let asked = Asked::of(&spec, &all);
+        let whole = row(&spec, &drawn, nulls, far);
+        let merged = merged(&spec, &whole, &cuts);
+        for row in [&whole, &merged] {
+            check(&spec, row, row, &asked);
+            let bytes = row.encode(&spec, Version::default());
+            let read = asked.decode(&spec, &bytes).expect("what was written reads");
+            check(&spec, row, &read, &asked);
+        }
+    }
+}
