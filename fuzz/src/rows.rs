@@ -2,7 +2,7 @@
 
 use crate::{planted, specs};
 use std::sync::OnceLock;
-use tiderace_aggregate::{Row, RowSpec, is_merged, is_spent, version_of};
+use tiderace_aggregate::{Asked, Row, RowSpec, is_merged, is_spent, version_of};
 use tiderace_types::{Timestamp, hash_key};
 
 /// A byte that chooses the view, then a row without its checksum, which noise would never meet.
@@ -32,6 +32,7 @@ pub fn rows(bytes: &[u8]) {
     is_bounded(&row, spec, &sealed);
     reads_again(&row, spec);
     answers(&row, spec);
+    reads_to_answer(&row, spec, &sealed);
     let mut trimmed = row.clone();
     let times = row.events.times();
     let middle = times.get(times.len() / 2).map_or(0, |time| *time);
@@ -68,6 +69,23 @@ fn reads_again(row: &Row, spec: &RowSpec) {
     let written = row.encode(spec, row.version);
     let read = Row::decode(&written, spec).expect("what was written reads");
     assert_eq!(read.encode(spec, row.version), written);
+}
+
+/// A row that is read to be finished answers as the row, if not in how it is held. Told by what
+/// is printed, since a NaN is not equal to itself.
+fn reads_to_answer(row: &Row, spec: &RowSpec, bytes: &[u8]) {
+    let outputs: Vec<usize> = (0..spec.outputs.len()).collect();
+    let asked = Asked::of(spec, &outputs);
+    let read = asked.decode(spec, bytes).expect("what reads reads");
+    is_bounded(&read, spec, bytes);
+    let newest = row.newest(Timestamp::MAX).unwrap_or_default();
+    for as_of in [newest, Timestamp::MAX] {
+        let (found, expected) = (
+            asked.finish(spec, &read, as_of),
+            asked.finish(spec, row, as_of),
+        );
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    }
 }
 
 fn answers(row: &Row, spec: &RowSpec) {

@@ -17,6 +17,7 @@ use crate::finish::nested::{Nest, Place, Places};
 use crate::finish::plain;
 use crate::finish::values::{self, Values};
 use crate::function::Function;
+use crate::partial::Partial;
 use crate::row::Row;
 use crate::spec::{Output, RowSpec};
 use crate::summary::Measures;
@@ -88,13 +89,15 @@ impl Asked {
         asked
     }
 
-    /// Reads a row, as [`Row::decode`] does, the measures being known.
+    /// Reads a row to be finished, as [`Row::decode`] does, the measures being known, and lists
+    /// of values left as they are written.
     ///
     /// # Errors
     /// As [`Row::decode`].
     pub fn decode(&self, spec: &RowSpec, bytes: &[u8]) -> Result<Row, CodecError> {
         let measures = || self.measures.get_or_init(|| Arc::new(Measures::of(spec)));
-        Row::decode_with(bytes, spec, || Arc::clone(measures()))
+        let measures = || Arc::clone(measures());
+        Row::decode_with(bytes, spec, (measures, Partial::read_listed))
     }
 
     /// The place of an output's window.

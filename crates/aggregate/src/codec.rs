@@ -22,6 +22,7 @@
 //! writer cannot be misread.
 
 mod base;
+mod listed;
 mod merged;
 mod partial;
 mod read;

@@ -187,6 +187,9 @@ pub fn finish_partial(
         Partial::Distinct(keys) => count_value(keys.len() as u64)?,
         Partial::Hll(hll) => estimated(output, hll),
         Partial::Weights(weights) => finish_weights(output, data_type, weights)?,
+        Partial::Listed(listed) => {
+            return finish_partial(output, inputs, &listed.partial(), reading);
+        }
         Partial::Breakdown(breakdown) => finish_breakdown(output, inputs, data_type, breakdown)?,
         Partial::Numbers(numbers) => quantiles(&output.function, numbers),
         Partial::Moments(moments) => moment(&output.function, moments)?.into(),

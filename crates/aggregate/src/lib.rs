@@ -37,8 +37,8 @@ pub use sketch::{Buckets, Hll};
 
 mod partial;
 pub use partial::{
-    Breakdown, Decayed, Group, Key, Moments, Numbers, Partial, Past, Placed, Sum, TEXT_BOUND, Tie,
-    Weight, Weights,
+    Breakdown, Decayed, Group, Key, Listed, Moments, Numbers, Partial, Past, Placed, Sum,
+    TEXT_BOUND, Tie, Weight, Weights,
 };
 
 mod summary;

@@ -15,6 +15,8 @@ mod members;
 pub(crate) use members::Members;
 pub(crate) mod dictionary;
 pub(crate) mod groups;
+pub(crate) mod listed;
+pub use listed::Listed;
 mod placed;
 mod sorted;
 pub(crate) use placed::Choice;
@@ -70,6 +72,8 @@ pub enum Partial {
     Hll(Hll),
     /// `top_n`, `histogram` and `entropy`.
     Weights(Weights),
+    /// As a reader has them, different integers, or integers with their weights.
+    Listed(Box<Listed>),
     /// A breakdown.
     Breakdown(Breakdown),
     /// `quantile` and `quantiles`.
@@ -139,7 +143,9 @@ impl Partial {
             return;
         };
         let function = &output.function;
+        self.open();
         match self {
+            Partial::Listed(_) => unreachable!("what was listed is not any more"),
             Partial::Count(count) => *count = count.saturating_add(members.count_of(column)),
             Partial::Sum { sum, count } => {
                 *count = count.saturating_add(members.add_to(sum, column));
@@ -202,6 +208,7 @@ impl Partial {
 
     /// Adds the partial of other events.
     pub fn merge(&mut self, output: &Output, other: Partial) {
+        self.open();
         match (&mut *self, other) {
             // What is larger is not copied.
             (Partial::Distinct(a), Partial::Distinct(b)) => {
@@ -219,7 +226,9 @@ impl Partial {
     /// Adds the partial of other events, which is still needed elsewhere.
     pub fn merge_ref(&mut self, output: &Output, other: &Partial) {
         let function = &output.function;
+        self.open();
         match (&mut *self, other) {
+            (this, Partial::Listed(listed)) => this.merge(output, listed.partial()),
             (Partial::Count(a), Partial::Count(b)) => *a = a.saturating_add(*b),
             (
                 Partial::Sum { sum, count },
@@ -276,12 +285,20 @@ impl Partial {
         }
     }
 
+    /// Puts what a reader has listed as it is when it is worked on.
+    pub(crate) fn open(&mut self) {
+        if let Partial::Listed(listed) = self {
+            *self = listed.partial();
+        }
+    }
+
     /// Roughly how many bytes of memory it takes beside itself.
     #[must_use]
     pub fn memory(&self) -> usize {
         match self {
             Partial::Placed(held) => held.len() * size_of::<Placed>(),
             Partial::Values(keys) | Partial::Distinct(keys) => keys.len() * size_of::<Key>(),
+            Partial::Listed(listed) => listed.memory(),
             Partial::Hll(_) => size_of::<Hll>() + 4096,
             Partial::Weights(weights) => weights.entries.len() * size_of::<Weight>(),
             Partial::Breakdown(held) => held.entries.len() * size_of::<(Key, Group)>(),
@@ -301,6 +318,9 @@ impl Partial {
                 *self = Partial::Hll(hll);
             }
             Partial::Numbers(numbers) => numbers.settle(output.function.cap()),
+            Partial::Weights(weights) if weights.entries.len() > output.function.cap() => {
+                weights.settle(output.function.cap());
+            }
             _ => {}
         }
     }

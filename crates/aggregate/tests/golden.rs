@@ -19,10 +19,15 @@ const GOLDEN: &str = include_str!("golden/row_v1.hex");
 /// Lines that are not written any more, with the line in their place.
 ///
 /// - `base`…: `first` and `last` were written without their place in the order.
-const RETIRED: [(&str, &str); 3] = [
-    ("base", "base_placed"),
-    ("base_only", "base_only_placed"),
+/// - `base_placed`, `base_only_placed`, `forms`…: different integers were written one by one.
+const RETIRED: [(&str, &str); 7] = [
+    ("base", "base_listed"),
+    ("base_only", "base_only_listed"),
     ("base_of_nulls", "base_of_nulls_placed"),
+    ("base_placed", "base_listed"),
+    ("base_only_placed", "base_only_listed"),
+    ("forms", "forms_listed"),
+    ("forms_past_caps", "forms_past_caps_listed"),
 ];
 
 const VERSION: Version = Version { epoch: 2, seq: 258 };
@@ -83,6 +88,8 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         row
     };
     let by_time = support::spec(IdKind::Int64, sliding());
+    let lists_within = support::spec(IdKind::Int64, lists(256));
+    let lists_past = support::spec(IdKind::Int64, lists(2));
     let head = Row {
         head: true,
         ..trimmed(&plain, &ints, second)
@@ -101,6 +108,16 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         ("merged", by_time.clone(), merged(&by_time, &many, None)),
         ("head", plain.clone(), head),
         (
+            "merged_lists",
+            lists_within.clone(),
+            merged(&lists_within, &many, None),
+        ),
+        (
+            "merged_lists_past_caps",
+            lists_past.clone(),
+            merged(&lists_past, &many, None),
+        ),
+        (
             "anchored_coarse",
             by_time.clone(),
             merged(&by_time, &many, Some(true)),
@@ -111,12 +128,12 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             merged(&by_time, &many, Some(false)),
         ),
         (
-            "base_placed",
+            "base_listed",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 60_000_000),
         ),
         (
-            "base_only_placed",
+            "base_only_listed",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 120_000_000),
         ),
@@ -126,12 +143,12 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             trimmed(&lifetimes, &ints[2..], i64::MAX),
         ),
         (
-            "forms",
+            "forms_listed",
             forms_within.clone(),
             trimmed(&forms_within, &many, second + 9_000_000),
         ),
         (
-            "forms_past_caps",
+            "forms_past_caps_listed",
             past_caps.clone(),
             trimmed(&past_caps, &many, second + 9_000_000),
         ),
@@ -194,6 +211,36 @@ fn sliding() -> Vec<Output> {
         })
     };
     of(60).chain(of(3600)).collect()
+}
+
+/// Different integers, by themselves and with every kind of weight, over two windows each.
+fn lists(cap: u32) -> Vec<Output> {
+    let map = |weight| DataType::Map(Box::new(DataType::Int64), Box::new(weight));
+    let distinct = Function::CountDistinct { cap };
+    let top = Function::TopN { n: 2, cap };
+    let asked = [
+        (distinct, None, DataType::Int64),
+        (top.clone(), None, map(DataType::Int64)),
+        (top.clone(), Some(0), map(DataType::Int64)),
+        (top.clone(), Some(1), map(DataType::Float64)),
+        (top, Some(2), map(support::TYPES[2].clone())),
+    ];
+    let of = |seconds| {
+        asked.clone().map(|(function, by, data_type)| Output {
+            name: format!("{function:?} by {by:?} of {seconds}"),
+            function,
+            input: Some(0),
+            by,
+            filter: None,
+            window: Window {
+                span: Span::Sliding(Duration::from_secs(seconds)),
+                delay: Duration::ZERO,
+            },
+            data_type,
+            default: None,
+        })
+    };
+    of(60).into_iter().chain(of(3600)).collect()
 }
 
 /// Events with many values, so that small caps are passed.

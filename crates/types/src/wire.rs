@@ -179,8 +179,10 @@ impl<'a> Reader<'a> {
         let (mut rest, mut width) = (slots, 1);
         while !rest.is_empty() {
             let taken = match width {
-                1 => self.alike::<1, T>(rest, &mut of)?,
-                2 => self.alike::<2, T>(rest, &mut of)?,
+                1 | 2 => {
+                    let ones = self.alike::<1, T>(rest, &mut of)?;
+                    ones + self.ones_and_twos(&mut rest[ones..], &mut of)?
+                }
                 3 => self.alike::<3, T>(rest, &mut of)?,
                 4 => self.alike::<4, T>(rest, &mut of)?,
                 5 => self.alike::<5, T>(rest, &mut of)?,
@@ -198,6 +200,39 @@ impl<'a> Reader<'a> {
             rest = &mut rest[apart..];
         }
         Ok(())
+    }
+
+    /// Takes varints as long as the next four are of one byte or two each; tells how many. After
+    /// some it is time to see whether all are of one byte.
+    #[inline]
+    fn ones_and_twos<T>(
+        &mut self,
+        slots: &mut [T],
+        of: &mut impl FnMut(u64) -> Option<T>,
+    ) -> Result<usize, WireError> {
+        const SOME: usize = 32;
+        let mut taken = 0;
+        for four in slots.chunks_exact_mut(4).take(SOME / 4) {
+            let Some(bytes) = self.rest.first_chunk() else {
+                break;
+            };
+            let mut word = u64::from_le_bytes(*bytes);
+            // Where two bytes in a row go on, there is a number of three.
+            if word & (word >> 8) & 0x0080_8080_8080_8080 != 0 {
+                break;
+            }
+            let mut width = 0;
+            for slot in four {
+                let goes_on = word >> 7 & 1;
+                let number = word & 0x7f | ((word >> 8 & 0x7f) * goes_on) << 7;
+                *slot = of(number).ok_or(self.error())?;
+                word >>= 8 + 8 * goes_on;
+                width += 1 + goes_on;
+            }
+            self.rest = &self.rest[width as usize..];
+            taken += 4;
+        }
+        Ok(taken)
     }
 
     /// Takes varints as long as all that lie in eight bytes are of `WIDTH`; tells how many.

@@ -12,11 +12,11 @@ use super::CodecError;
 use super::read::read_events;
 use super::write::write_events;
 use crate::partial::Partial;
-use crate::spec::RowSpec;
+use crate::spec::{Output, RowSpec};
 use crate::summary::{Anchored, Measures, Merged, Piece, Summary};
 use std::sync::Arc;
-use tiderace_types::Timestamp;
 use tiderace_types::wire::{Reader, WireError, put_i64, put_u64};
+use tiderace_types::{DataType, Timestamp};
 
 pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     put_i64(merged.horizon.0, out);
@@ -36,11 +36,14 @@ pub(super) fn write(merged: &Merged, out: &mut Vec<u8>) {
     }
 }
 
+/// How a partial is read.
+pub(crate) type Read = fn(&mut Reader<'_>, &Output, &[DataType]) -> Result<Partial, WireError>;
+
 pub(super) fn read(
     reader: &mut Reader<'_>,
     spec: &RowSpec,
     anchored: bool,
-    measures: Arc<Measures>,
+    (measures, partial): (Arc<Measures>, Read),
 ) -> Result<Merged, CodecError> {
     let horizon = Timestamp(reader.i64()?);
     let anchored = match anchored {
@@ -57,7 +60,7 @@ pub(super) fn read(
         if !in_order || upto <= after {
             return Err(reader.error().into());
         }
-        let summary = read_summary(reader, spec, &measures)?;
+        let summary = read_summary(reader, spec, &measures, partial)?;
         if summary.count > 0 && (summary.first <= after || summary.last > upto) {
             return Err(reader.error().into());
         }
@@ -116,7 +119,7 @@ impl Summary {
             return Err(reader.error().into());
         }
         check(&mut reader, measures)?;
-        let summary = read_summary(&mut reader, spec, measures)?;
+        let summary = read_summary(&mut reader, spec, measures, Partial::read)?;
         match reader.rest().is_empty() {
             true => Ok(summary),
             false => Err(reader.error().into()),
@@ -151,6 +154,7 @@ fn read_summary(
     reader: &mut Reader<'_>,
     spec: &RowSpec,
     measures: &Measures,
+    partial: Read,
 ) -> Result<Summary, WireError> {
     let count = reader.u64()?;
     if count == 0 {
@@ -164,7 +168,7 @@ fn read_summary(
             0 => None,
             1 => {
                 let output = &spec.outputs[measures.output(measure)];
-                Some(Partial::read(reader, output, &spec.inputs)?)
+                Some(partial(reader, output, &spec.inputs)?)
             }
             _ => return Err(reader.error()),
         });

@@ -9,16 +9,18 @@
 //!  5 (value, sum) …, count     12 (value, sum, error) …, count; missed, total
 //!  6 (time, tie, value) …      13 breakdown: cut, count, (value, part) …
 //! 14 a time                    15 decayed: step, sum, weight
+//! 16 different integers        17 integers with weights: see `codec/listed.rs`
 //! ```
 //! Doubles are 8 bytes little-endian, other numbers varints. Forms are retired, never reused:
 //! 2 and 3 were once written of `first` and `last`, and still read.
 
+use super::listed;
 use crate::exact::ExactSum;
 use crate::float::FloatSum;
 use crate::function::{Function, Simple};
 use crate::partial::{
-    Breakdown, Choice, Decayed, Group, Key, Moments, Numbers, Partial, Past, Placed, Ranking, Sum,
-    Tie, Weight, Weights,
+    Breakdown, Choice, Decayed, Group, Key, Listed, Moments, Numbers, Partial, Past, Placed,
+    Ranking, Sum, Tie, Weight, Weights,
 };
 use crate::sketch::{Buckets, Hll};
 use crate::spec::Output;
@@ -42,12 +44,18 @@ mod form {
     pub const BREAKDOWN: u8 = 13;
     pub const TIME: u8 = 14;
     pub const DECAYED: u8 = 15;
+    pub const INTS: u8 = 16;
+    pub const WEIGHED: u8 = 17;
 }
 
 impl Partial {
     /// Appends the byte form.
     pub fn write(&self, out: &mut Vec<u8>) {
+        if let Some(listed) = Listed::of(self) {
+            return Partial::write_listed(&listed, out);
+        }
         match self {
+            Partial::Listed(listed) => Partial::write_listed(listed, out),
             Partial::Count(count) => {
                 out.push(form::COUNT);
                 put_u64(*count, out);
@@ -113,11 +121,30 @@ impl Partial {
         }
     }
 
+    fn write_listed(listed: &Listed, out: &mut Vec<u8>) {
+        out.push(match listed.weights {
+            None => form::INTS,
+            Some(_) => form::WEIGHED,
+        });
+        listed::write(listed, out);
+    }
+
     /// Reads a partial of `output`.
     ///
     /// # Errors
     /// For bytes that [`Partial::write`] does not make for this output. Never panics.
     pub fn read(
+        reader: &mut Reader<'_>,
+        output: &Output,
+        inputs: &[DataType],
+    ) -> Result<Partial, WireError> {
+        let mut partial = Partial::read_listed(reader, output, inputs)?;
+        partial.open();
+        Ok(partial)
+    }
+
+    /// As [`Partial::read`], leaving lists as they are written.
+    pub(crate) fn read_listed(
         reader: &mut Reader<'_>,
         output: &Output,
         inputs: &[DataType],
@@ -155,7 +182,12 @@ impl Partial {
             (form::HLL, Partial::Distinct(_)) => Partial::Hll(Hll::read(reader)?),
             (form::WEIGHTS | form::HEAVY, Partial::Weights(_)) => {
                 let by = output.by.map_or(&DataType::Int64, |by| &inputs[by]);
-                read_weights(reader, form, output, of, by)?
+                read_weights(reader, form, of, by)?
+            }
+            (form::INTS, Partial::Distinct(_)) => listed::read_distinct(reader, of)?,
+            (form::WEIGHED, Partial::Weights(_)) => {
+                let by = output.by.map_or(&DataType::Int64, |by| &inputs[by]);
+                listed::read_weights(reader, of, by)?
             }
             (form::BREAKDOWN, Partial::Breakdown(_)) => {
                 let by = output.by.map_or(&DataType::Int64, |by| &inputs[by]);
@@ -187,6 +219,10 @@ impl Partial {
         };
         let mut partial = partial;
         // What was written under no cap.
+        match &partial {
+            Partial::Listed(listed) if listed.keys.len() > output.function.cap() => partial.open(),
+            _ => {}
+        }
         partial.settle(output);
         Ok(partial)
     }
@@ -288,7 +324,6 @@ fn write_weights(weights: &Weights, out: &mut Vec<u8>) {
 fn read_weights(
     reader: &mut Reader<'_>,
     form: u8,
-    output: &Output,
     of: &DataType,
     by: &DataType,
 ) -> Result<Partial, WireError> {
@@ -309,11 +344,8 @@ fn read_weights(
         }),
         _ => None,
     };
-    let mut weights = Weights { entries, past };
+    let weights = Weights { entries, past };
     sound(reader, weights.is_sound())?;
-    if weights.entries.len() > output.function.cap() {
-        weights.settle(output.function.cap());
-    }
     Ok(Partial::Weights(weights))
 }
 
@@ -360,27 +392,27 @@ fn read_breakdown(
     Ok(Partial::Breakdown(breakdown))
 }
 
-fn write_f64(x: f64, out: &mut Vec<u8>) {
+pub(super) fn write_f64(x: f64, out: &mut Vec<u8>) {
     out.extend(x.to_le_bytes());
 }
 
-fn read_f64(reader: &mut Reader<'_>) -> Result<f64, WireError> {
+pub(super) fn read_f64(reader: &mut Reader<'_>) -> Result<f64, WireError> {
     reader.array().map(f64::from_le_bytes)
 }
 
-fn write_float(sum: FloatSum, out: &mut Vec<u8>) {
+pub(super) fn write_float(sum: FloatSum, out: &mut Vec<u8>) {
     write_f64(sum.sum, out);
     write_f64(sum.lost, out);
 }
 
-fn read_float(reader: &mut Reader<'_>) -> Result<FloatSum, WireError> {
+pub(super) fn read_float(reader: &mut Reader<'_>) -> Result<FloatSum, WireError> {
     Ok(FloatSum {
         sum: read_f64(reader)?,
         lost: read_f64(reader)?,
     })
 }
 
-fn write_sum(sum: Sum, out: &mut Vec<u8>) {
+pub(super) fn write_sum(sum: Sum, out: &mut Vec<u8>) {
     match sum {
         Sum::Exact(ExactSum { carry: 0, low }) => {
             out.push(0);
@@ -399,7 +431,7 @@ fn write_sum(sum: Sum, out: &mut Vec<u8>) {
 }
 
 /// Reads a sum of numbers of a type.
-fn read_sum(reader: &mut Reader<'_>, of: &DataType) -> Result<Sum, WireError> {
+pub(super) fn read_sum(reader: &mut Reader<'_>, of: &DataType) -> Result<Sum, WireError> {
     Ok(match (reader.u8()?, Sum::zero(of)) {
         (0, Sum::Exact(_)) => Sum::Exact(ExactSum {
             carry: 0,
@@ -448,10 +480,7 @@ fn read_key(reader: &mut Reader<'_>, of: &DataType) -> Result<Key, WireError> {
         Key::Float(_) => matches!(of, DataType::Float64),
         Key::Decimal(_) => matches!(of, DataType::Decimal { .. }),
         Key::Bytes(_) => matches!(of, DataType::String | DataType::Bytes),
-        Key::Int(_) => matches!(
-            of,
-            DataType::Bool | DataType::Int64 | DataType::Timestamp | DataType::Duration
-        ),
+        Key::Int(_) => listed::is_int(of),
     };
     sound(reader, fits)?;
     Ok(key)

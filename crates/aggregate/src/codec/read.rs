@@ -3,6 +3,7 @@
 use super::{CODEC, CodecError, base, check, flag, merged, write};
 use crate::columns::{ColumnMut, Columns};
 use crate::events::Events;
+use crate::partial::Partial;
 use crate::row::Row;
 use crate::spec::{IdKind, RowSpec};
 use crate::summary::Measures;
@@ -16,15 +17,16 @@ impl Row {
     /// # Errors
     /// [`CodecError`] for bytes that [`Row::encode`] does not make for this spec. Never panics.
     pub fn decode(bytes: &[u8], spec: &RowSpec) -> Result<Row, CodecError> {
-        Row::decode_with(bytes, spec, || Arc::new(Measures::of(spec)))
+        let measures = || Arc::new(Measures::of(spec));
+        Row::decode_with(bytes, spec, (measures, Partial::read))
     }
 
     /// As [`Row::decode`], with the measures of `spec`, which are asked for where the row has
-    /// merged spans.
+    /// merged spans, and these read by `partial`.
     pub(crate) fn decode_with(
         bytes: &[u8],
         spec: &RowSpec,
-        measures: impl FnOnce() -> Arc<Measures>,
+        (measures, partial): (impl FnOnce() -> Arc<Measures>, merged::Read),
     ) -> Result<Row, CodecError> {
         let (body, found) = bytes
             .split_last_chunk::<4>()
@@ -69,7 +71,7 @@ impl Row {
                     &mut reader,
                     spec,
                     anchored,
-                    measures(),
+                    (measures(), partial),
                 )?))
             }
         };

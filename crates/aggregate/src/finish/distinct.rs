@@ -39,6 +39,18 @@ impl<'n, 'a> Distinct<'n, 'a> {
         }
     }
 
+    fn see_all(&mut self, numbers: &[u32]) {
+        if self.hll.is_some() {
+            return numbers.iter().for_each(|number| self.see(*number));
+        }
+        let mut count = self.count;
+        for number in numbers {
+            let is_seen = &mut self.is_seen[*number as usize];
+            count += usize::from(!std::mem::replace(is_seen, true));
+        }
+        self.count = count;
+    }
+
     fn see(&mut self, number: u32) {
         if !std::mem::replace(&mut self.is_seen[number as usize], true) {
             self.count += 1;
@@ -65,6 +77,12 @@ impl<'a> Gather<'a> for Distinct<'_, 'a> {
                     let number = self.of.numbered.dictionary.number(key.cell());
                     self.see(number);
                 }
+            }
+            Partial::Listed(listed) => {
+                let numbers = self.of.numbered.ints(&listed.keys);
+                let room = self.of.numbered.dictionary.len();
+                self.is_seen.resize(room.max(self.is_seen.len()), false);
+                self.see_all(&numbers);
             }
             Partial::Hll(more) => match &mut self.hll {
                 Some(hll) => hll.merge(more),

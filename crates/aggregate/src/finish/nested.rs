@@ -205,8 +205,8 @@ impl<'a> Nest<'a> {
 /// From where the first range begins to where the last ends.
 fn union<'r>(ranges: impl Iterator<Item = &'r Range<usize>>) -> Option<Range<usize>> {
     ranges
-        .cloned()
         .filter(|range| !range.is_empty())
+        .cloned()
         .reduce(|all, range| all.start.min(range.start)..all.end.max(range.end))
 }
 

@@ -9,7 +9,8 @@ use crate::answer::{Answer, Bound, Reading};
 use crate::column::{Cell, Column};
 use crate::function::Function;
 use crate::partial::dictionary::{Dictionary, Form};
-use crate::partial::{Partial, Weights, weights};
+use crate::partial::listed::Listing;
+use crate::partial::{Partial, Sum, Weights, weights};
 use crate::spec::Output;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -21,12 +22,54 @@ pub(super) struct Top<'n, 'a, W> {
     of: Of<'n, 'a>,
     cap: usize,
     by: Option<Column<'a>>,
-    /// By number.
-    is_held: Vec<bool>,
-    weights: Vec<W>,
-    held: Vec<u32>,
+    tally: Tally<W>,
     /// The most that a value may weigh beside what it is held to, where any was let go.
     missed: Option<f64>,
+}
+
+/// Weights by number.
+struct Tally<W> {
+    weights: Vec<(W, bool)>,
+    /// The numbers that have one, in the order in which they came.
+    held: Vec<u32>,
+}
+
+impl<W: Weigh> Tally<W> {
+    fn room_for(&mut self, numbers: usize) {
+        if self.weights.len() < numbers {
+            self.weights.resize(numbers, (W::default(), false));
+        }
+    }
+
+    #[inline]
+    fn weight(&self, number: u32) -> W {
+        self.weights[number as usize].0
+    }
+
+    /// The weight of a number, which has one from now on.
+    #[inline]
+    fn hold(&mut self, number: u32) -> &mut W {
+        let (weight, is_held) = &mut self.weights[number as usize];
+        if !std::mem::replace(is_held, true) {
+            self.held.push(number);
+        }
+        weight
+    }
+
+    /// Holds weights of the numbers from 0 on, where none is held yet.
+    fn begin(&mut self, sums: &[W::Listed]) {
+        for ((weight, is_held), sum) in self.weights.iter_mut().zip(sums) {
+            weight.merge_listed(sum);
+            *is_held = true;
+        }
+        self.held.extend(0..sums.len() as u32);
+    }
+
+    fn clear(&mut self) {
+        for number in self.held.drain(..) {
+            self.weights[number as usize] = (W::default(), false);
+        }
+    }
 }
 
 impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
@@ -36,10 +79,34 @@ impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
             of,
             cap,
             by,
-            is_held: vec![false; numbers],
-            weights: vec![W::default(); numbers],
-            held: Vec::with_capacity(numbers),
+            tally: Tally {
+                weights: vec![(W::default(), false); numbers],
+                held: Vec::with_capacity(numbers),
+            },
             missed: None,
+        }
+    }
+
+    #[inline]
+    fn merge_pairs(&mut self, pairs: impl ExactSizeIterator<Item = (Cell<'a>, Sum)>) {
+        self.tally
+            .room_for(self.of.numbered.dictionary.len() + pairs.len());
+        let dictionary = &mut self.of.numbered.dictionary;
+        for (cell, sum) in pairs {
+            let number = dictionary.number(cell);
+            self.tally.hold(number).merge_sum(sum);
+        }
+    }
+
+    fn merge_listed(&mut self, keys: &[i64], sums: &[W::Listed]) {
+        self.tally.room_for(self.of.numbered.dictionary.len());
+        if self.tally.held.is_empty() && self.of.numbered.is_first(keys) {
+            return self.tally.begin(sums);
+        }
+        let numbers = self.of.numbered.ints(keys);
+        self.tally.room_for(self.of.numbered.dictionary.len());
+        for (number, sum) in numbers.into_iter().zip(sums) {
+            self.tally.hold(number).merge_listed(sum);
         }
     }
 
@@ -50,8 +117,8 @@ impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
             let keys = || dictionary.cell(*a).key_order(&dictionary.cell(*b));
             y.cmp(x).then_with(keys)
         };
-        let held = self.held.iter();
-        let ranked = held.map(|number| (self.weights[*number as usize].rank(), *number));
+        let held = self.tally.held.iter();
+        let ranked = held.map(|number| (self.tally.weight(*number).rank(), *number));
         let mut best: Vec<(W::Rank, u32)> = ranked.collect();
         if best.len() > most {
             best.select_nth_unstable_by(most, order);
@@ -68,9 +135,14 @@ impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
         let Some(last) = best.len().checked_sub(1) else {
             return;
         };
-        for number in &self.held {
-            let place = *number as usize;
-            let (weight, key) = (self.weights[place].word(), rising(key(keys[place])));
+        let mut least = W::default();
+        let mut is_full = false;
+        for number in &self.tally.held {
+            let weight = self.tally.weight(*number);
+            if is_full && weight.is_lighter(least) {
+                continue;
+            }
+            let (weight, key) = (weight.word(), rising(key(keys[*number as usize])));
             let one = u128::from(weight) << 64 | u128::from(!key);
             if one <= best[last] {
                 continue;
@@ -81,6 +153,8 @@ impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
                 at -= 1;
             }
             best[at] = one;
+            is_full = best[last] > 0;
+            least = W::of_word((best[last] >> 64) as u64);
         }
     }
 
@@ -126,41 +200,35 @@ fn entries<W: Weigh>(numbers: &[u128], key: impl Fn(i64) -> Value) -> Vec<(Value
     numbers.iter().map(entry).collect()
 }
 
-#[inline]
-fn hold<'w, W>(
-    is_held: &mut [bool],
-    held: &mut Vec<u32>,
-    weights: &'w mut [W],
-    number: u32,
-) -> &'w mut W {
-    if !std::mem::replace(&mut is_held[number as usize], true) {
-        held.push(number);
-    }
-    &mut weights[number as usize]
-}
-
 impl<'a, W: Weigh> Gather<'a> for Top<'_, 'a, W> {
     fn clear(&mut self) {
-        for number in self.held.drain(..) {
-            self.is_held[number as usize] = false;
-            self.weights[number as usize] = W::default();
-        }
+        self.tally.clear();
         self.missed = None;
     }
 
     fn merge(&mut self, partial: &'a Partial) {
-        let Partial::Weights(Weights { entries, past }) = partial else {
-            unreachable!("{partial:?} holds no weights");
+        let past = match partial {
+            Partial::Weights(Weights { entries, past }) => {
+                let pairs = entries.iter();
+                self.merge_pairs(pairs.map(|weight| (weight.key.cell(), weight.sum)));
+                past
+            }
+            Partial::Listed(listed) => {
+                let Some(Listing { sums, past, .. }) = &listed.weights else {
+                    unreachable!("{partial:?} holds no weights");
+                };
+                match W::listed(sums) {
+                    Some(sums) => self.merge_listed(&listed.keys, sums),
+                    None => {
+                        let keys = listed.keys.iter().enumerate();
+                        let pair = |(place, key): (usize, &i64)| (Cell::Int(*key), sums.get(place));
+                        self.merge_pairs(keys.map(pair));
+                    }
+                }
+                past
+            }
+            other => unreachable!("{other:?} holds no weights"),
         };
-        let dictionary = &mut self.of.numbered.dictionary;
-        let room = dictionary.len() + entries.len();
-        self.is_held.resize(room, false);
-        self.weights.resize(room, W::default());
-        let (is_held, held, weights) = (&mut self.is_held, &mut self.held, &mut self.weights);
-        for entry in entries {
-            let number = dictionary.number(entry.key.cell());
-            hold(is_held, held, weights, number).merge_sum(entry.sum);
-        }
         if let Some(past) = past {
             let missed = self.missed.unwrap_or_default() + past.missed;
             self.missed = Some(weights::up(missed));
@@ -168,20 +236,20 @@ impl<'a, W: Weigh> Gather<'a> for Top<'_, 'a, W> {
     }
 
     fn add(&mut self, events: Range<usize>) {
-        let numbers = self.of.numbered.dictionary.len();
-        if self.is_held.len() < numbers {
-            self.is_held.resize(numbers, false);
-            self.weights.resize(numbers, W::default());
-        }
-        let (is_held, held, weights) = (&mut self.is_held, &mut self.held, &mut self.weights);
+        self.tally.room_for(self.of.numbered.dictionary.len());
         match self.by {
             None => self.of.each(events, |_, number| {
-                hold(is_held, held, weights, number).add_cell(Cell::Int(1));
+                self.tally.hold(number).add_cell(Cell::Int(1));
+            }),
+            Some(Column::Float(by)) if !by.nulls.any() => self.of.each(events, |index, number| {
+                self.tally
+                    .hold(number)
+                    .add_cell(Cell::Float(by.values[index]));
             }),
             Some(by) => self.of.each(events, |index, number| {
                 let cell = by.cell(index);
                 if cell != Cell::Null {
-                    hold(is_held, held, weights, number).add_cell(cell);
+                    self.tally.hold(number).add_cell(cell);
                 }
             }),
         }
@@ -191,18 +259,18 @@ impl<'a, W: Weigh> Gather<'a> for Top<'_, 'a, W> {
         let Function::TopN { n, .. } = output.function else {
             unreachable!("{:?} does not list the heaviest", output.function);
         };
-        let most = (n as usize).min(self.held.len());
+        let most = (n as usize).min(self.tally.held.len());
         let value = match self.few(output, most) {
             Some(value) => value,
             None => {
                 let pairs = self.heaviest(most).into_iter().map(|number| {
-                    let weight = self.weights[number as usize].sum();
+                    let weight = self.tally.weight(number).sum();
                     (self.of.numbered.dictionary.cell(number), weight)
                 });
                 map(output, self.of.key_type, pairs)?
             }
         };
-        let is_past = self.missed.is_some() || self.held.len() > self.cap;
+        let is_past = self.missed.is_some() || self.tally.held.len() > self.cap;
         let missed = self.missed.unwrap_or_default();
         Ok(Answer {
             value,

@@ -13,6 +13,7 @@ use crate::float::FloatSum;
 use crate::function::Function;
 use crate::partial::Partial;
 use crate::partial::dictionary::{Dictionary, NOTHING};
+use crate::partial::listed;
 use crate::row::Row;
 use crate::spec::{Output, RowSpec};
 use std::ops::Range;
@@ -90,10 +91,13 @@ impl Values {
         let column = row.events.input(self.input);
         let range = nest.events_of(self.runs.iter().map(|run| &run.places));
         let range = range.unwrap_or_default();
-        let mut dictionary = Dictionary::of(column, range.len());
+        let partials = (self.runs.iter()).flat_map(|run| nest.partials_of(run.output, &run.places));
+        let partials: Vec<&Partial> = partials.collect();
+        let mut dictionary = Dictionary::of(column, range.clone(), &partials);
         let mut numbered = Numbered {
             numbers: dictionary.numbers(column, range.clone()),
             nulls: column.nulls().any(),
+            first: Dictionary::first(&partials).unwrap_or_default(),
             dictionary,
             range,
         };
@@ -129,7 +133,11 @@ impl Run {
     fn is_small(&self, nest: &Nest<'_>) -> bool {
         let partials = nest.partials_of(self.output, &self.places);
         partials.into_iter().all(|partial| match partial {
-            Partial::Weights(weights) => weights.entries.iter().all(|one| Small::fits(one.sum)),
+            Partial::Listed(listed) => listed.is_small(),
+            Partial::Weights(weights) => {
+                let sums = weights.entries.iter().map(|weight| weight.sum);
+                sums.map(listed::small).all(|small| small.is_some())
+            }
             _ => false,
         })
     }
@@ -155,10 +163,30 @@ impl<'a> Finish<'_, 'a> {
 pub(super) struct Numbered<'a> {
     pub(super) dictionary: Dictionary<'a>,
     numbers: Vec<u32>,
+    /// The keys that have the first numbers, in their order.
+    first: &'a [i64],
     /// The events that they are of.
     range: Range<usize>,
     /// Whether some are of no value.
     nulls: bool,
+}
+
+impl Numbered<'_> {
+    /// Whether the keys of a list have the numbers from 0 on.
+    pub(super) fn is_first(&self, keys: &[i64]) -> bool {
+        keys == self.first
+    }
+
+    /// The numbers of the keys of a list.
+    pub(super) fn ints(&mut self, keys: &[i64]) -> Vec<u32> {
+        if self.is_first(keys) {
+            return (0..keys.len() as u32).collect();
+        }
+        let mut numbers = Vec::with_capacity(keys.len());
+        let keys = keys.iter().copied();
+        self.dictionary.ints(keys, |number| numbers.push(number));
+        numbers
+    }
 }
 
 /// What a run gathers.

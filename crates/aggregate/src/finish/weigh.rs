@@ -5,6 +5,7 @@ use crate::column::Cell;
 use crate::exact::ExactSum;
 use crate::float::FloatSum;
 use crate::partial::Sum;
+use crate::partial::listed::Sums;
 use tiderace_types::{DataType, Value};
 
 /// What one value weighs.
@@ -16,9 +17,18 @@ pub(super) trait Weigh: Copy + Default {
     fn in_word(weight_type: &DataType) -> bool;
     /// The same as a number of the same order.
     fn word(self) -> u64;
+    /// What a [`Weigh::word`] is the same as.
+    fn of_word(word: u64) -> Self;
     /// What is answered for a [`Weigh::word`].
     fn value(word: u64) -> Value;
+    /// Tells at once of most that weigh less.
+    fn is_lighter(self, than: Self) -> bool;
     fn add_cell(&mut self, cell: Cell<'_>);
+    /// The form that it has in lists.
+    type Listed;
+    /// A list of that form.
+    fn listed(sums: &Sums) -> Option<&[Self::Listed]>;
+    fn merge_listed(&mut self, sum: &Self::Listed);
     fn merge_sum(&mut self, sum: Sum);
     fn sum(self) -> Sum;
 }
@@ -38,8 +48,26 @@ impl Weigh for ExactSum {
         0
     }
 
+    fn of_word(_: u64) -> ExactSum {
+        ExactSum::default()
+    }
+
     fn value(word: u64) -> Value {
         unreachable!("{word} tells no sum")
+    }
+
+    type Listed = ExactSum;
+
+    fn listed(_: &Sums) -> Option<&[ExactSum]> {
+        None
+    }
+
+    fn merge_listed(&mut self, sum: &ExactSum) {
+        self.merge(*sum);
+    }
+
+    fn is_lighter(self, than: ExactSum) -> bool {
+        self < than
     }
 
     #[inline]
@@ -67,15 +95,6 @@ impl Weigh for ExactSum {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Small(i64);
 
-impl Small {
-    /// So large may counts that are merged be.
-    const MOST: i128 = 1 << 40;
-
-    pub(super) fn fits(sum: Sum) -> bool {
-        matches!(sum, Sum::Exact(ExactSum { carry: 0, low }) if (0..=Small::MOST).contains(&low))
-    }
-}
-
 impl Weigh for Small {
     type Rank = i64;
 
@@ -93,14 +112,38 @@ impl Weigh for Small {
     }
 
     #[inline]
+    fn of_word(word: u64) -> Small {
+        Small(risen(word))
+    }
+
+    #[inline]
     fn value(word: u64) -> Value {
         Value::Int(risen(word))
+    }
+
+    #[inline]
+    fn is_lighter(self, than: Small) -> bool {
+        self.0 < than.0
+    }
+
+    type Listed = i64;
+
+    fn listed(sums: &Sums) -> Option<&[i64]> {
+        match sums {
+            Sums::Small(counts) => Some(counts),
+            Sums::Float(_) => None,
+        }
+    }
+
+    #[inline]
+    fn merge_listed(&mut self, count: &i64) {
+        self.0 = self.0.saturating_add(*count);
     }
 
     /// A count has nothing but ones to add.
     #[inline]
     fn add_cell(&mut self, _: Cell<'_>) {
-        self.0 += 1;
+        self.0 = self.0.saturating_add(1);
     }
 
     #[inline]
@@ -136,8 +179,37 @@ impl Weigh for FloatSum {
     }
 
     #[inline]
+    fn of_word(word: u64) -> FloatSum {
+        FloatSum {
+            sum: of_rank(risen(word)),
+            lost: 0.0,
+        }
+    }
+
+    #[inline]
     fn value(word: u64) -> Value {
         Value::Float(of_rank(risen(word)))
+    }
+
+    type Listed = FloatSum;
+
+    fn listed(sums: &Sums) -> Option<&[FloatSum]> {
+        match sums {
+            Sums::Float(sums) => Some(sums),
+            Sums::Small(_) => None,
+        }
+    }
+
+    #[inline]
+    fn merge_listed(&mut self, sum: &FloatSum) {
+        self.merge(*sum);
+    }
+
+    /// Of what is not finite ranks tell.
+    #[inline]
+    fn is_lighter(self, than: FloatSum) -> bool {
+        let sum = self.sum + self.lost;
+        sum < than.sum && sum >= f64::MIN
     }
 
     #[inline]

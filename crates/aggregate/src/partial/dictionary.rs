@@ -1,6 +1,7 @@
 //! Numbers for different values: what is weighed or counted by value is then an array.
 
 use super::groups::{Groups, fold};
+use super::{Key, Partial, Weight, Weights};
 use crate::column::{Cell, Column, Nulls};
 use std::ops::Range;
 
@@ -22,21 +23,42 @@ pub(crate) enum Form {
     Float,
 }
 
-/// Different words: an open table of their places.
+/// Different words: a table of their places, open, or direct where they are near one another.
 pub(crate) struct Words {
-    /// One more than a place in `keys`; 0 is free. So many that half at least are free.
+    /// One more than a place in `keys`; 0 is free. Of an open table at least half are free.
     slots: Vec<u32>,
+    /// The word of the first slot of a direct table.
+    base: Option<u64>,
     pub(crate) keys: Vec<u64>,
 }
 
 impl<'a> Dictionary<'a> {
-    /// An empty one for values like those of a column, about `count` of them.
-    pub(crate) fn of(column: Column<'_>, count: usize) -> Dictionary<'a> {
+    /// An empty one for the values of a range of a column, and those of partials of it.
+    pub(crate) fn of(
+        column: Column<'_>,
+        range: Range<usize>,
+        partials: &[&Partial],
+    ) -> Dictionary<'a> {
         match column {
-            Column::Int(_) => Dictionary::Words(Words::for_about(count), Form::Int),
-            Column::Float(_) => Dictionary::Words(Words::for_about(count), Form::Float),
+            Column::Int(slots) => {
+                let mut words = Near::of(&slots.values[range], partials).words();
+                if let Some(keys) = Dictionary::first(partials) {
+                    words.begin(keys);
+                }
+                Dictionary::Words(words, Form::Int)
+            }
+            Column::Float(_) => Dictionary::Words(Words::open(range.len()), Form::Float),
             _ => Dictionary::Cells(Groups::default()),
         }
+    }
+
+    /// The longest list of integers: its keys are the first ones, in their order.
+    pub(crate) fn first<'p>(partials: &[&'p Partial]) -> Option<&'p [i64]> {
+        let lists = partials.iter().filter_map(|partial| match partial {
+            Partial::Listed(listed) => Some(listed.keys.as_slice()),
+            _ => None,
+        });
+        lists.max_by_key(|keys| keys.len())
     }
 
     /// How many different values there are.
@@ -67,6 +89,21 @@ impl<'a> Dictionary<'a> {
         }
     }
 
+    /// Gives `take` the number of every key.
+    #[inline]
+    pub(crate) fn ints(&mut self, keys: impl Iterator<Item = i64>, mut take: impl FnMut(u32)) {
+        match self {
+            Dictionary::Words(words, _) => {
+                for key in keys {
+                    take(words.number(key.cast_unsigned()));
+                }
+            }
+            Dictionary::Cells(groups) => {
+                keys.for_each(|key| take(groups.number(Cell::Int(key)) as u32));
+            }
+        }
+    }
+
     /// The number of a value, which is not null.
     #[inline]
     pub(crate) fn number(&mut self, cell: Cell<'a>) -> u32 {
@@ -93,11 +130,73 @@ impl<'a> Dictionary<'a> {
     }
 }
 
+/// How near one another integers are.
+struct Near {
+    least: i64,
+    most: i64,
+    count: usize,
+}
+
+impl Near {
+    fn of(values: &[i64], partials: &[&Partial]) -> Near {
+        let mut near = Near {
+            least: i64::MAX,
+            most: i64::MIN,
+            count: values.len(),
+        };
+        for value in values {
+            near.least = near.least.min(*value);
+            near.most = near.most.max(*value);
+        }
+        for partial in partials {
+            let (first, last, count) = match partial {
+                Partial::Listed(listed) => {
+                    let keys = &listed.keys;
+                    (keys.first().copied(), keys.last().copied(), keys.len())
+                }
+                Partial::Distinct(keys) => (int(keys.first()), int(keys.last()), keys.len()),
+                Partial::Weights(Weights { entries, .. }) => {
+                    let key = |weight: Option<&Weight>| int(weight.map(|weight| &weight.key));
+                    (key(entries.first()), key(entries.last()), entries.len())
+                }
+                _ => continue,
+            };
+            near.least = near.least.min(first.unwrap_or(i64::MAX));
+            near.most = near.most.max(last.unwrap_or(i64::MIN));
+            near.count += count;
+        }
+        near
+    }
+
+    /// A direct table, if it takes little more than an open one.
+    fn words(&self) -> Words {
+        let most = 8 * self.count as u64 + 64;
+        let room = self.most.checked_sub(self.least);
+        match room.and_then(|room| u64::try_from(room).ok()) {
+            Some(room) if room < most => Words {
+                slots: vec![0; room as usize + 1],
+                base: Some(self.least.cast_unsigned()),
+                keys: Vec::with_capacity(self.count),
+            },
+            _ => Words::open(self.count),
+        }
+    }
+}
+
+fn int(key: Option<&Key>) -> Option<i64> {
+    match key {
+        Some(Key::Int(n)) => Some(*n),
+        _ => None,
+    }
+}
+
 impl Words {
-    fn for_about(count: usize) -> Words {
+    /// An open table for about so many.
+    fn open(count: usize) -> Words {
         let room = (2 * count).next_power_of_two().clamp(16, 1024);
         Words {
             slots: vec![0; room],
+            base: None,
             keys: Vec::with_capacity(room / 2),
         }
     }
@@ -109,7 +208,13 @@ impl Words {
         nulls: Nulls<'_>,
     ) -> Vec<u32> {
         match nulls.any() {
-            false => values.map(|word| self.number(word)).collect(),
+            false => {
+                let mut numbers = vec![0; range.len()];
+                for (number, word) in numbers.iter_mut().zip(values) {
+                    *number = self.number(word);
+                }
+                numbers
+            }
             true => values
                 .zip(range)
                 .map(|(word, index)| match nulls.is_null(index) {
@@ -122,6 +227,42 @@ impl Words {
 
     #[inline]
     fn number(&mut self, word: u64) -> u32 {
+        let near = self.base.and_then(|base| self.number_near(base, word));
+        near.unwrap_or_else(|| self.number_of(word))
+    }
+
+    /// The number of a word in a direct table, which holds none that is too far from its base.
+    #[inline(always)]
+    fn number_near(&mut self, base: u64, word: u64) -> Option<u32> {
+        let slot = self.slots.get_mut(word.wrapping_sub(base) as usize)?;
+        if *slot == 0 {
+            self.keys.push(word);
+            *slot = self.keys.len() as u32;
+        }
+        Some(*slot - 1)
+    }
+
+    /// Numbers different integers, of which a direct table has none that is too far from its
+    /// base, from 0 on.
+    fn begin(&mut self, keys: &[i64]) {
+        debug_assert!(self.keys.is_empty());
+        self.keys.extend(keys.iter().map(|key| key.cast_unsigned()));
+        let Some(base) = self.base else {
+            return self.grow();
+        };
+        for (number, key) in (1..).zip(keys) {
+            let near = key.cast_unsigned().wrapping_sub(base);
+            if let Some(slot) = self.slots.get_mut(near as usize) {
+                *slot = number;
+            }
+        }
+    }
+
+    /// The number of a word in an open table.
+    fn number_of(&mut self, word: u64) -> u32 {
+        if self.base.take().is_some() {
+            self.grow();
+        }
         let mask = self.slots.len() - 1;
         let mut at = fold(word) as usize & mask;
         loop {
@@ -142,7 +283,7 @@ impl Words {
 
     #[cold]
     fn grow(&mut self) {
-        let room = 4 * self.slots.len();
+        let room = (4 * self.keys.len()).next_power_of_two().max(16);
         self.slots.clear();
         self.slots.resize(room, 0);
         for (place, word) in self.keys.iter().enumerate() {
