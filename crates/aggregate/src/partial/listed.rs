@@ -131,6 +131,9 @@ impl Listed {
     }
 }
 
+/// Of more different errors each is written: to tell them apart takes as many comparisons.
+const DIFFERENT: u8 = 64;
+
 impl Errors {
     fn of(errors: impl ExactSizeIterator<Item = f64> + Clone) -> Errors {
         let mut different: Vec<f64> = Vec::new();
@@ -142,7 +145,7 @@ impl Errors {
                 different.push(error);
             }
             match u8::try_from(place) {
-                Ok(place) if place < u8::MAX => which.push(place),
+                Ok(place) if place < DIFFERENT => which.push(place),
                 _ => {
                     return Errors {
                         different: errors.collect(),
