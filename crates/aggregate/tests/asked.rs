@@ -229,6 +229,37 @@ fn check(spec: &RowSpec, row: &Row, read: &Row, asked: &Asked) {
     }
 }
 
+/// Spans that only the longer windows see are kept for the features of these alone, whatever
+/// else is asked with them.
+#[test]
+fn what_is_kept_for_one_feature_is_found_for_it() {
+    let mut spec = spec(false);
+    let long = |function: &Function| {
+        matches!(
+            function,
+            Function::Avg | Function::StddevPop | Function::TopN { n: 3, cap: 256 }
+        )
+    };
+    let seen = |output: &Output| match output.window.span {
+        Span::Sliding(Duration(16)) => !long(&output.function),
+        Span::Sliding(Duration(300)) => long(&output.function),
+        _ => false,
+    };
+    spec.outputs.retain(seen);
+    let drawn: Vec<Drawn> = (0..=250).map(|n| (n, n % 40, n / 3 + 1, 0)).collect();
+    let whole = row(&spec, &drawn, false, false);
+    let mut row = merged(&spec, &whole, &[100]);
+    let merged = row.merged.as_mut().expect("it is merged");
+    for (index, output) in spec.outputs.iter().enumerate() {
+        if !long(&output.function) {
+            let measure = merged.measures.of_output(index);
+            merged.pieces[0].summary.partials[measure] = None;
+        }
+    }
+    let all: Vec<usize> = (0..spec.outputs.len()).collect();
+    check(&spec, &row, &row, &Asked::of(&spec, &all));
+}
+
 proptest! {
     #[test]
     fn together_as_each_by_its_partial(

@@ -122,16 +122,15 @@ impl<'a> Nest<'a> {
         self.merged.is_some()
     }
 
-    /// Answers outputs that have the same partial as output `of`.
+    /// Answers outputs that have the same partial.
     pub(crate) fn finish(
         &self,
         spec: &RowSpec,
-        of: usize,
         places: &Places,
         gathered: &mut impl Gather<'a>,
         answers: &mut [Result<Answer, FinishError>],
     ) {
-        let measure = self.merged.map(|merged| merged.measures.of_output(of));
+        let measures = self.measures(places);
         let mut before: Option<&Within> = None;
         for window in &self.order {
             let places = places.of(*window);
@@ -144,7 +143,7 @@ impl<'a> Nest<'a> {
             if inner.is_none() {
                 gathered.clear();
             }
-            for partial in self.partials(measure, within, inner) {
+            for partial in self.partials(&measures, within, inner) {
                 gathered.merge(partial);
             }
             let end = inner.map_or(within.range.end, |inner| inner.range.start);
@@ -162,13 +161,26 @@ impl<'a> Nest<'a> {
         }
     }
 
-    /// The partials of a measure that a window has beyond one that lies in it.
-    fn partials(
+    /// The measures of outputs that have the same partial. A span keeps one for whom it is of use.
+    fn measures(&self, places: &Places) -> Vec<usize> {
+        let Some(merged) = self.merged else {
+            return Vec::new();
+        };
+        let outputs = places.all().map(|(_, place)| place.output);
+        let measures = outputs.map(|output| merged.measures.of_output(output));
+        let mut measures: Vec<usize> = measures.collect();
+        measures.sort_unstable();
+        measures.dedup();
+        measures
+    }
+
+    /// The partials that a window has beyond one that lies in it, of whichever measure is kept.
+    fn partials<'m>(
         &self,
-        measure: Option<usize>,
+        measures: &'m [usize],
         within: &Within,
         inner: Option<&Within>,
-    ) -> impl Iterator<Item = &'a Partial> + use<'a> {
+    ) -> impl Iterator<Item = &'a Partial> + use<'a, 'm> {
         let inner = inner.filter(|inner| !inner.pieces.is_empty());
         let end = inner.map_or(within.pieces.end, |inner| inner.pieces.start);
         let pieces: &[Piece] = match self.merged {
@@ -176,20 +188,19 @@ impl<'a> Nest<'a> {
             None => &[],
         };
         let held = pieces.iter().filter(|piece| piece.summary.count > 0);
-        held.filter_map(move |piece| piece.summary.partials[measure?].as_ref())
+        held.filter_map(|piece| kept(piece, measures))
     }
 
-    /// The partials of a measure that any of some windows has.
-    pub(crate) fn partials_of(&self, of: usize, places: &Places) -> Vec<&'a Partial> {
+    /// The partials that any of the windows has.
+    pub(crate) fn partials_of(&self, places: &Places) -> Vec<&'a Partial> {
         let Some(merged) = self.merged else {
             return Vec::new();
         };
-        let measure = merged.measures.of_output(of);
+        let measures = self.measures(places);
         let ranges = places.windows().map(|window| &self.withins[window].pieces);
         let pieces = union(ranges).unwrap_or_default();
         let held = merged.pieces[pieces].iter();
-        held.filter_map(|piece| piece.summary.partials[measure].as_ref())
-            .collect()
+        held.filter_map(|piece| kept(piece, &measures)).collect()
     }
 
     /// The row's own events from the first to the last that are in any of some windows.
@@ -200,6 +211,14 @@ impl<'a> Nest<'a> {
         let windows = places.flat_map(Places::windows);
         union(windows.map(|window| &self.withins[window].range))
     }
+}
+
+/// What a span keeps for the first of some measures that it keeps anything for.
+fn kept<'a>(piece: &'a Piece, measures: &[usize]) -> Option<&'a Partial> {
+    let partials = &piece.summary.partials;
+    measures
+        .iter()
+        .find_map(|measure| partials[*measure].as_ref())
 }
 
 /// From where the first range begins to where the last ends.

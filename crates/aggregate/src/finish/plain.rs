@@ -40,7 +40,7 @@ pub(crate) fn finish(
                 column: input.map(|input| input.column),
                 count: 0,
             };
-            nest.finish(spec, of, places, &mut count, answers);
+            nest.finish(spec, places, &mut count, answers);
         }
         (Function::Sum | Function::Avg, Some(input)) => {
             let mut total = Total {
@@ -49,7 +49,7 @@ pub(crate) fn finish(
                 sum: Sum::zero(input.data_type),
                 count: 0,
             };
-            nest.finish(spec, of, places, &mut total, answers);
+            nest.finish(spec, places, &mut total, answers);
         }
         (Function::First | Function::Last, Some(input)) if !nest.is_merged() => {
             let mut end = End {
@@ -58,7 +58,7 @@ pub(crate) fn finish(
                 latest: output.function == Function::Last,
                 held: None,
             };
-            nest.finish(spec, of, places, &mut end, answers);
+            nest.finish(spec, places, &mut end, answers);
         }
         (Function::Min | Function::Max, Some(input)) if numbers.is_some() => {
             let mut extreme = Extreme {
@@ -69,14 +69,14 @@ pub(crate) fn finish(
                 },
                 held: None,
             };
-            nest.finish(spec, of, places, &mut extreme, answers);
+            nest.finish(spec, places, &mut extreme, answers);
         }
         (_, Some(input)) if spread && numbers.is_some() => {
             let mut moments = Moments {
                 input,
                 held: Spread::default(),
             };
-            nest.finish(spec, of, places, &mut moments, answers);
+            nest.finish(spec, places, &mut moments, answers);
         }
         _ => {
             let mut whole = Whole {
@@ -85,7 +85,7 @@ pub(crate) fn finish(
                 output,
                 partial: Partial::empty(output, &spec.inputs),
             };
-            nest.finish(spec, of, places, &mut whole, answers);
+            nest.finish(spec, places, &mut whole, answers);
         }
     }
 }

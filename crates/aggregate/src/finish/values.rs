@@ -32,8 +32,6 @@ struct Run {
     kind: Kind,
     filter: Option<usize>,
     by: Option<usize>,
-    /// One of them.
-    output: usize,
     places: Places,
 }
 
@@ -72,7 +70,6 @@ impl Values {
                     kind,
                     filter: output.filter,
                     by: output.by,
-                    output: place.output,
                     places: Places::default(),
                 });
                 self.runs.len() - 1
@@ -91,7 +88,7 @@ impl Values {
         let column = row.events.input(self.input);
         let range = nest.events_of(self.runs.iter().map(|run| &run.places));
         let range = range.unwrap_or_default();
-        let partials = (self.runs.iter()).flat_map(|run| nest.partials_of(run.output, &run.places));
+        let partials = (self.runs.iter()).flat_map(|run| nest.partials_of(&run.places));
         let partials: Vec<&Partial> = partials.collect();
         let mut dictionary = Dictionary::of(column, range.clone(), &partials);
         let mut numbered = Numbered {
@@ -131,7 +128,7 @@ impl Values {
 impl Run {
     /// Whether the counts that are merged are small.
     fn is_small(&self, nest: &Nest<'_>) -> bool {
-        let partials = nest.partials_of(self.output, &self.places);
+        let partials = nest.partials_of(&self.places);
         partials.into_iter().all(|partial| match partial {
             Partial::Listed(listed) => listed.is_small(),
             Partial::Weights(weights) => {
@@ -153,9 +150,9 @@ struct Finish<'s, 'a> {
 
 impl<'a> Finish<'_, 'a> {
     fn by(&mut self, mut gathered: impl Gather<'a>) {
-        let (of, places) = (self.run.output, &self.run.places);
+        let places = &self.run.places;
         self.nest
-            .finish(self.spec, of, places, &mut gathered, self.answers);
+            .finish(self.spec, places, &mut gathered, self.answers);
     }
 }
 
