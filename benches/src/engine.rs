@@ -6,11 +6,11 @@
 //! ends when it is done. What is left for later, compacting everything, is told apart. Answers
 //! of some customers are compared with a recount; a difference fails the measurement.
 
+pub mod clock;
 pub mod reading;
 pub mod stream;
 pub mod windows;
 
-mod clock;
 mod definitions;
 mod machine;
 mod parse;

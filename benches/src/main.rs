@@ -11,6 +11,7 @@
 //! | `reading` | decoding and finishing a row, by what is asked of it | the sum |
 //! | `windows` | hopping windows over a file, every row emitted | Flink (`peers/flink`) |
 //! | `layout` | the two layouts of state that were considered | each other |
+//! | `long` | one entity with ten million events, busy and idle | a recount |
 //! | `memory` | millions of entities within a hard limit of memory | the configured sum |
 //!
 //! The measured process has cores of its own ([`cores::Cores`]); everything else (Kafka, Redis,
@@ -41,6 +42,7 @@ mod lookup;
 mod driven;
 mod engine;
 mod layout;
+mod long;
 mod memory;
 mod reading;
 
@@ -83,6 +85,8 @@ enum Command {
     Layout(layout::Arguments),
     /// Millions of entities within a hard limit of memory.
     Memory(memory::Arguments),
+    /// One entity with ten million events, busy and idle, compared with a recount.
+    Long(long::Arguments),
     /// Runs one layout of `layout`.
     #[command(hide = true)]
     LayoutWorker(layout::Worker),
@@ -112,6 +116,7 @@ fn main() -> Result<()> {
         Command::Stream(arguments) => engine::stream::run(&arguments),
         Command::Layout(arguments) => layout::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),
+        Command::Long(arguments) => long::run(&arguments),
         Command::LayoutWorker(arguments) => layout::work(&arguments),
         Command::MemoryWorker(arguments) => memory::work(&arguments),
         Command::Floor(arguments) => floor::run(&arguments),

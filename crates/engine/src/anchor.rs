@@ -357,6 +357,8 @@ impl Dense {
         cuts: &Cuts,
     ) {
         self.summarise(spec, measures);
+        let size = density.bundle;
+        self.bundles.fill(&self.segments, size, spec, measures);
         let most = cuts.most;
         let mut online = self.row(head, spec, measures, cuts);
         let is_long = |row: &Row| row.encode(spec, Version::default()).len() > density.row_max;
@@ -464,7 +466,19 @@ impl Dense {
 
     /// Adds what the events of a stretch come to.
     fn merge(&self, stretch: &Stretch, spec: &RowSpec, measures: &Shared, into: &mut Summary) {
-        for segment in self.near(stretch) {
+        let mut place = self.place(stretch.after);
+        while let Some(segment) = self.segments.get(place) {
+            if segment.start >= stretch.upto {
+                break;
+            }
+            if let Some((bundle, segments)) = self.bundles.at(place)
+                && bundle.lies(stretch.after, stretch.upto) == Lies::Inside
+            {
+                into.merge(spec, measures, bundle);
+                place += segments;
+                continue;
+            }
+            place += 1;
             let Some(summary) = &segment.summary else {
                 continue;
             };

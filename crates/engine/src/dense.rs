@@ -11,6 +11,7 @@
 //! - A segment's events are exactly those after its start, up to the start of the next.
 //! - What is let go is whole segments, folded into the head's base where that is needed.
 
+use crate::bundle::Bundles;
 use crate::density::Density;
 use crate::part::{Part, Written};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct Dense {
     pub(crate) full: usize,
     /// How many events a segment has at most of those that have grown since they were cut last.
     longest: usize,
+    /// What runs of segments come to.
+    pub(crate) bundles: Bundles,
     /// Segments that are gone but still stored.
     dropped: Vec<Timestamp>,
     /// What the commit under way writes, by place.
@@ -128,6 +131,7 @@ impl Dense {
             tracked: false,
             full: usize::MAX,
             longest: 0,
+            bundles: Bundles::default(),
             dropped: Vec::new(),
             committing: Vec::new(),
         }
@@ -186,6 +190,7 @@ impl Dense {
                 self.longest = self.longest.max(part.row.events.len());
                 segment.summary = None;
                 segment.dirty = true;
+                self.bundles.changed(run[0].0);
             }
         }
         if applied.is_empty() {
@@ -230,6 +235,7 @@ impl Dense {
                 part.row = row;
             }
             segment.summary = None;
+            self.bundles.moved(place);
             let after = place + 1;
             let before = self.segments.len();
             self.segments.splice(after..after, pieces);
@@ -263,6 +269,7 @@ impl Dense {
             }
             fold(&mut head.row, &summary, spec, measures);
             let first = self.segments.remove(0);
+            self.bundles.first_gone();
             if let (true, Some(part)) = (spec.remembers(), &first.part) {
                 let events = &mut head.row.events;
                 events.merge(&part.row.events);
@@ -273,6 +280,7 @@ impl Dense {
                 let start = summary.last.max(first.start);
                 self.segments
                     .push(Segment::new(start, Events::new(spec), spec));
+                self.bundles.moved(0);
             }
             head.row.kept_from = head.row.kept_from.max(self.segments[0].start);
             head.rewrite = true;
@@ -378,7 +386,8 @@ impl Dense {
         };
         let segments: usize = self.segments.iter().map(of_segment).sum();
         let list = allocated(self.segments.capacity() * size_of::<Segment>());
-        allocated(size_of::<Dense>()) + self.online.memory() + list + segments
+        let bundles = self.bundles.memory();
+        allocated(size_of::<Dense>()) + self.online.memory() + list + segments + bundles
     }
 }
 

@@ -10,6 +10,8 @@ pub struct Density {
     pub sparse: usize,
     /// A segment has about this many events; one instant's events are never parted.
     pub segment: usize,
+    /// So many segments are merged ahead, where nothing of them changes.
+    pub bundle: usize,
     /// An online row has about this many events by themselves at the edges of its windows, where
     /// it is good for a while with so few.
     pub edges: usize,
@@ -37,6 +39,7 @@ impl Density {
         Density {
             sparse: sparse.max(16),
             segment: 1024,
+            bundle: 32,
             edges: 1024,
             events: row_max.saturating_sub(partials).max(LEAST_EVENTS * event),
             row_max,

@@ -20,6 +20,7 @@ mod density;
 mod part;
 pub use density::Density;
 mod anchor;
+mod bundle;
 mod dense;
 mod entity;
 mod held;

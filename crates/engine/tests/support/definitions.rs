@@ -154,6 +154,7 @@ pub fn dense_world() -> &'static World {
         load_world(Some(Density {
             sparse: 4,
             segment: 3,
+            bundle: 2,
             edges: 3,
             events: 400,
             row_max: 200,
