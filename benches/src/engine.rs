@@ -39,7 +39,7 @@ use tiderace_types::{Generation, RowKey, Value, encode_key};
 #[derive(Args)]
 pub struct Arguments {
     /// How many events.
-    #[arg(long, default_value_t = 4_000_000)]
+    #[arg(long, default_value_t = 16_000_000)]
     events: usize,
     /// The events' file, as `tiderace-bench stream` writes it; else they are made up in memory.
     #[arg(long)]

@@ -32,8 +32,8 @@ pub struct Arguments {
     /// The windows' size.
     #[arg(long, default_value = "10m")]
     size: Duration,
-    /// How often state is committed, in milliseconds.
-    #[arg(long, default_value_t = 1000)]
+    /// How often all of the state is committed, in milliseconds.
+    #[arg(long, default_value_t = 10_000)]
     commit_interval: u64,
     /// How often closed windows are read, in milliseconds.
     #[arg(long, default_value_t = 200)]
