@@ -205,6 +205,10 @@ impl Stream {
     /// Copies a batch out, as a reader of a log does.
     pub fn batch(&self, source: SourceId, range: Range<usize>) -> RecordBatch {
         let mut batch = RecordBatch::default();
+        let (first, last) = (self.places[range.start], self.places[range.end - 1]);
+        batch.bytes.reserve(last.1 - first.0);
+        batch.ends.reserve(range.len());
+        batch.metas.reserve(range.len());
         for index in range {
             let (start, end) = self.places[index];
             batch.push(meta(source, index), &self.bytes[start..end]);
@@ -217,6 +221,8 @@ impl Stream {
 pub struct Lines {
     file: BufReader<File>,
     read: usize,
+    /// How many bytes the last batch had.
+    bytes: usize,
 }
 
 impl Lines {
@@ -227,8 +233,9 @@ impl Lines {
     pub fn open(path: &Path) -> Result<Lines> {
         let file = File::open(path).with_context(|| format!("read {}", path.display()))?;
         Ok(Lines {
-            file: BufReader::with_capacity(1 << 20, file),
+            file: BufReader::with_capacity(1 << 18, file),
             read: 0,
+            bytes: 0,
         })
     }
 
@@ -238,6 +245,10 @@ impl Lines {
     /// When the file cannot be read.
     pub fn batch(&mut self, source: SourceId) -> Result<RecordBatch> {
         let mut batch = RecordBatch::default();
+        // As much as the last one had.
+        batch.bytes.reserve(self.bytes + self.bytes / 64);
+        batch.ends.reserve(RECORDS);
+        batch.metas.reserve(RECORDS);
         while batch.len() < RECORDS {
             let start = batch.bytes.len();
             self.file.read_until(b'\n', &mut batch.bytes)?;
@@ -249,6 +260,7 @@ impl Lines {
             batch.metas.push(meta(source, self.read));
             self.read += 1;
         }
+        self.bytes = batch.bytes.len();
         Ok(batch)
     }
 }

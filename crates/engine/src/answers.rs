@@ -1,8 +1,12 @@
 //! What a view answers for everybody at once: the rows of windows that have closed.
 
+use crate::held::Held;
 use crate::lane::Lane;
 use tiderace_aggregate::{Answer, FinishError, Series};
 use tiderace_types::Timestamp;
+
+/// How many rows are reached together.
+const STRIDE: usize = 32;
 
 impl Lane {
     /// Gives `each` the answers of the view at place `view`, for every entity whose row is held
@@ -24,16 +28,25 @@ impl Lane {
     ) -> Result<(), E> {
         let spec = &self.views[view].view.spec;
         let mut series = Series::new(spec, outputs, instants);
-        for held in self.tables[view].iter() {
-            assert!(!held.part.row.head, "a row that is asked so is whole");
-            let mut said = Ok(());
-            series.finish(&held.part.row, |as_of, answers| {
-                if said.is_ok() {
-                    said = each(&held.entity, as_of, answers);
-                }
-            });
-            said?;
+        let mut rows = self.tables[view].iter();
+        loop {
+            let some: Vec<&Held> = rows.by_ref().take(STRIDE).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            // All of them wait for memory at once.
+            let warm = some.iter().map(|held| held.warm_events());
+            std::hint::black_box(warm.fold(0, |sum, word| sum ^ word));
+            for held in some {
+                assert!(!held.part.row.head, "a row that is asked so is whole");
+                let mut said = Ok(());
+                series.finish(&held.part.row, |as_of, answers| {
+                    if said.is_ok() {
+                        said = each(&held.entity, as_of, answers);
+                    }
+                });
+                said?;
+            }
         }
-        Ok(())
     }
 }

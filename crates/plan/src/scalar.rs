@@ -193,7 +193,8 @@ fn parse_type(text: &str) -> Option<DataType> {
     })
 }
 
-/// The value that a JSON value stands for in a type; `None` when it does not fit.
+/// The value that a JSON value stands for in a type; `None` when it does not fit. Keys of maps, which
+/// JSON has only as texts, are read as the type says.
 pub(crate) fn value(json: &Json, data_type: &DataType, unit: TimeUnit) -> Option<Value> {
     Some(match (data_type, json) {
         (_, Json::Null) => Value::Null,
@@ -213,8 +214,29 @@ pub(crate) fn value(json: &Json, data_type: &DataType, unit: TimeUnit) -> Option
         (DataType::Duration, Json::String(text)) => {
             Value::Duration(text.parse::<Duration>().ok()?.0)
         }
+        (DataType::List(of), Json::Array(items)) => {
+            let items = items.iter().map(|item| present(item, of, unit));
+            Value::List(items.collect::<Option<_>>()?)
+        }
+        (DataType::Map(key, of), Json::Object(entries)) => {
+            let entry = |(name, held): (&String, &Json)| {
+                Some((key_value(name, key, unit)?, present(held, of, unit)?))
+            };
+            Value::Map(entries.iter().map(entry).collect::<Option<_>>()?)
+        }
         _ => return None,
     })
+}
+
+/// A value that is there.
+fn present(json: &Json, data_type: &DataType, unit: TimeUnit) -> Option<Value> {
+    value(json, data_type, unit).filter(|value| *value != Value::Null)
+}
+
+/// The key of a map's entry: a text, or what the text is in JSON.
+fn key_value(text: &str, data_type: &DataType, unit: TimeUnit) -> Option<Value> {
+    let as_text = value(&Json::String(text.to_owned()), data_type, unit);
+    as_text.or_else(|| present(&text.parse().ok()?, data_type, unit))
 }
 
 fn counted(number: i64, unit: TimeUnit) -> Option<Timestamp> {
@@ -279,6 +301,36 @@ mod tests {
             };
             let found = value(&json, &kind, TimeUnit::Rfc3339);
             assert_eq!(found, read.map(|n| Value::Decimal(n, 2)), "{json}");
+        }
+    }
+
+    #[test]
+    fn lists_and_maps_are_of_their_types() {
+        let list = DataType::List(Box::new(DataType::Int64));
+        let map = |key| DataType::Map(Box::new(key), Box::new(DataType::Float64));
+        let ints = |numbers: &[i64]| Value::List(numbers.iter().map(|n| Value::Int(*n)).collect());
+        for (json, data_type, read) in [
+            (json!([]), list.clone(), Some(ints(&[]))),
+            (json!([3, 1]), list.clone(), Some(ints(&[3, 1]))),
+            (json!([3, null]), list.clone(), None),
+            (json!([3, "1"]), list.clone(), None),
+            (json!({}), list, None),
+            (json!({}), map(DataType::String), Some(Value::Map(vec![]))),
+            (
+                json!({ "7": 0.5 }),
+                map(DataType::Int64),
+                Some(Value::Map(vec![(Value::Int(7), Value::Float(0.5))])),
+            ),
+            (
+                json!({ "7": 0.5 }),
+                map(DataType::String),
+                Some(Value::Map(vec![(Value::string("7"), Value::Float(0.5))])),
+            ),
+            (json!({ "seven": 0.5 }), map(DataType::Int64), None),
+            (json!({ "7": "much" }), map(DataType::Int64), None),
+        ] {
+            let found = value(&json, &data_type, TimeUnit::Rfc3339);
+            assert_eq!(found, read, "{json} as {data_type}");
         }
     }
 
