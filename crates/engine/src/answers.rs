@@ -1,12 +1,9 @@
 //! What a view answers for everybody at once: the rows of windows that have closed.
 
-use crate::held::Held;
+use crate::held::{Held, STRIDE, warm};
 use crate::lane::Lane;
 use tiderace_aggregate::{Answer, FinishError, Series};
 use tiderace_types::Timestamp;
-
-/// How many rows are reached together.
-const STRIDE: usize = 32;
 
 impl Lane {
     /// Gives `each` the answers of the view at place `view`, for every entity whose row is held
@@ -34,9 +31,7 @@ impl Lane {
             if some.is_empty() {
                 return Ok(());
             }
-            // All of them wait for memory at once.
-            let warm = some.iter().map(|held| held.warm_events());
-            std::hint::black_box(warm.fold(0, |sum, word| sum ^ word));
+            warm(some.iter().copied());
             for held in some {
                 assert!(!held.part.row.head, "a row that is asked so is whole");
                 let mut said = Ok(());

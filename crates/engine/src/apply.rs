@@ -1,19 +1,15 @@
 //! How the events of some packets become members of their rows.
 
 use crate::due::DueList;
-use crate::held::Held;
+use crate::held::{Held, STRIDE, warm};
 use crate::lane::{Applied, Lane, LaneView, ViewCounts};
 use crate::members::{Member, Offered};
 use crate::outlet::Outlet;
 use crate::packet::Packet;
 use crate::slice::Slices;
-use crate::table::{Slot, Table};
+use crate::table::Slot;
 use tiderace_aggregate::{Balance, Cell, Event, Insert, Offer};
 use tiderace_types::{DeadLetter, Reason, Timestamp};
-
-/// How many rows are reached together. Each waits for memory; one after another they would wait in
-/// turn, as these do side by side.
-const STRIDE: usize = 32;
 
 /// How many events of a dense row are moved into place together: lists of so many take their memory
 /// from what is at hand.
@@ -86,7 +82,7 @@ impl Lane {
             if stretch.is_empty() {
                 break;
             }
-            warm(table, &stretch);
+            warm(stretch.iter().filter_map(|run| table.get(run[0].slot())));
             for run in stretch {
                 let slot = run[0].slot();
                 let Some(held) = table.get_mut(slot) else {
@@ -152,20 +148,6 @@ fn offer_all(held: &mut Held, run: &[Member], tally: &mut Tally<'_>, books: &mut
     if new > 0 {
         books.note(run[0].slot(), held, new);
     }
-}
-
-/// Reads what some rows' next events will be put in; what it reads means nothing.
-fn warm(table: &Table, runs: &[&[Member]]) {
-    let mut rows: [Option<&Held>; STRIDE] = [None; STRIDE];
-    let mut sum = 0;
-    for (row, run) in rows.iter_mut().zip(runs) {
-        *row = table.get(run[0].slot());
-        sum ^= row.map_or(0, Held::warm);
-    }
-    for row in rows.iter().flatten() {
-        sum ^= row.warm_events();
-    }
-    std::hint::black_box(sum);
 }
 
 /// What becomes of a view's part of some packets.

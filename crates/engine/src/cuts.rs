@@ -18,6 +18,22 @@ use std::collections::BTreeMap;
 use tiderace_aggregate::is_spent;
 use tiderace_types::{Generation, SourceId, Timestamp, ViewId};
 
+/// The shard clock of each source.
+pub type Clocks = BTreeMap<SourceId, Timestamp>;
+
+/// Per source the least of many clocks; `None` until all are known.
+#[must_use]
+pub fn least_clocks<'a>(all: impl IntoIterator<Item = Option<&'a Clocks>>) -> Option<Clocks> {
+    let mut least = Clocks::new();
+    for clocks in all {
+        for (source, clock) in clocks? {
+            let held = least.entry(*source).or_insert(*clock);
+            *held = (*held).min(*clock);
+        }
+    }
+    Some(least)
+}
+
 /// How far the rows of every view have been let go of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cuts(BTreeMap<(ViewId, Generation), Timestamp>);
@@ -26,7 +42,7 @@ impl Cuts {
     /// The cuts where every lane has passed `clocks`. `views` are all that are of any use still:
     /// blocks of other views and generations are spent.
     #[must_use]
-    pub fn new(views: &[LaneView], clocks: &BTreeMap<SourceId, Timestamp>) -> Cuts {
+    pub fn new(views: &[LaneView], clocks: &Clocks) -> Cuts {
         let cut = |lane_view: &LaneView| {
             let spec = &lane_view.view.spec;
             let clock = clocks.get(&lane_view.view.source.id).copied();

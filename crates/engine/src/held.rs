@@ -28,6 +28,17 @@ pub(crate) struct Held {
     pub(crate) hash: u64,
 }
 
+/// How many rows are reached together. Each waits for memory; one after another they would wait in
+/// turn, as these do side by side.
+pub(crate) const STRIDE: usize = 32;
+
+/// Reads the lines of memory that rows lie on, and then what their events lie in.
+pub(crate) fn warm<'a>(rows: impl Iterator<Item = &'a Held> + Clone) {
+    let lines = rows.clone().fold(0, |sum, held| sum ^ held.warm());
+    let events = rows.fold(0, |sum, held| sum ^ held.warm_events());
+    std::hint::black_box(lines ^ events);
+}
+
 impl Held {
     pub(crate) fn new(entity: &[u8], hash: u64, spec: &RowSpec) -> Held {
         Held {
@@ -76,14 +87,14 @@ impl Held {
 
     /// Reads the lines of memory that it lies on; what it gives means nothing.
     #[inline]
-    pub(crate) fn warm(&self) -> i64 {
+    fn warm(&self) -> i64 {
         let lines = self.part.row.events.len() ^ self.counted ^ usize::from(self.recent);
         lines as i64
     }
 
     /// Reads what the next event will be put in; see [`Events::warm`](tiderace_aggregate::Events::warm).
     #[inline]
-    pub(crate) fn warm_events(&self) -> i64 {
+    fn warm_events(&self) -> i64 {
         match &self.dense {
             None => self.part.row.events.warm(),
             Some(dense) => dense.due.0,

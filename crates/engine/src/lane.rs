@@ -10,6 +10,7 @@
 //! - What the commits of a slice hold is an exact prefix of every partition.
 //! - Only stored rows are evicted.
 
+use crate::cuts::Clocks;
 use crate::dense::Shared;
 use crate::density::Density;
 use crate::due::{self, Anchoring, DueList};
@@ -26,8 +27,8 @@ use std::sync::Arc;
 use tiderace_aggregate::{CodecError, Row};
 use tiderace_plan::model::View;
 use tiderace_types::{
-    Commit, DeadLetter, Generation, Partition, Positions, RowKey, Shard, ShardRange, SourceId,
-    Timestamp, Write,
+    Commit, DeadLetter, Generation, Partition, Positions, RowKey, ShardRange, SourceId, Timestamp,
+    Write,
 };
 
 /// A view as lanes know it: its definition and the generation they build.
@@ -162,19 +163,10 @@ impl Lane {
         recovered: &[(ShardRange, Positions)],
         epoch: u64,
     ) -> Lane {
+        let slices = Slices::new(shards, recovered);
+        let positions = slices.least();
         let own = recovered.iter().filter(|(range, _)| range.overlaps(shards));
-        let own: Vec<_> = own.cloned().collect();
-        let whole = (shards.first..=shards.last)
-            .all(|shard| own.iter().any(|(range, _)| range.contains(Shard(shard))));
-        let positions = match whole {
-            true => own
-                .iter()
-                .map(|(_, positions)| positions.clone())
-                .reduce(|a, b| a.behind(&b))
-                .unwrap_or_default(),
-            false => Positions::default(),
-        };
-        let guards = own.into_iter().filter(|(_, held)| *held != positions);
+        let guards = own.filter(|(_, held)| *held != positions).cloned();
         let sources = views
             .iter()
             .map(|view| (view.view.source.id, Progress::new()));
@@ -184,7 +176,7 @@ impl Lane {
             guards: guards.collect(),
             progress: sources.collect(),
             positions,
-            slices: Slices::new(shards, recovered),
+            slices,
             committing: None,
             memory: 0,
             outlet: Outlet::new(epoch),
@@ -254,7 +246,7 @@ impl Lane {
 
     /// The shard clock of every source.
     #[must_use]
-    pub fn clocks(&self) -> BTreeMap<SourceId, Timestamp> {
+    pub fn clocks(&self) -> Clocks {
         let clocks = self.progress.iter();
         clocks.map(|(source, held)| (*source, held.clock)).collect()
     }
@@ -303,7 +295,7 @@ impl Lane {
 
     /// Per source the least shard clock of all slices' last commits, once there was one of each.
     #[must_use]
-    pub fn committed_clocks(&self) -> Option<BTreeMap<SourceId, Timestamp>> {
+    pub fn committed_clocks(&self) -> Option<Clocks> {
         self.slices.clocks()
     }
 

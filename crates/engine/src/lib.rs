@@ -42,7 +42,7 @@ mod outlet;
 pub use outlet::{Chunk, Publication, Stored};
 
 mod cuts;
-pub use cuts::Cuts;
+pub use cuts::{Clocks, Cuts, least_clocks};
 
 mod progress;
 pub use progress::Sample;

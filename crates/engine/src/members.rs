@@ -3,6 +3,7 @@
 //! Reaching a row costs more than adding an event to it: the row lies anywhere in memory. So packets
 //! are taken many at a time, and their events are put in the order of the rows.
 
+use crate::held::STRIDE;
 use crate::lane::{Lane, LaneError};
 use crate::packet::{Packet, ViewBatch};
 use crate::table::Slot;
@@ -16,9 +17,6 @@ pub const TOGETHER: usize = 1 << PACKET_BITS;
 /// An event of a packet has a number of so many bits.
 const EVENT_BITS: u32 = 24;
 const PACKET_BITS: u32 = 8;
-
-/// How many rows are looked for together: the answers come from memory side by side.
-const STRIDE: usize = 32;
 
 /// An event that belongs to a row. They go by the row's slot, and then as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +47,7 @@ impl Member {
 }
 
 /// What a view is given by some packets.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Offered<'a> {
     packets: &'a [&'a Packet],
     /// By packet.

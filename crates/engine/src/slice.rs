@@ -5,9 +5,9 @@
 //! Each slice has positions of its own. A lane that starts again reads from the least of them, and of
 //! the slices that had come further it leaves out what they have ([`crate::members`]).
 
+use crate::cuts::{Clocks, least_clocks};
 use crate::table::Slot;
-use std::collections::BTreeMap;
-use tiderace_types::{Positions, Shard, ShardRange, SourceId, Timestamp};
+use tiderace_types::{Positions, Shard, ShardRange};
 
 /// How many slices a lane has, if it has as many shards.
 const SLICES: usize = 16;
@@ -15,9 +15,6 @@ const SLICES: usize = 16;
 /// What a row takes while it is written, beside its bytes: its key in several lists, what is done
 /// to it, its places in them.
 const WRITTEN: usize = 512;
-
-/// The shard clock of each source.
-pub(crate) type Clocks = BTreeMap<SourceId, Timestamp>;
 
 /// Some of a lane's shards.
 #[derive(Debug)]
@@ -79,8 +76,7 @@ impl Slices {
 
     /// What no slice is behind.
     pub(crate) fn least(&self) -> Positions {
-        let stored = self.all.iter().map(|slice| slice.stored.clone());
-        stored.reduce(|a, b| a.behind(&b)).unwrap_or_default()
+        Positions::behind(self.all.iter().map(|slice| &slice.stored))
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Slice> {
@@ -130,13 +126,7 @@ impl Slices {
 
     /// Per source the least clock of all slices; `None` before each has had its turn.
     pub(crate) fn clocks(&self) -> Option<Clocks> {
-        let all: Option<Vec<&Clocks>> = self.all.iter().map(|s| s.clocks.as_ref()).collect();
-        let mut least = Clocks::new();
-        for (source, clock) in all?.into_iter().flatten() {
-            let held = least.entry(*source).or_insert(*clock);
-            *held = (*held).min(*clock);
-        }
-        Some(least)
+        least_clocks(self.all.iter().map(|slice| slice.clocks.as_ref()))
     }
 }
 
@@ -145,8 +135,7 @@ impl Slice {
         let own = recovered.iter().filter(|(held, _)| held.overlaps(shards));
         let whole = (shards.first..=shards.last)
             .all(|shard| own.clone().any(|(held, _)| held.contains(Shard(shard))));
-        let stored = own.map(|(_, positions)| positions.clone());
-        let stored = stored.reduce(|a, b| a.behind(&b)).filter(|_| whole);
+        let stored = whole.then(|| Positions::behind(own.map(|(_, positions)| positions)));
         Slice {
             shards,
             stored: stored.unwrap_or_default(),
@@ -170,6 +159,37 @@ impl Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tiderace_types::{Partition, PartitionPosition, SourceId, Timestamp};
+
+    #[test]
+    fn a_slice_that_has_read_nothing_begins_where_there_is_something() {
+        let partition = Partition {
+            source: SourceId(1),
+            number: 0,
+        };
+        let position = PartitionPosition {
+            next: 1200,
+            clock: Timestamp(0),
+        };
+        let reached = Positions([(partition, position)].into());
+        let ranges: Vec<ShardRange> = Slices::new(ShardRange::ALL, &[])
+            .iter()
+            .map(|slice| slice.shards)
+            .collect();
+        // A process that ended after its first commit: the log may have lost offset 0 long ago.
+        let recovered: Vec<(ShardRange, Positions)> = ranges
+            .iter()
+            .enumerate()
+            .map(|(place, shards)| match place {
+                0 => (*shards, reached.clone()),
+                _ => (*shards, Positions::default()),
+            })
+            .collect();
+        let slices = Slices::new(ShardRange::ALL, &recovered);
+        assert_eq!(slices.least(), Positions::default());
+        assert_eq!(slices.iter().next().expect("there are 16").stored, reached);
+        assert_ne!(slices.next(), 0, "those that are behind come first");
+    }
 
     #[test]
     fn every_shard_is_in_one_slice() {

@@ -110,11 +110,7 @@ impl Live {
         let slices = lanes.iter().flat_map(tiderace_engine::Lane::slices);
         let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
         state.set_positions(&slices).context("write positions")?;
-        let start = lanes
-            .iter()
-            .map(|lane| lane.positions().clone())
-            .reduce(|a, b| a.behind(&b))
-            .unwrap_or_default();
+        let start = Positions::behind(lanes.iter().map(tiderace_engine::Lane::positions));
         let readers = live.open_readers(plan, &start)?;
         let mut senders = Vec::new();
         for lane in lanes {

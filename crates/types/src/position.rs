@@ -65,14 +65,27 @@ impl Positions {
             .all(|(partition, position)| self.get(*partition).next >= position.next)
     }
 
-    /// The vector that is behind both: where a reader serving both must start.
+    /// The vector that is behind all of `positions`: where a reader serving all must start.
+    ///
+    /// Of a partition that one of them has nothing of, it has nothing either: reading begins with
+    /// what is there, which need not be offset 0.
     #[must_use]
-    pub fn behind(&self, other: &Positions) -> Positions {
-        let mut out = BTreeMap::new();
-        for partition in self.0.keys().chain(other.0.keys()) {
-            let (a, b) = (self.get(*partition), other.get(*partition));
-            out.insert(*partition, if a.next <= b.next { a } else { b });
+    pub fn behind<'a>(positions: impl IntoIterator<Item = &'a Positions>) -> Positions {
+        let mut all = positions.into_iter();
+        let mut behind = all.next().cloned().unwrap_or_default();
+        for other in all {
+            behind
+                .0
+                .retain(|partition, held| match other.0.get(partition) {
+                    Some(at) => {
+                        if at.next < held.next {
+                            *held = *at;
+                        }
+                        true
+                    }
+                    None => false,
+                });
         }
-        Positions(out)
+        behind
     }
 }

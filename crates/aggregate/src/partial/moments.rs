@@ -81,11 +81,10 @@ impl Moments {
         }
         let (a, b) = (self.count as f64, other.count as f64);
         let all = a + b;
-        let (between, lost) = two_sum(other.mean[0], -self.mean[0]);
-        let d = between + (lost + (other.mean[1] - self.mean[1]));
+        let (share_a, share_b) = (a / all, b / all);
+        let (d, mean) = joined(self.mean, other.mean, share_b);
         let [a2, a3, _] = self.powers.map(FloatSum::total);
         let [b2, b3, _] = other.powers.map(FloatSum::total);
-        let (share_a, share_b) = (a / all, b / all);
         let terms = [
             [d * d * a * share_b, 0.0, 0.0],
             [
@@ -108,9 +107,7 @@ impl Moments {
             held.merge(more);
             terms.into_iter().for_each(|term| held.add(term));
         }
-        let (high, lost) = two_sum(self.mean[0], d * share_b);
-        let (high, low) = two_sum(high, lost + self.mean[1]);
-        self.mean = [high, low];
+        self.mean = mean;
         self.count = self.count.saturating_add(other.count);
         self.settle();
     }
@@ -138,6 +135,15 @@ impl Moments {
     fn power(&self, place: usize) -> f64 {
         self.powers[place].total()
     }
+}
+
+/// How far the mean of other numbers is from `mean`, and the mean of both, of which the others are `share`.
+pub(super) fn joined(mean: [f64; 2], other: [f64; 2], share: f64) -> (f64, [f64; 2]) {
+    let (between, lost) = two_sum(other[0], -mean[0]);
+    let d = between + (lost + (other[1] - mean[1]));
+    let (high, lost) = two_sum(mean[0], d * share);
+    let (high, low) = two_sum(high, lost + mean[1]);
+    (d, [high, low])
 }
 
 /// A divisor that is neither nothing nor all but. One that is not finite makes no finite answer.

@@ -10,6 +10,7 @@
 //! - It agrees with that of [`Moments`](super::Moments) to 1e-9 of itself.
 
 use super::Moments;
+use super::moments::joined;
 use crate::float::{FloatSum, two_sum};
 
 /// How many sums are added to side by side.
@@ -73,13 +74,10 @@ impl Spread {
         }
         let (a, b) = (self.count as f64, other.count as f64);
         let share = b / (a + b);
-        let (between, lost) = two_sum(other.mean[0], -self.mean[0]);
-        let d = between + (lost + (other.mean[1] - self.mean[1]));
+        let (d, mean) = joined(self.mean, other.mean, share);
         self.squares.merge(other.squares);
         self.squares.add(d * d * a * share);
-        let (high, lost) = two_sum(self.mean[0], d * share);
-        let (high, low) = two_sum(high, lost + self.mean[1]);
-        self.mean = [high, low];
+        self.mean = mean;
         self.count = self.count.saturating_add(other.count);
         self.settle(self.squares.total());
     }

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tiderace_decode::Decoder;
 use tiderace_engine::{
-    Blocks, Cuts, Found, Intake, Lane, Packet, Publication, Sample, Stored, Wants,
+    Blocks, Clocks, Cuts, Found, Intake, Lane, Packet, Publication, Sample, Stored, Wants,
+    least_clocks,
 };
 use tiderace_state::{MemoryStore, Store, Sweep};
 use tiderace_types::{
@@ -77,7 +78,7 @@ pub struct Worker {
     /// The place of a full republication.
     scan: Option<Option<RowKey>>,
     /// The least shard clocks at the last commits of its slices.
-    clocks: Option<BTreeMap<SourceId, Timestamp>>,
+    clocks: Option<Clocks>,
 }
 
 /// Rows on their way, and what they end.
@@ -307,11 +308,7 @@ impl<'a> Driver<'a> {
         let slices = lanes.iter().flat_map(Lane::slices);
         let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
         self.state.set_positions(&slices).expect("memory writes");
-        let start = lanes
-            .iter()
-            .map(|lane| lane.positions().clone())
-            .reduce(|a, b| a.behind(&b))
-            .unwrap_or_default();
+        let start = Positions::behind(lanes.iter().map(Lane::positions));
         self.workers = lanes.into_iter().map(|lane| self.worker(lane)).collect();
         let sources = self.world.plan.sources.iter();
         self.readings = sources
@@ -574,14 +571,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Per source, the least clock that any lane had at its last commit.
-    fn least_clocks(&self) -> Option<BTreeMap<SourceId, Timestamp>> {
-        let all: Option<Vec<_>> = self.workers.iter().map(|w| w.clocks.as_ref()).collect();
-        let mut least = BTreeMap::new();
-        for (source, clock) in all?.into_iter().flatten() {
-            let held = least.entry(*source).or_insert(*clock);
-            *held = (*held).min(*clock);
-        }
-        Some(least)
+    fn least_clocks(&self) -> Option<Clocks> {
+        least_clocks(self.workers.iter().map(|worker| worker.clocks.as_ref()))
     }
 
     /// How far the clocks had come when rows were swept.

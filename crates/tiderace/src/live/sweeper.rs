@@ -13,12 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tiderace_aggregate::{Kept, RowSpec};
-use tiderace_engine::{Cuts, Lane, LaneView};
+use tiderace_engine::{Clocks, Cuts, Lane, LaneView, least_clocks};
 use tiderace_state::{Store, Sweep};
 use tiderace_types::{ShardRange, SourceId, Timestamp};
-
-/// The shard clock of each source.
-pub type Clocks = BTreeMap<SourceId, Timestamp>;
 
 /// Where lanes say how far their clocks had come at their last commits.
 #[derive(Debug, Default)]
@@ -34,13 +31,7 @@ impl Board {
     /// Per source, the least clock of all the lanes; `None` until each has said.
     fn least(&self, lanes: &[ShardRange]) -> Option<Clocks> {
         let board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: Option<Vec<&Clocks>> = lanes.iter().map(|lane| board.get(lane)).collect();
-        let mut least = Clocks::new();
-        for (source, clock) in all?.into_iter().flatten() {
-            let held = least.entry(*source).or_insert(*clock);
-            *held = (*held).min(*clock);
-        }
-        Some(least)
+        least_clocks(lanes.iter().map(|lane| board.get(lane)))
     }
 }
 
