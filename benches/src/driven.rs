@@ -6,14 +6,14 @@ use arrow::array::Float64Array;
 use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
 use tiderace_engine::{
-    Blocks, Found, Input, Lane, LaneView, Packet, PacketIds, Publication, Sample, Stored,
-    ViewBatch, Wants,
+    Blocks, Found, Homes, Input, Lane, LaneView, Packet, PacketIds, Publication, Sample, Speakers,
+    Stored, ViewBatch, Wants,
 };
 use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_state::Store;
 use tiderace_types::{
     CoveredFrom, DataType, Generation, Partition, PartitionPosition, RecordBatch, RecordMeta,
-    RowKey, ShardRange, SourceId, Timestamp, Value, encode_key_value, hash_key,
+    RowKey, Shard, ShardRange, SourceId, Timestamp, Value, encode_key_value, hash_key,
 };
 
 /// An accepted event: who, when, which, where, how much.
@@ -203,6 +203,10 @@ impl Feed {
             }
             _ => Input::Int(events.iter().map(|event| event.terminal).collect(), None),
         });
+        let homes = Homes {
+            shards: hashes.iter().map(|hash| Shard::of_hash(*hash)).collect(),
+            told: Vec::new(),
+        };
         let batch = ViewBatch {
             view: 0,
             events: all.clone(),
@@ -212,6 +216,7 @@ impl Feed {
             hashes,
             bits: vec![0; events.len()],
             inputs: inputs.collect(),
+            speakers: Speakers::All,
         };
         let position = PartitionPosition {
             next: self.next,
@@ -224,6 +229,7 @@ impl Feed {
             times: events.iter().map(|event| event.time).collect(),
             ids: PacketIds::Int(events.iter().map(|event| event.id).collect()),
             views: vec![batch],
+            homes,
             contiguous: true,
             reached: vec![(partition, first, position)],
         }

@@ -37,7 +37,14 @@ pub fn state(bytes: &[u8]) {
                 assert_eq!(read, view);
             }
         }
-        3 => drop(codec::number(bytes)),
+        3 => {
+            drop(codec::number(bytes));
+            if let Ok(ledger) = codec::read_ledger(bytes) {
+                let written = codec::ledger(&ledger);
+                let read = codec::read_ledger(&written).expect("what was written reads");
+                assert_eq!(read, ledger);
+            }
+        }
         4 => {
             if let Ok(row) = key::read_row(bytes) {
                 let written = key::row(&row).expect("its key is short");
@@ -56,8 +63,9 @@ pub fn state(bytes: &[u8]) {
             }
         }
         7 => {
-            if let Ok(lane) = key::read_positions(bytes) {
-                assert_eq!(key::positions(lane)[1..], bytes[1..]);
+            if let Ok(shards) = key::read_shards("positions", bytes) {
+                assert_eq!(key::positions(shards)[1..], bytes[1..]);
+                assert_eq!(key::ledger(shards)[1..], bytes[1..]);
             }
         }
         8 => {

@@ -6,10 +6,10 @@ use crate::lane::{Applied, Lane, LaneView, ViewCounts};
 use crate::members::{Member, Offered};
 use crate::outlet::Outlet;
 use crate::packet::Packet;
-use crate::slice::Slices;
+use crate::slice::{SLICES, Slices};
 use crate::table::Slot;
 use tiderace_aggregate::{Balance, Cell, Event, Insert, Offer};
-use tiderace_types::{DeadLetter, Reason, Timestamp};
+use tiderace_types::{DeadLetter, Outcome, Reason, Shard, Timestamp};
 
 /// How many events of a dense row are moved into place together: lists of so many take their memory
 /// from what is at hand.
@@ -65,6 +65,8 @@ impl Lane {
             lane_view,
             counts: applied.views.entry(view).or_default(),
             dead: &mut applied.dead,
+            home: 0,
+            homes: [[0; 4]; SLICES],
         };
         let books = &mut Books {
             view,
@@ -90,6 +92,7 @@ impl Lane {
                     continue;
                 };
                 held.recent = true;
+                tally.home = books.slices.place(Shard::of_hash(held.hash));
                 // What is taken back is counted in the order of its coming.
                 if held.dense.is_some() && spec.sign.is_none() {
                     for few in run.chunks(FEW) {
@@ -123,8 +126,22 @@ impl Lane {
                 }
             }
         }
+        let source = lane_view.view.source.id;
+        for (slice, counts) in books.slices.iter_mut().zip(tally.homes) {
+            for (outcome, count) in OUTCOMES.into_iter().zip(counts) {
+                slice.ledger.note(source, outcome, count);
+            }
+        }
     }
 }
+
+/// What may become of an event that a row is offered, in the order of [`Tally::homes`].
+const OUTCOMES: [Outcome; 4] = [
+    Outcome::Applied,
+    Outcome::Duplicate,
+    Outcome::Refused(Reason::Conflict),
+    Outcome::Refused(Reason::TooLateIdle),
+];
 
 /// Offers a dense row all that has come for it, so that what is there moves once.
 fn offer_all(held: &mut Held, run: &[Member], tally: &mut Tally<'_>, books: &mut Books<'_>) {
@@ -156,12 +173,23 @@ struct Tally<'a> {
     lane_view: &'a LaneView,
     counts: &'a mut ViewCounts,
     dead: &'a mut Vec<DeadLetter>,
+    /// The slice of the row that is offered events.
+    home: usize,
+    /// By slice, what became of the records that its rows speak for.
+    homes: [[u64; 4]; SLICES],
 }
 
 impl Tally<'_> {
     /// Counts what became of a member; tells whether it is a new one of its row.
     #[inline]
     fn takes(&mut self, member: Member, offer: Offer) -> bool {
+        let outcome = match offer {
+            Offer::Known(Insert::Applied { .. }) => 0,
+            Offer::Known(Insert::Duplicate) => 1,
+            Offer::Known(Insert::Conflict) => 2,
+            Offer::BeforeKept => 3,
+        };
+        self.homes[self.home][outcome] += u64::from(self.offered.speaks(member));
         let refused = match offer {
             Offer::Known(Insert::Applied { .. }) => {
                 self.counts.applied += 1;

@@ -7,6 +7,7 @@
 //!   with a reason, or dropped by a check that says so.
 
 use crate::evaluate::{self, Evaluated, holds};
+use crate::home::{Homes, Speakers};
 use crate::packet::{Input, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -16,8 +17,8 @@ use tiderace_aggregate::Cell;
 use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
-    DataType, DeadLetter, Partition, PartitionPosition, Positions, Reason, RecordBatch, Timestamp,
-    Value, encode_int_key, encode_key_value, hash_key,
+    DataType, DeadLetter, Outcome, Partition, PartitionPosition, Positions, Reason, RecordBatch,
+    Timestamp, Value, encode_int_key, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.
@@ -111,6 +112,7 @@ impl Intake {
             times: Vec::new(),
             ids: PacketIds::Position,
             views: Vec::new(),
+            homes: Homes::default(),
             contiguous: false,
             reached,
         })
@@ -137,12 +139,14 @@ impl Intake {
         for (_, reason, _) in &refused {
             *counts.rejected.entry(*reason).or_default() += 1;
         }
+        let told = told(&verdicts, &record_of, &refused);
+        let by_source = refused.len();
         // Expressions of views see accepted events only, so that a refused one cannot fail them.
         let seen = match accepted.len() == batch.num_rows() {
             true => batch.clone(),
             false => evaluate::only(&batch, &accepted),
         };
-        let views = self
+        let mut views: Vec<ViewBatch> = self
             .views
             .iter()
             .map(|(place, view)| {
@@ -158,6 +162,11 @@ impl Intake {
             })
             .collect();
         let ids = self.ids(&batch);
+        let failed = refused[by_source..].iter();
+        let failed = failed
+            .map(|(record, reason, _)| (*record, *reason))
+            .collect();
+        let homes = Homes::new(&records, &record_of, told, &failed, &mut views);
         let dead = dead_letters(&records, refused);
         let packet = Packet {
             source: self.source.id,
@@ -166,6 +175,7 @@ impl Intake {
             times,
             ids,
             views,
+            homes,
             contiguous: self.source.stream == Stream::Embedded,
             reached,
         };
@@ -291,6 +301,19 @@ impl Intake {
     }
 }
 
+/// What became of the records that were not accepted.
+fn told(
+    verdicts: &[Verdict],
+    record_of: &[u32],
+    refused: &[(u32, Reason, String)],
+) -> Vec<(u32, Outcome)> {
+    let dropped = events_of(verdicts, Verdict::Dropped).into_iter();
+    let dropped = dropped.map(|event| (record_of[event as usize], Outcome::Dropped));
+    let refused = refused.iter();
+    let refused = refused.map(|(record, reason, _)| (*record, Outcome::Refused(*reason)));
+    dropped.chain(refused).collect()
+}
+
 /// Whether an event is too early or too late, and the particulars.
 fn out_of_time(
     source: &Source,
@@ -384,6 +407,7 @@ fn keyed(
         bits: Vec::with_capacity(accepted.len()),
         inputs: arrays.iter().map(evaluate::input).collect(),
         members: Vec::with_capacity(accepted.len()),
+        speakers: Speakers::default(),
     };
     // Most views take every event, by one integer that is there.
     if let ([(Input::Int(numbers, None), DataType::Int64)], true, None) =

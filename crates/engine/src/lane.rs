@@ -27,8 +27,8 @@ use std::sync::Arc;
 use tiderace_aggregate::{CodecError, Row};
 use tiderace_plan::model::View;
 use tiderace_types::{
-    Commit, DeadLetter, Generation, Partition, Positions, RowKey, ShardRange, SourceId, Timestamp,
-    Write,
+    Commit, DeadLetter, Generation, Ledger, Partition, Positions, RowKey, ShardRange, SourceId,
+    Timestamp, Write,
 };
 
 /// A view as lanes know it: its definition and the generation they build.
@@ -266,6 +266,20 @@ impl Lane {
             .map(|slice| (slice.shards, &slice.stored))
     }
 
+    /// What became of all records whose home is here, since the beginning.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.slices.ledger()
+    }
+
+    /// Takes over what state has counted: the ledger of each range of shards.
+    pub fn resume_ledgers(&mut self, stored: &[(ShardRange, Ledger)]) {
+        for slice in self.slices.iter_mut() {
+            let held = stored.iter().find(|(shards, _)| *shards == slice.shards);
+            slice.ledger = held.map(|(_, ledger)| ledger.clone()).unwrap_or_default();
+        }
+    }
+
     /// The slice to commit next: the one that has waited longest.
     #[must_use]
     pub fn next_slice(&self) -> usize {
@@ -311,7 +325,8 @@ impl Lane {
         let slice = self.slices.get_mut(place);
         let mut uncommitted = std::mem::take(&mut slice.uncommitted);
         let positions = slice.reached(&self.positions);
-        let shards = slice.shards;
+        let (shards, ledger) = (slice.shards, slice.ledger.clone());
+        let retire = slice.needless(&positions);
         let mut writes = Vec::with_capacity(uncommitted.len());
         let mut outbox = Vec::with_capacity(uncommitted.len());
         let mut segments = Vec::new();
@@ -363,7 +378,8 @@ impl Lane {
             writes,
             segments,
             positions,
-            retire: Vec::new(),
+            ledger,
+            retire,
             outbox_done: self.outlet.paid(),
         }
     }
@@ -386,6 +402,8 @@ impl Lane {
         }
         let slice = self.slices.get_mut(committing.slice);
         slice.unstored = 0;
+        let passed = slice.needless(&committing.positions);
+        slice.pieces.retain(|(shards, _)| !passed.contains(shards));
         slice.stored = committing.positions;
         self.outlet.committed(seq);
         self.had_turn(committing.slice);

@@ -11,6 +11,9 @@
 mod packet;
 pub use packet::{Input, Packet, PacketIds, ViewBatch};
 
+mod home;
+pub use home::{Homes, Speakers};
+
 mod intake;
 pub use intake::{Intake, IntakeCounts, Taken};
 
@@ -32,6 +35,7 @@ mod members;
 mod slice;
 pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 pub use members::TOGETHER;
+pub use slice::{recut, recut_ledgers};
 
 mod loading;
 pub use loading::{Blocks, Found, Wants};

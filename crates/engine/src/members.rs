@@ -9,7 +9,7 @@ use crate::packet::{Packet, ViewBatch};
 use crate::table::Slot;
 use std::collections::BTreeMap;
 use tiderace_aggregate::{Cell, Event};
-use tiderace_types::{Partition, Positions, Shard, ShardRange, SourceId, Timestamp};
+use tiderace_types::{Partition, Positions, RecordMeta, Shard, ShardRange, Timestamp};
 
 /// How many packets are taken together at most.
 pub const TOGETHER: usize = 1 << PACKET_BITS;
@@ -79,6 +79,12 @@ impl<'a> Offered<'a> {
         self.batch(member).events[member.index() as usize] as usize
     }
 
+    /// Whether the member speaks for its record.
+    #[inline]
+    pub(crate) fn speaks(&self, member: Member) -> bool {
+        self.batch(member).speakers.speaks(member.index())
+    }
+
     /// The member's event time.
     pub(crate) fn time(&self, member: Member) -> Timestamp {
         Timestamp(self.packet(member).times[self.event_of(member)])
@@ -131,9 +137,12 @@ impl Lane {
                 let next = held.map_or(position.next, |next| next.max(position.next));
                 reached.0.insert(*partition, (held, next));
             }
+            let known = Known::new(packet, &reached, std::mem::take(&mut self.guards));
+            self.count(packet, |shard, record| known.has(packet, shard, record));
             for batch in &packet.views {
-                self.find_members(packet, place, batch, &reached, &mut members[batch.view]);
+                self.find_members(packet, place, batch, &known, &mut members[batch.view]);
             }
+            self.guards = known.guards;
         }
         for members in &mut members {
             members.sort_unstable();
@@ -148,12 +157,10 @@ impl Lane {
         packet: &Packet,
         place: usize,
         batch: &ViewBatch,
-        reached: &Reached,
+        known: &Known,
         members: &mut Vec<Member>,
     ) {
         assert!(batch.events.len() < 1 << EVENT_BITS, "a packet is too long");
-        let seen = reached.seen(packet);
-        let all = seen.is_empty() && self.guards.is_empty();
         let spec = &self.views[batch.view].view.spec;
         let table = &mut self.tables[batch.view];
         let mut guesses = [None; STRIDE];
@@ -168,14 +175,9 @@ impl Lane {
                     continue;
                 }
                 let member = first + index;
-                if !all {
-                    let (number, offset) = packet.place(batch.events[member] as usize);
-                    let known = |(seen, next): &(u32, i64)| *seen == number && offset < *next;
-                    if seen.iter().any(known)
-                        || guarded(&self.guards, packet.source, shard, number, offset)
-                    {
-                        continue;
-                    }
+                let record = || packet.record_of[batch.events[member] as usize] as usize;
+                if !known.nothing() && known.has(packet, shard, record()) {
+                    continue;
                 }
                 let slot = match guess.and_then(|guess| table.confirm(guess, batch.key(member))) {
                     Some(slot) => slot,
@@ -227,15 +229,41 @@ impl Reached {
     }
 }
 
-fn guarded(
-    guards: &[(ShardRange, Positions)],
-    source: SourceId,
-    shard: Shard,
-    number: u32,
-    offset: i64,
-) -> bool {
-    let partition = Partition { source, number };
-    guards
-        .iter()
-        .any(|(range, held)| range.contains(shard) && offset < held.get(partition).next)
+/// What of a packet has been taken in before.
+struct Known {
+    /// The partitions of which it repeats something, and what comes next of each.
+    seen: Vec<(u32, i64)>,
+    /// How far parts of the lane's shards have come by themselves.
+    guards: Vec<(ShardRange, Positions)>,
+}
+
+impl Known {
+    fn new(packet: &Packet, reached: &Reached, guards: Vec<(ShardRange, Positions)>) -> Known {
+        Known {
+            seen: reached.seen(packet),
+            guards,
+        }
+    }
+
+    /// Tells whether all of it is new.
+    #[inline]
+    fn nothing(&self) -> bool {
+        self.seen.is_empty() && self.guards.is_empty()
+    }
+
+    /// Tells whether `shard` has had a record.
+    #[inline]
+    fn has(&self, packet: &Packet, shard: Shard, record: usize) -> bool {
+        if self.nothing() {
+            return false;
+        }
+        let RecordMeta {
+            partition, offset, ..
+        } = packet.records.metas[record];
+        let mut seen = self.seen.iter();
+        let mut guards = self.guards.iter();
+        seen.any(|(number, next)| *number == partition.number && offset < *next)
+            || guards
+                .any(|(range, held)| range.contains(shard) && offset < held.get(partition).next)
+    }
 }

@@ -1,5 +1,6 @@
 //! Accepted events, evaluated and keyed, on their way from an intake to the lanes.
 
+use crate::home::{Homes, Speakers};
 use arrow::array::{Array, BinaryArray, BooleanArray, Decimal128Array, Float64Array, StringArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use tiderace_aggregate::{Cell, Event, Id};
@@ -23,6 +24,8 @@ pub struct Packet {
     pub ids: PacketIds,
     /// What each view of the source makes of the events.
     pub views: Vec<ViewBatch>,
+    /// Where each record is counted.
+    pub homes: Homes,
     /// Whether the source's offsets have no gaps, so that a gap means a loss.
     pub contiguous: bool,
     /// Every partition in the batch: the first offset offered, and the position after it.
@@ -86,6 +89,8 @@ pub struct ViewBatch {
     pub bits: Vec<u64>,
     /// The evaluated inputs over the accepted events.
     pub inputs: Vec<Input>,
+    /// Which members speak for their records.
+    pub speakers: Speakers,
 }
 
 impl ViewBatch {

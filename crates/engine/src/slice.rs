@@ -7,14 +7,71 @@
 
 use crate::cuts::{Clocks, least_clocks};
 use crate::table::Slot;
-use tiderace_types::{Positions, Shard, ShardRange};
+use std::collections::BTreeMap;
+use tiderace_types::{Ledger, Positions, Shard, ShardRange};
 
 /// How many slices a lane has, if it has as many shards.
-const SLICES: usize = 16;
+pub(crate) const SLICES: usize = 16;
 
 /// What a row takes while it is written, beside its bytes: its key in several lists, what is done
 /// to it, its places in them.
 const WRITTEN: usize = 512;
+
+/// The slices of a lane's shards.
+fn cut(shards: ShardRange) -> Vec<ShardRange> {
+    let count = usize::from(shards.last - shards.first) + 1;
+    let slices = SLICES.min(count);
+    let edge = |i: usize| shards.first + u8::try_from(i * count / slices).unwrap_or(u8::MAX);
+    let ranges = (0..slices).map(|i| ShardRange {
+        first: edge(i),
+        last: match i + 1 == slices {
+            true => shards.last,
+            false => edge(i + 1) - 1,
+        },
+    });
+    ranges.collect()
+}
+
+/// What positions come to when shards are cut for `lanes`: those of each range for the parts of it
+/// that lie in one slice. Nothing is forgotten, so that what was counted is never counted again.
+#[must_use]
+pub fn recut(
+    stored: &[(ShardRange, Positions)],
+    lanes: &[ShardRange],
+) -> Vec<(ShardRange, Positions)> {
+    let mut parts: BTreeMap<ShardRange, Positions> = BTreeMap::new();
+    for slice in lanes.iter().flat_map(|lane| cut(*lane)) {
+        for (held, positions) in stored.iter().filter(|(held, _)| held.overlaps(slice)) {
+            let part = ShardRange {
+                first: held.first.max(slice.first),
+                last: held.last.min(slice.last),
+            };
+            // Both are true of these shards.
+            let known = parts.entry(part).or_default();
+            for (partition, position) in &positions.0 {
+                known.advance(*partition, *position);
+            }
+        }
+    }
+    parts.into_iter().collect()
+}
+
+/// What ledgers come to when shards are cut for `lanes`: the sum stays.
+#[must_use]
+pub fn recut_ledgers(
+    stored: &[(ShardRange, Ledger)],
+    lanes: &[ShardRange],
+) -> Vec<(ShardRange, Ledger)> {
+    let slices = lanes.iter().flat_map(|lane| cut(*lane));
+    let of_slice = |slice: ShardRange| {
+        let mut sum = Ledger::default();
+        let own = stored.iter();
+        let own = own.filter(|(held, _)| slice.contains(Shard(held.first)));
+        own.for_each(|(_, ledger)| sum.merge(ledger));
+        (slice, sum)
+    };
+    slices.map(of_slice).collect()
+}
 
 /// Some of a lane's shards.
 #[derive(Debug)]
@@ -22,6 +79,10 @@ pub(crate) struct Slice {
     pub(crate) shards: ShardRange,
     /// How far what is stored of it has come.
     pub(crate) stored: Positions,
+    /// Parts of it that had come further when shards were cut otherwise.
+    pub(crate) pieces: Vec<(ShardRange, Positions)>,
+    /// What became of the records whose home it is, since the beginning.
+    pub(crate) ledger: Ledger,
     /// The shard clocks of its last commit, or of when there was nothing to write.
     pub(crate) clocks: Option<Clocks>,
     /// The rows that have changed since then.
@@ -44,16 +105,7 @@ pub(crate) struct Slices {
 impl Slices {
     /// The slices of `shards`; `recovered` are all positions that state has.
     pub(crate) fn new(shards: ShardRange, recovered: &[(ShardRange, Positions)]) -> Slices {
-        let count = usize::from(shards.last - shards.first) + 1;
-        let slices = SLICES.min(count);
-        let edge = |i: usize| shards.first + u8::try_from(i * count / slices).unwrap_or(u8::MAX);
-        let ranges = (0..slices).map(|i| ShardRange {
-            first: edge(i),
-            last: match i + 1 == slices {
-                true => shards.last,
-                false => edge(i + 1) - 1,
-            },
-        });
+        let ranges = cut(shards).into_iter();
         let all: Vec<Slice> = ranges.map(|shards| Slice::new(shards, recovered)).collect();
         let mut of_shard = vec![0; 256];
         for (place, slice) in all.iter().enumerate() {
@@ -83,6 +135,17 @@ impl Slices {
         self.all.iter()
     }
 
+    /// What became of all records whose home is here.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let mut sum = Ledger::default();
+        self.all.iter().for_each(|slice| sum.merge(&slice.ledger));
+        sum
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Slice> {
+        self.all.iter_mut()
+    }
+
     pub(crate) fn get_mut(&mut self, place: usize) -> &mut Slice {
         &mut self.all[place]
     }
@@ -90,8 +153,14 @@ impl Slices {
     /// The slice of a key's hash.
     #[inline]
     pub(crate) fn of(&mut self, hash: u64) -> &mut Slice {
-        let place = self.of_shard[usize::from(Shard::of_hash(hash).0)];
-        &mut self.all[usize::from(place)]
+        let place = self.place(Shard::of_hash(hash));
+        &mut self.all[place]
+    }
+
+    /// The place of the slice that a shard is in.
+    #[inline]
+    pub(crate) fn place(&self, shard: Shard) -> usize {
+        usize::from(self.of_shard[usize::from(shard.0)])
     }
 
     /// The slice to commit next: the one whose turn it is.
@@ -135,15 +204,30 @@ impl Slice {
         let own = recovered.iter().filter(|(held, _)| held.overlaps(shards));
         let whole = (shards.first..=shards.last)
             .all(|shard| own.clone().any(|(held, _)| held.contains(Shard(shard))));
-        let stored = whole.then(|| Positions::behind(own.map(|(_, positions)| positions)));
+        let behind = || Positions::behind(own.clone().map(|(_, positions)| positions));
+        // What is known of all of it is not taken back for what is known of a part.
+        let exact = own.clone().find(|(held, _)| *held == shards);
+        let stored = match exact {
+            Some((_, positions)) => Some(positions.clone()),
+            None => whole.then(behind),
+        };
         Slice {
             shards,
             stored: stored.unwrap_or_default(),
+            pieces: own.filter(|(held, _)| *held != shards).cloned().collect(),
+            ledger: Ledger::default(),
             clocks: None,
             uncommitted: Vec::new(),
             unstored: 0,
             turn: 0,
         }
+    }
+
+    /// Its parts of which nothing need be known any more once it has come to `positions`.
+    pub(crate) fn needless(&self, positions: &Positions) -> Vec<ShardRange> {
+        let pieces = self.pieces.iter();
+        let passed = pieces.filter(|(_, held)| positions.covers(held));
+        passed.map(|(shards, _)| *shards).collect()
     }
 
     /// How far it has come where its lane has come to `positions`: what is stored may be further.

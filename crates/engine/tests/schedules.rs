@@ -38,6 +38,7 @@ fn run_seeing(seed: u64, weather: Weather) -> Result<[usize; 2], String> {
     driver.finish();
     laws::markers_hold(&driver, &oracle)?;
     laws::all_answers_are_right(&driver, &oracle, &mut random)?;
+    laws::ledger_is_exact(&driver)?;
     // Lanes that are cut otherwise may be offered again what their rows have let go.
     if !weather.recuts {
         nothing_is_late(&driver)?;

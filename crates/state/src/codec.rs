@@ -3,8 +3,8 @@
 use crate::{Error, ViewState};
 use tiderace_types::wire::{self, Reader, WireError};
 use tiderace_types::{
-    CoveredFrom, Generation, Partition, PartitionPosition, Positions, RowKey, SourceId, Timestamp,
-    ViewId,
+    CoveredFrom, Generation, Ledger, Partition, PartitionPosition, Positions, RowKey, SourceId,
+    Timestamp, ViewId,
 };
 
 pub(crate) fn number(bytes: &[u8]) -> Result<u64, Error> {
@@ -41,6 +41,34 @@ pub(crate) fn read_positions(bytes: &[u8]) -> Result<Positions, Error> {
             positions.0.insert(partition, position);
         }
         Ok(positions)
+    })
+}
+
+pub(crate) fn ledger(ledger: &Ledger) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::put_u64(ledger.0.len() as u64, &mut out);
+    for (source, counts) in &ledger.0 {
+        wire::put_u64(source.0.into(), &mut out);
+        wire::put_u64(counts.len() as u64, &mut out);
+        for (name, count) in counts {
+            wire::put_bytes(name.as_bytes(), &mut out);
+            wire::put_u64(*count, &mut out);
+        }
+    }
+    out
+}
+
+pub(crate) fn read_ledger(bytes: &[u8]) -> Result<Ledger, Error> {
+    whole("ledger", bytes, |reader| {
+        let mut ledger = Ledger::default();
+        for _ in 0..reader.count(2)? {
+            let counts = ledger.0.entry(SourceId(small(reader)?)).or_default();
+            for _ in 0..reader.count(2)? {
+                let name = str::from_utf8(reader.bytes()?).map_err(|_| reader.error())?;
+                counts.insert(name.to_owned().into(), reader.u64()?);
+            }
+        }
+        Ok(ledger)
     })
 }
 
@@ -121,6 +149,7 @@ fn small(reader: &mut Reader<'_>) -> Result<u32, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tiderace_types::Outcome;
 
     #[test]
     fn values_keep_their_bytes() {
@@ -136,6 +165,19 @@ mod tests {
         let held = Positions([(partition, position)].into());
         assert_eq!(positions(&held), [1, 1, 2, 0xd8, 4, 1]);
         assert_eq!(read_positions(&positions(&held)).expect("whole"), held);
+
+        let mut counted = Ledger::default();
+        counted.read(SourceId(1), 300);
+        counted.note(SourceId(1), Outcome::Applied, 300);
+        let golden = [
+            &[1, 1, 2, 7][..],
+            b"applied",
+            &[0xac, 2, 4],
+            b"read",
+            &[0xac, 2],
+        ];
+        assert_eq!(ledger(&counted), golden.concat());
+        assert_eq!(read_ledger(&ledger(&counted)).expect("whole"), counted);
 
         let keys = [RowKey {
             view: ViewId(1),
@@ -165,6 +207,7 @@ mod tests {
         for bytes in [&[1u8, 1, 2][..], &[0, 0], &[9]] {
             assert!(read_positions(bytes).is_err());
             assert!(read_row_keys(bytes).is_err());
+            assert!(read_ledger(bytes).is_err());
             assert!(read_view(bytes).is_err());
         }
     }

@@ -24,6 +24,8 @@ pub(crate) enum Table {
     Segment = 6,
     /// What is said of each segment of dense rows.
     Directory = 7,
+    /// What became of the records of each range of shards.
+    Ledger = 8,
 }
 
 impl Table {
@@ -75,10 +77,15 @@ pub(crate) fn positions(lane: ShardRange) -> Vec<u8> {
     vec![Table::Positions as u8, lane.first, lane.last]
 }
 
-pub(crate) fn read_positions(key: &[u8]) -> Result<ShardRange, Error> {
+pub(crate) fn ledger(shards: ShardRange) -> Vec<u8> {
+    vec![Table::Ledger as u8, shards.first, shards.last]
+}
+
+/// The shards of a key of [`positions`] or [`ledger`].
+pub(crate) fn read_shards(table: &str, key: &[u8]) -> Result<ShardRange, Error> {
     match *key {
         [_, first, last] if first <= last => Ok(ShardRange { first, last }),
-        _ => Err(Error::corrupt("positions", "a key is malformed")),
+        _ => Err(Error::corrupt(table, "a key is malformed")),
     }
 }
 

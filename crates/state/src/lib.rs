@@ -24,6 +24,7 @@
 //! | `05` row | shard u8, view u32, generation u32, length u16, entity, commit u64 | block |
 //! | `06` segment | as row, but start i64 (sign flipped) before the commit | block |
 //! | `07` directory | as segment, without the commit | what is said of the segment |
+//! | `08` ledger | first u8, last u8 | counts by source and name |
 //!
 //! The shard leads, so that a range of shards is one contiguous scan; the length
 //! before the entity makes a row's blocks contiguous and the form bijective for

@@ -9,7 +9,8 @@ use crate::{Block, Commit, Error, Memory, MemoryStore, RocksStore, ViewState, Wr
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{ControlFlow, Range};
 use tiderace_types::{
-    Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, ShardRange, Timestamp, ViewId,
+    Ledger, Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, ShardRange, Timestamp,
+    ViewId,
 };
 
 /// Where rows live. A handle: clones share one store.
@@ -102,6 +103,9 @@ impl Store {
             key::positions(shards),
             codec::positions(&commit.positions),
         ));
+        if !commit.ledger.0.is_empty() {
+            ops.push(Op::Put(key::ledger(shards), codec::ledger(&commit.ledger)));
+        }
         for retired in commit.retire.into_iter().filter(|range| *range != shards) {
             ops.push(Op::Delete(key::positions(retired)));
         }
@@ -127,25 +131,47 @@ impl Store {
     pub fn positions(&self) -> Result<Vec<(ShardRange, Positions)>, Error> {
         let mut out = Vec::new();
         self.collect(Table::Positions.range(), |key, value| {
-            out.push((key::read_positions(key)?, codec::read_positions(value)?));
+            let shards = key::read_shards("positions", key)?;
+            out.push((shards, codec::read_positions(value)?));
             Ok(())
         })?;
         Ok(out)
     }
 
-    /// Replaces all positions in one durable write, for a new cut of the shards: each new range
-    /// gets what is behind all the old ones that it overlaps.
+    /// What became of all records, by shards as they were cut when they were last committed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ledgers(&self) -> Result<Vec<(ShardRange, Ledger)>, Error> {
+        let mut out = Vec::new();
+        self.collect(Table::Ledger.range(), |key, value| {
+            let shards = key::read_shards("ledger", key)?;
+            out.push((shards, codec::read_ledger(value)?));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Replaces all positions and ledgers in one durable write, for a new cut of the shards.
     ///
     /// # Errors
     /// When the store cannot be read or written.
-    pub fn set_positions(&self, ranges: &[(ShardRange, Positions)]) -> Result<(), Error> {
-        let mut ops: Vec<Op> = self
-            .positions()?
-            .into_iter()
+    pub fn recut(
+        &self,
+        positions: &[(ShardRange, Positions)],
+        ledgers: &[(ShardRange, Ledger)],
+    ) -> Result<(), Error> {
+        let old = self.positions()?.into_iter();
+        let mut ops: Vec<Op> = old
             .map(|(range, _)| Op::Delete(key::positions(range)))
             .collect();
-        for (range, positions) in ranges {
+        let old = self.ledgers()?.into_iter();
+        ops.extend(old.map(|(range, _)| Op::Delete(key::ledger(range))));
+        for (range, positions) in positions {
             ops.push(Op::Put(key::positions(*range), codec::positions(positions)));
+        }
+        for (range, ledger) in ledgers {
+            ops.push(Op::Put(key::ledger(*range), codec::ledger(ledger)));
         }
         self.write(ops, Durability::Disk)
     }

@@ -4,7 +4,10 @@ mod support;
 
 use support::{append, bytes, key, load, on_each, positions, rows};
 use tiderace_state::{Commit, Kind, MemoryStore, Store, Sweep, ViewState, Write};
-use tiderace_types::{CoveredFrom, Generation, Positions, RowKey, ShardRange, Timestamp, ViewId};
+use tiderace_types::{
+    CoveredFrom, Generation, Ledger, Outcome, Positions, RowKey, ShardRange, SourceId, Timestamp,
+    ViewId,
+};
 
 const LOW: ShardRange = ShardRange {
     first: 0,
@@ -32,6 +35,34 @@ fn owing(lane: ShardRange, outbox: Vec<RowKey>, outbox_done: Option<u64>) -> Com
         outbox_done,
         ..rows(Vec::new())
     }
+}
+
+#[test]
+fn ledgers_are_kept_by_shards() {
+    on_each(|place, store| {
+        let source = SourceId(7);
+        let counted = |count| {
+            let mut ledger = Ledger::default();
+            ledger.read(source, count);
+            ledger.note(source, Outcome::Applied, count);
+            ledger
+        };
+        let commit = |lane, count| Commit {
+            lane,
+            shards: lane,
+            ledger: counted(count),
+            ..rows(Vec::new())
+        };
+        store.commit(commit(LOW, 1)).expect("commit");
+        store.commit(commit(HIGH, 3)).expect("commit");
+        store.commit(commit(LOW, 2)).expect("commit");
+        let store = place.reopen(store);
+        let ledgers = || store.ledgers().expect("ledgers");
+        assert_eq!(ledgers(), [(LOW, counted(2)), (HIGH, counted(3))]);
+        let whole = [(ShardRange::ALL, counted(5))];
+        store.recut(&[], &whole).expect("cut");
+        assert_eq!(ledgers(), whole);
+    });
 }
 
 #[test]
@@ -254,13 +285,13 @@ fn positions_are_kept_by_lane_and_retired() {
             [(LOW, positions(4)), (HIGH, positions(3))]
         );
         store
-            .set_positions(&[(ShardRange::ALL, positions(3))])
+            .recut(&[(ShardRange::ALL, positions(3))], &[])
             .expect("set");
         assert_eq!(
             store.positions().expect("positions"),
             [(ShardRange::ALL, positions(3))]
         );
-        store.set_positions(&[]).expect("set");
+        store.recut(&[], &[]).expect("set");
         assert_eq!(store.positions().expect("positions"), []);
         store.commit(owing(LOW, vec![], None)).expect("commit");
         assert_eq!(

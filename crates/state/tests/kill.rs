@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use support::{Dice, key, open, positions};
 use tiderace_state::{Commit, Store, Sweep, Write};
-use tiderace_types::{RowKey, ShardRange};
+use tiderace_types::{Ledger, RowKey, ShardRange};
 
 const FOLDER: &str = "TIDERACE_STATE_KILL_FOLDER";
 const ROUNDS: u64 = 25;
@@ -122,6 +122,7 @@ fn commit(store: &Store, lane: ShardRange, n: u64) {
         shards: lane,
         writes,
         positions: positions(n as i64),
+        ledger: Ledger::default(),
         retire: Vec::new(),
         outbox: vec![keys[(n % ROWS) as usize].clone()],
         segments: Vec::new(),

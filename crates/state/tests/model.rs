@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use support::{Place, key, positions};
 use tiderace_state::{Block, Commit, Store, Sweep, Write};
-use tiderace_types::{RowKey, ShardRange};
+use tiderace_types::{Ledger, RowKey, ShardRange};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -62,7 +62,7 @@ fn run(place: &Place, steps: &[Step]) {
             Step::Cut(count) => {
                 lanes = ShardRange::split(*count);
                 let cut: Vec<_> = lanes.iter().map(|lane| (*lane, positions(0))).collect();
-                store.set_positions(&cut).expect("set positions");
+                store.recut(&cut, &[]).expect("cut");
                 model.positions = lanes.iter().map(|lane| (*lane, 0)).collect();
             }
             Step::Reopen => store = place.reopen(store),
@@ -112,6 +112,7 @@ fn commit(
             shards: lane,
             writes: out.clone(),
             positions: positions(next),
+            ledger: Ledger::default(),
             retire: Vec::new(),
             outbox: owed.iter().cloned().collect(),
             segments: Vec::new(),

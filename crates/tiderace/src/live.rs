@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use tiderace_engine::LaneView;
+use tiderace_engine::{LaneView, recut, recut_ledgers};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream};
 use tiderace_serve::{Owner, Reading};
@@ -78,7 +78,11 @@ impl Live {
         std::fs::create_dir_all(&path)
             .with_context(|| format!("make folder {}", path.display()))?;
         let state = RocksStore::open(&path, options).context("open state")?;
-        let recovered = state.positions()?;
+        let ranges = ShardRange::split(plan.project.lanes);
+        let recovered = recut(&state.positions()?, &ranges);
+        let ledgers = recut_ledgers(&state.ledgers()?, &ranges);
+        let cut = state.recut(&recovered, &ledgers);
+        cut.context("write positions")?;
         let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
         let views: Vec<LaneView> = plan
             .views
@@ -94,22 +98,21 @@ impl Live {
             board: Arc::default(),
             state: state.clone(),
             logs: open_logs(plan, layout)?,
-            ledger: Arc::new(Ledger::default()),
+            ledger: Arc::new(Ledger::new(&plan.sources)),
             askers: Vec::new(),
         };
         let markers = online.markers().await.unwrap_or_default();
         // State that was lost starts counting again; what it published before must not fence it out.
         let served = markers.iter().map(|marker| marker.version.epoch + 1).max();
         let epoch = state.epoch().max(served.unwrap_or_default());
-        let ranges = ShardRange::split(plan.project.lanes);
         let mut lanes: Vec<_> = ranges
             .iter()
             .map(|range| tiderace_engine::Lane::new(*range, views.clone(), &recovered, epoch))
             .collect();
         sweeper::resume(&state, &views, &mut lanes).context("read how far state was swept")?;
-        let slices = lanes.iter().flat_map(tiderace_engine::Lane::slices);
-        let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
-        state.set_positions(&slices).context("write positions")?;
+        lanes
+            .iter_mut()
+            .for_each(|lane| lane.resume_ledgers(&ledgers));
         let start = Positions::behind(lanes.iter().map(tiderace_engine::Lane::positions));
         let readers = live.open_readers(plan, &start)?;
         let mut senders = Vec::new();

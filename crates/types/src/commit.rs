@@ -1,6 +1,6 @@
 //! What one atomic write to state holds: decided by the engine, carried out by a store.
 
-use crate::{Positions, RowKey, ShardRange, Timestamp};
+use crate::{Ledger, Positions, RowKey, ShardRange, Timestamp};
 
 /// What one commit does to one row. A commit names a row at most once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,10 +90,12 @@ pub struct Commit {
     pub segments: Vec<SegmentWrite>,
     /// How far `shards` have come with these writes.
     pub positions: Positions,
+    /// What became of all records up to there whose home is in `shards`.
+    pub ledger: Ledger,
     /// Shards that were cut otherwise, whose positions these make needless.
     ///
     /// Only those: the positions of a wider range are still needed while any of
-    /// its shards has no entry of its own. The state store can set positions anew for all lanes.
+    /// its shards has no entry of its own, or has come less far.
     pub retire: Vec<ShardRange>,
     /// The rows that the lane now owes the online store.
     pub outbox: Vec<RowKey>,

@@ -26,6 +26,9 @@ pub use position::{Partition, PartitionPosition, Positions, SourceId};
 mod record;
 pub use record::{DeadLetter, Reason, RecordBatch, RecordMeta};
 
+mod ledger;
+pub use ledger::{Ledger, Outcome, READ};
+
 mod row;
 pub use row::{Generation, RowKey, ViewId};
 

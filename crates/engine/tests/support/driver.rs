@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tiderace_decode::Decoder;
 use tiderace_engine::{
     Blocks, Clocks, Cuts, Found, Intake, Lane, Packet, Publication, Sample, Stored, Wants,
-    least_clocks,
+    least_clocks, recut, recut_ledgers,
 };
 use tiderace_state::{MemoryStore, Store, Sweep};
 use tiderace_types::{
@@ -291,23 +291,28 @@ impl<'a> Driver<'a> {
     }
 
     pub fn start(&mut self, lanes: usize) {
+        let ranges = ShardRange::split(lanes);
         let recovered = self.state.positions().expect("memory reads");
+        let recovered = recut(&recovered, &ranges);
+        let ledgers = self.state.ledgers().expect("memory reads");
+        let ledgers = recut_ledgers(&ledgers, &ranges);
+        self.state
+            .recut(&recovered, &ledgers)
+            .expect("memory writes");
         let views = &self.world.views;
         let epoch = self.state.epoch();
         let clocks = self.swept_clocks();
-        let lanes: Vec<Lane> = ShardRange::split(lanes)
+        let lanes: Vec<Lane> = ranges
             .into_iter()
             .map(|shards| {
                 let mut lane = Lane::new(shards, views.clone(), &recovered, epoch);
+                lane.resume_ledgers(&ledgers);
                 for (source, clock) in &clocks {
                     lane.resume_clock(*source, *clock);
                 }
                 lane
             })
             .collect();
-        let slices = lanes.iter().flat_map(Lane::slices);
-        let slices: Vec<_> = slices.map(|(shards, at)| (shards, at.clone())).collect();
-        self.state.set_positions(&slices).expect("memory writes");
         let start = Positions::behind(lanes.iter().map(Lane::positions));
         self.workers = lanes.into_iter().map(|lane| self.worker(lane)).collect();
         let sources = self.world.plan.sources.iter();
@@ -539,7 +544,8 @@ impl<'a> Driver<'a> {
             let others: Vec<_> = others
                 .map(|(shards, _)| (shards, positions.clone()))
                 .collect();
-            self.state.set_positions(&others).expect("memory writes");
+            let ledgers = self.state.ledgers().expect("memory reads");
+            self.state.recut(&others, &ledgers).expect("memory writes");
         }
     }
 

@@ -9,8 +9,8 @@ use tiderace_aggregate::{Answer, FinishError, Id, Kept, Output, Row, Span, Windo
 use tiderace_plan::model::View;
 use tiderace_testkit::naive;
 use tiderace_types::{
-    Duration, Generation, KeyBytes, Marker, RowKey, Shard, Timestamp, Value, Version, ViewMarker,
-    encode_key_value,
+    Duration, Generation, KeyBytes, Ledger, Marker, READ, RowKey, Shard, SourceId, Timestamp,
+    Value, Version, ViewMarker, encode_key_value,
 };
 
 /// Every marker's rows are there: each event that it claims is in its row or was let go by it.
@@ -344,6 +344,28 @@ fn same(
             view.name, output.name
         )),
     }
+}
+
+/// When all is read: every record is counted once, whatever happened on the way.
+pub fn ledger_is_exact(driver: &Driver<'_>) -> Result<(), String> {
+    let mut ledger = Ledger::default();
+    for worker in &driver.workers {
+        ledger.merge(&worker.lane.ledger());
+    }
+    if !ledger.balances() {
+        return Err(format!("the ledger does not balance: {ledger:?}"));
+    }
+    let mut written: BTreeMap<SourceId, u64> = BTreeMap::new();
+    for (partition, log) in &driver.log.partitions {
+        *written.entry(partition.source).or_default() += log.len() as u64;
+    }
+    for (source, count) in written {
+        let read = ledger.get(source, READ);
+        if read != count {
+            return Err(format!("{read} of {count} records are counted: {ledger:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn speaking<'d>(

@@ -5,8 +5,8 @@
 use tempfile::TempDir;
 use tiderace_state::{Block, Commit, MemoryStore, Options, RocksStore, Store, Write};
 use tiderace_types::{
-    Generation, Partition, PartitionPosition, Positions, RowKey, ShardRange, SourceId, Timestamp,
-    ViewId,
+    Generation, Ledger, Partition, PartitionPosition, Positions, RowKey, ShardRange, SourceId,
+    Timestamp, ViewId,
 };
 
 /// Where a store lives between its openings.
@@ -84,6 +84,7 @@ pub fn rows(writes: Vec<Write>) -> Commit {
         shards: ShardRange::ALL,
         writes,
         positions: Positions::default(),
+        ledger: Ledger::default(),
         retire: Vec::new(),
         outbox: Vec::new(),
         segments: Vec::new(),

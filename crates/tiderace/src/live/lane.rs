@@ -159,6 +159,7 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<()> {
+        self.account();
         loop {
             let wait = self.patience();
             let (packets, replies, asks) = (
@@ -225,6 +226,7 @@ impl Worker {
             self.bury(source(&letters[0]), letters)?;
         }
         self.ledger.applied(&self.names, &applied);
+        self.account();
         if let Some(hold) = &self.hold
             && self.lane.positions().covers(hold)
         {
@@ -353,11 +355,20 @@ impl Worker {
         if let Some(clocks) = self.lane.committed_clocks() {
             self.wires.board.committed(self.lane.shards, clocks);
         }
-        let name = self.lane.shards.to_string();
-        let commits = std::mem::take(&mut self.commits);
-        self.ledger
-            .lane(&name, self.lane.owing(), self.lane.rows(), commits);
+        self.account();
         Ok(())
+    }
+
+    /// Tells the ledger how the lane stands.
+    fn account(&mut self) {
+        let commits = std::mem::take(&mut self.commits);
+        self.ledger.lane(
+            &self.lane.shards.to_string(),
+            self.lane.owing(),
+            self.lane.rows(),
+            commits,
+            self.lane.ledger(),
+        );
     }
 
     /// How many bytes this lane's rows may take.

@@ -1,18 +1,25 @@
 //! The counters of a running loop: what was read, what became of it, how fast it shows.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tiderace_engine::{Applied, IntakeCounts};
-use tiderace_types::{Reason, Timestamp};
+use tiderace_plan::model::Source;
+use tiderace_types::{READ, Reason, SourceId, Timestamp};
 
-/// Everything counted since the process began.
+/// Everything that is counted: records since the beginning, the rest since the process began.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Counts>);
+pub struct Ledger {
+    /// The names of the sources.
+    names: BTreeMap<SourceId, String>,
+    counts: Mutex<Counts>,
+    /// What became of records, by the lane of their home.
+    lanes: Mutex<BTreeMap<String, tiderace_types::Ledger>>,
+}
 
 /// The counters at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// By source name.
+    /// By source name, over all lanes: as durable as the rows, each record counted once.
     pub sources: BTreeMap<String, SourceLedger>,
     /// By view name.
     pub views: BTreeMap<String, ViewLedger>,
@@ -34,19 +41,36 @@ pub struct Counts {
     pub publish_delays: Vec<i64>,
 }
 
-/// One source's ledger: `read = accepted + dropped + rejected`.
+/// One source's ledger: `read` is the sum of the others. See [`tiderace_types::Ledger`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceLedger {
-    /// Records read.
-    pub read: u64,
-    /// Events handed to the views.
-    pub accepted: u64,
-    /// Events sent away by a check.
-    pub dropped: u64,
-    /// Records refused, by reason.
-    pub rejected: BTreeMap<Reason, u64>,
+    /// Records by what became of them.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Events that failed a check and were kept, since the process began.
+    pub kept_failing: u64,
     /// The largest event time accepted.
     pub clock: Option<Timestamp>,
+}
+
+impl SourceLedger {
+    /// How many records are counted under `name`.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        self.outcomes.get(name).copied().unwrap_or_default()
+    }
+
+    /// How many records there were.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.count(READ)
+    }
+
+    /// How many records are in the dead letters.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        let reasons = Reason::ALL.iter();
+        reasons.map(|reason| self.count(reason.name())).sum()
+    }
 }
 
 /// One view's ledger.
@@ -76,10 +100,34 @@ pub struct ViewLedger {
 const DELAYS: usize = 1024;
 
 impl Ledger {
+    /// An empty one for these sources.
+    #[must_use]
+    pub fn new(sources: &[Arc<Source>]) -> Ledger {
+        let names = sources.iter();
+        Ledger {
+            names: names
+                .map(|source| (source.id, source.name.clone()))
+                .collect(),
+            ..Ledger::default()
+        }
+    }
+
     /// The counters now.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.locked().clone()
+        let mut counts = self.locked().clone();
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, outcomes) in lanes.values().flat_map(|ledger| &ledger.0) {
+            // A source that is not defined any more has no name left.
+            let Some(name) = self.names.get(source) else {
+                continue;
+            };
+            let ledger = counts.sources.entry(name.clone()).or_default();
+            for (outcome, count) in outcomes {
+                *ledger.outcomes.entry(outcome.to_string()).or_default() += count;
+            }
+        }
+        counts
     }
 
     pub(super) fn took(
@@ -91,13 +139,8 @@ impl Ledger {
     ) {
         let mut counts = self.locked();
         let ledger = counts.sources.entry(source.to_owned()).or_default();
-        ledger.read += taken.read;
-        ledger.accepted += taken.accepted;
-        ledger.dropped += taken.dropped;
+        ledger.kept_failing += taken.kept_failing;
         ledger.clock = ledger.clock.max(Some(clock));
-        for (reason, count) in &taken.rejected {
-            *ledger.rejected.entry(*reason).or_default() += count;
-        }
         for (place, name) in views {
             let of = |by: &BTreeMap<usize, u64>| by.get(place).copied().unwrap_or_default();
             let ledger = counts.views.entry(name.clone()).or_default();
@@ -120,7 +163,17 @@ impl Ledger {
         }
     }
 
-    pub(super) fn lane(&self, lane: &str, owing: usize, held: usize, commits: u64) {
+    /// Notes how a lane stands: rows owed and held, commits since last time, its ledger.
+    pub(super) fn lane(
+        &self,
+        lane: &str,
+        owing: usize,
+        held: usize,
+        commits: u64,
+        ledger: tiderace_types::Ledger,
+    ) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.insert(lane.to_owned(), ledger);
         let mut counts = self.locked();
         counts.owing.insert(lane.to_owned(), owing);
         counts.held.insert(lane.to_owned(), held);
@@ -149,6 +202,6 @@ impl Ledger {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ledger::Counts;
 use std::fmt::Write;
-use tiderace_types::Reason;
+use tiderace_types::{READ, Reason};
 
 impl Counts {
     /// Writes every counter.
@@ -48,27 +48,27 @@ impl Counts {
         page.family(
             name,
             "counter",
-            "Records of a source, by what became of them; read is all.",
+            "Records of a source since the beginning, by what became of them; read is the sum of all others.",
         );
         for (source, ledger) in &self.sources {
-            for (outcome, count) in [
-                ("read", ledger.read),
-                ("accepted", ledger.accepted),
-                ("dropped", ledger.dropped),
-            ] {
+            for outcome in [READ, "applied", "duplicate", "unused", "dropped"] {
+                let count = ledger.count(outcome);
                 page.line(name, &[("source", source), ("outcome", outcome)], count);
             }
-        }
-        let name = "tiderace_rejected_total";
-        page.family(name, "counter", "Records of a source that were refused.");
-        for (source, ledger) in &self.sources {
-            for (reason, count) in &ledger.rejected {
-                page.line(
-                    name,
-                    &[("source", source), ("reason", reason.name())],
-                    *count,
-                );
+            for reason in Reason::ALL {
+                let count = ledger.count(reason.name());
+                let labels = [("source", source.as_str()), ("outcome", reason.name())];
+                page.line(name, &labels, count);
             }
+        }
+        let name = "tiderace_kept_failing_total";
+        page.family(
+            name,
+            "counter",
+            "Events that failed a check whose `otherwise` is keep.",
+        );
+        for (source, ledger) in &self.sources {
+            page.line(name, &[("source", source)], ledger.kept_failing);
         }
     }
 
@@ -144,19 +144,21 @@ mod tests {
     #[test]
     fn every_counter_is_a_line() {
         let mut counts = Counts::default();
-        let mut source = SourceLedger {
-            read: 3,
-            accepted: 2,
+        let outcomes = [(READ, 3), ("applied", 2), ("malformed", 1)];
+        let source = SourceLedger {
+            outcomes: outcomes
+                .map(|(name, count)| (name.to_owned(), count))
+                .into(),
             ..SourceLedger::default()
         };
-        source.rejected.insert(Reason::Malformed, 1);
         counts.sources.insert("payments".into(), source);
         counts.views.insert("spend".into(), ViewLedger::default());
         counts.owing.insert("0-255".into(), 7);
         let text = counts.metrics();
         for line in [
             "tiderace_records_total{source=\"payments\",outcome=\"read\"} 3",
-            "tiderace_rejected_total{source=\"payments\",reason=\"malformed\"} 1",
+            "tiderace_records_total{source=\"payments\",outcome=\"malformed\"} 1",
+            "tiderace_records_total{source=\"payments\",outcome=\"too_late\"} 0",
             "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
             "tiderace_rows_owed{shards=\"0-255\"} 7",
             "tiderace_commits_total 0",

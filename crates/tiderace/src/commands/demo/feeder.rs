@@ -4,7 +4,7 @@ use super::board::{Board, Probe, Watch};
 use super::generator::{Live, PAST, Past};
 use super::payment::Payment;
 use super::world::World;
-use crate::live::{Ledger, now};
+use crate::live::{Ledger, SourceLedger, now};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -152,6 +152,6 @@ fn payloads<'a>(payments: &'a [Payment], untidy: &mut StdRng) -> (Vec<Bytes>, Op
 /// Tells whether so many records have been read and their rows can be looked up.
 fn taken_in(ledger: &Ledger, records: u64) -> bool {
     let counts = ledger.counts();
-    let read: u64 = counts.sources.values().map(|source| source.read).sum();
+    let read: u64 = counts.sources.values().map(SourceLedger::read).sum();
     read >= records && counts.owing.values().all(|rows| *rows == 0)
 }

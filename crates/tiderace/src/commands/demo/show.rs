@@ -207,21 +207,20 @@ impl Show {
     fn tally(&mut self) -> Tally {
         let counts = self.ledger.counts();
         let source = counts.sources.get(SOURCE).cloned().unwrap_or_default();
-        let copies = counts.views.values().map(|view| view.duplicate).max();
         let now = Instant::now();
-        self.reads.push_back((now, source.read));
+        self.reads.push_back((now, source.read()));
         let old = |at: &Instant| now.duration_since(*at) > Duration::from_millis(1_500);
         while self.reads.len() > 2 && self.reads.front().is_some_and(|(at, _)| old(at)) {
             self.reads.pop_front();
         }
         let (since, before) = self.reads[0];
         let span = now.duration_since(since).as_secs_f64();
-        let rate = (source.read - before) as f64 / span.max(1e-3);
+        let rate = (source.read() - before) as f64 / span.max(1e-3);
         Tally {
-            read: source.read,
-            accepted: source.accepted,
-            rejected: source.rejected.values().sum(),
-            copies: copies.unwrap_or_default(),
+            read: source.read(),
+            accepted: source.count("applied"),
+            rejected: source.refused(),
+            copies: source.count("duplicate"),
             per_second: rate.round() as u64,
         }
     }
