@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 use std::sync::Arc;
-use tiderace_types::{DataType, TimeUnit, base64};
+use tiderace_types::{Column, DataType, TimeUnit, Timestamp, Value, base64};
 
 /// One column of the batch being built.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub struct Builder {
     values: Values,
     nulls: NullBufferBuilder,
     rows: usize,
+    max_text_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -48,14 +49,16 @@ pub enum Refusal {
     WrongType,
     /// It is a number beyond the largest double.
     NotFinite,
+    /// It is a longer text than is allowed.
+    TooLong,
     /// The column of this batch has no room for it.
     Full,
 }
 
 impl Builder {
-    /// An empty column with room for `rows`.
-    pub fn new(data_type: &DataType, unit: TimeUnit, rows: usize) -> Builder {
-        let values = match data_type {
+    /// An empty column with room for `rows`, none of which is a longer text than `max_text_bytes`.
+    pub fn new(column: &Column, rows: usize, max_text_bytes: usize) -> Builder {
+        let values = match &column.data_type {
             DataType::Bool => Values::Bool(BooleanBufferBuilder::new(rows)),
             DataType::Int64 => Values::Int64(Vec::with_capacity(rows)),
             DataType::Float64 => Values::Float64(Vec::with_capacity(rows)),
@@ -64,14 +67,15 @@ impl Builder {
             }
             DataType::String => Values::String(Texts::new(rows)),
             DataType::Bytes => Values::Bytes(Texts::new(rows)),
-            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(rows), unit),
+            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(rows), column.time_unit),
             DataType::Duration => Values::Duration(Vec::with_capacity(rows)),
-            DataType::List(_) | DataType::Map(..) => Values::Unread(data_type.clone()),
+            DataType::List(_) | DataType::Map(..) => Values::Unread(column.data_type.clone()),
         };
         Builder {
             values,
             nulls: NullBufferBuilder::new(rows),
             rows: 0,
+            max_text_bytes,
         }
     }
 
@@ -91,6 +95,32 @@ impl Builder {
         self.rows += 1;
     }
 
+    /// Appends `value`, which is of the column's type; null where it is not.
+    pub fn push_value(&mut self, value: &Value) {
+        match (&mut self.values, value) {
+            (Values::Bool(values), Value::Bool(value)) => values.append(*value),
+            (Values::Int64(values), Value::Int(value))
+            | (Values::Duration(values), Value::Duration(value))
+            | (Values::Timestamp(values, _), Value::Timestamp(Timestamp(value))) => {
+                values.push(*value);
+            }
+            (Values::Float64(values), Value::Float(value)) => values.push(*value),
+            (Values::Decimal(values, _, scale), Value::Decimal(value, of)) if scale == of => {
+                values.push(*value);
+            }
+            (Values::String(texts), Value::String(text)) => texts.bytes.extend(text.bytes()),
+            (Values::Bytes(texts), Value::Bytes(bytes)) => texts.bytes.extend_from_slice(bytes),
+            _ => return self.push_null(),
+        }
+        if let Values::String(texts) | Values::Bytes(texts) = &mut self.values
+            && texts.end(usize::MAX).is_err()
+        {
+            return self.push_null();
+        }
+        self.nulls.append_non_null();
+        self.rows += 1;
+    }
+
     /// Appends the value that `cell` holds in `payload`.
     ///
     /// # Errors
@@ -98,6 +128,7 @@ impl Builder {
     #[inline]
     pub fn push(&mut self, cell: &Cell, payload: &[u8]) -> Result<(), Refusal> {
         let body = &payload[cell.start..cell.end];
+        let most = self.max_text_bytes;
         match (&mut self.values, cell.kind) {
             (Values::Float64(values), Kind::Number(number)) => {
                 let value = number::to_f64(&number, body);
@@ -112,8 +143,10 @@ impl Builder {
             (Values::Timestamp(values, unit), _) => {
                 values.push(instant::read(cell, payload, *unit).ok_or(Refusal::WrongType)?);
             }
-            (Values::String(texts), Kind::Text { escaped }) => texts.push(body, escaped)?,
-            (Values::Bytes(texts), Kind::Text { escaped }) => texts.push_base64(body, escaped)?,
+            (Values::String(texts), Kind::Text { escaped }) => texts.push(body, escaped, most)?,
+            (Values::Bytes(texts), Kind::Text { escaped }) => {
+                texts.push_base64(body, escaped, most)?
+            }
             (Values::Bool(values), Kind::Bool(value)) => values.append(value),
             (Values::Decimal(values, precision, scale), kind) => {
                 let value = decimal(kind, body, *precision, *scale).ok_or(Refusal::WrongType)?;
@@ -196,16 +229,16 @@ impl Texts {
         }
     }
 
-    fn push(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
+    fn push(&mut self, body: &[u8], escaped: bool, most: usize) -> Result<(), Refusal> {
         if escaped {
             text::unescape_into(body, &mut self.bytes);
         } else {
             self.bytes.extend_from_slice(body);
         }
-        self.end()
+        self.end(most)
     }
 
-    fn push_base64(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
+    fn push_base64(&mut self, body: &[u8], escaped: bool, most: usize) -> Result<(), Refusal> {
         let valid = if escaped {
             let mut plain = Vec::with_capacity(body.len());
             text::unescape_into(body, &mut plain);
@@ -216,17 +249,23 @@ impl Texts {
         if !valid {
             return Err(Refusal::WrongType);
         }
-        self.end()
+        self.end(most)
     }
 
     /// Ends the text that was appended to the bytes.
-    fn end(&mut self) -> Result<(), Refusal> {
-        let Ok(end) = i32::try_from(self.bytes.len()) else {
-            self.truncate(self.offsets.len() - 1);
-            return Err(Refusal::Full);
+    fn end(&mut self, most: usize) -> Result<(), Refusal> {
+        let start = self.offsets.last().copied().unwrap_or(0);
+        let length = self.bytes.len() - usize::try_from(start).unwrap_or(0);
+        let refusal = match i32::try_from(self.bytes.len()) {
+            Ok(end) if length <= most => {
+                self.offsets.push(end);
+                return Ok(());
+            }
+            Ok(_) => Refusal::TooLong,
+            Err(_) => Refusal::Full,
         };
-        self.offsets.push(end);
-        Ok(())
+        self.truncate(self.offsets.len() - 1);
+        Err(refusal)
     }
 
     /// Appends an empty text.

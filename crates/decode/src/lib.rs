@@ -14,8 +14,15 @@
 //!
 //! Lists and maps are not decoded: a source's columns are scalars.
 
+mod settings;
+pub use settings::{Format, Framing, NotFinite, Schema, SchemaError, Settings};
+
 mod decoder;
 pub use decoder::{Decoded, Decoder, Rejected};
+
+mod table;
+
+mod json;
 
 mod shape;
 

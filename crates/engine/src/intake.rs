@@ -16,8 +16,8 @@ use tiderace_aggregate::Cell;
 use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
-    DataType, DeadLetter, Partition, PartitionPosition, Positions, Reason, RecordBatch, Timestamp,
-    Value, encode_int_key, encode_key_value, hash_key,
+    DataType, DeadLetter, Dropped, Partition, PartitionPosition, Positions, Reason, RecordBatch,
+    Timestamp, Value, encode_int_key, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.
@@ -46,8 +46,8 @@ pub struct IntakeCounts {
     pub read: u64,
     /// Events handed to the views.
     pub accepted: u64,
-    /// Events that a check sent away.
-    pub dropped: u64,
+    /// Records sent away though they are in order, by cause.
+    pub dropped: BTreeMap<Dropped, u64>,
     /// Events that failed a check but were kept (also in `accepted`).
     pub kept_failing: u64,
     /// Records refused, by reason.
@@ -133,7 +133,16 @@ impl Intake {
         let reached = self.clocks(&records, &record_of, &times, &mut verdicts, &mut refused);
         let accepted = events_of(&verdicts, Verdict::Accepted);
         counts.accepted = accepted.len() as u64;
-        counts.dropped = events_of(&verdicts, Verdict::Dropped).len() as u64;
+        let checked = events_of(&verdicts, Verdict::Dropped).into_iter();
+        let checked = checked.map(|_| Dropped::Check);
+        for cause in decoded
+            .dropped
+            .into_iter()
+            .map(|(_, cause)| cause)
+            .chain(checked)
+        {
+            *counts.dropped.entry(cause).or_default() += 1;
+        }
         for (_, reason, _) in &refused {
             *counts.rejected.entry(*reason).or_default() += 1;
         }

@@ -43,12 +43,8 @@ fn column(report: &Report, name: &str, declared: &At<TextOr<raw::Column>>) -> Op
     let place = declared.place;
     let long = match declared.value.as_ref()? {
         TextOr::Text(text) => {
-            return Some(Column {
-                name: name.to_owned(),
-                data_type: scalar::data_type(report, text, place)?,
-                time_unit: TimeUnit::Rfc3339,
-                nullable: true,
-            });
+            let data_type = scalar::data_type(report, text, place)?;
+            return Some(Column::new(name, data_type));
         }
         TextOr::Mapping(long) => long,
     };
@@ -70,10 +66,9 @@ fn column(report: &Report, name: &str, declared: &At<TextOr<raw::Column>>) -> Op
         None => name.to_owned(),
     };
     Some(Column {
-        name: path,
-        data_type,
         time_unit: time_unit(long.unit.as_ref()),
         nullable: long.nullable.as_ref().and_then(|at| at.value) != Some(false),
+        ..Column::new(&path, data_type)
     })
 }
 

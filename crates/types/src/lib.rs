@@ -24,7 +24,7 @@ mod position;
 pub use position::{Partition, PartitionPosition, Positions, SourceId};
 
 mod record;
-pub use record::{DeadLetter, Reason, RecordBatch, RecordMeta};
+pub use record::{DeadLetter, Dropped, Reason, RecordBatch, RecordMeta};
 
 mod row;
 pub use row::{Generation, RowKey, ViewId};

@@ -93,7 +93,7 @@ impl Ledger {
         let ledger = counts.sources.entry(source.to_owned()).or_default();
         ledger.read += taken.read;
         ledger.accepted += taken.accepted;
-        ledger.dropped += taken.dropped;
+        ledger.dropped += taken.dropped.values().sum::<u64>();
         ledger.clock = ledger.clock.max(Some(clock));
         for (reason, count) in &taken.rejected {
             *ledger.rejected.entry(*reason).or_default() += count;
