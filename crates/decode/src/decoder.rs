@@ -1,7 +1,10 @@
 //! A batch of records in, a batch of rows and the refused records out.
 
+use crate::avro::AvroReader;
+use crate::book::Book;
 use crate::build::Builder;
 use crate::json::JsonReader;
+use crate::protobuf::{Messages, ProtobufReader};
 use crate::settings::{Format, Framing, Schema, SchemaError, Settings};
 use crate::table::{Table, Verdict};
 use arrow::array::RecordBatch as Rows;
@@ -23,6 +26,8 @@ pub struct Decoder {
 #[derive(Debug)]
 enum Reader {
     Json(JsonReader),
+    Avro(AvroReader),
+    Protobuf(ProtobufReader),
     /// Not read yet.
     Other(Format),
 }
@@ -67,6 +72,12 @@ impl Decoder {
     pub fn new(settings: Settings) -> Decoder {
         let reader = match settings.format.clone() {
             Format::Json => Reader::Json(JsonReader::new(&settings.columns)),
+            Format::Avro => Reader::Avro(AvroReader::new(settings.framing, &settings.columns)),
+            Format::Protobuf { message } => Reader::Protobuf(ProtobufReader::new(
+                settings.framing,
+                message,
+                &settings.columns,
+            )),
             other => Reader::Other(other),
         };
         Decoder {
@@ -104,8 +115,11 @@ impl Decoder {
     /// the batch: records of a schema that it knows nothing of are refused as of an unknown one.
     #[must_use]
     pub fn lacking(&self, batch: &RecordBatch) -> Vec<u32> {
-        let _ = batch;
-        Vec::new()
+        match &self.reader {
+            Reader::Avro(reader) => reader.book.lacking(batch),
+            Reader::Protobuf(reader) => reader.book.lacking(batch),
+            Reader::Json(_) | Reader::Other(_) => Vec::new(),
+        }
     }
 
     /// Teaches the decoder schema number `id`; without framing there is just number 0.
@@ -114,9 +128,16 @@ impl Decoder {
     /// When it is not a schema, or cannot give the columns. Its records are refused then
     /// (`schema_mismatch`), with the same words; nothing else need be done.
     pub fn teach(&mut self, id: u32, schema: &Schema) -> Result<(), SchemaError> {
-        let _ = (id, schema);
-        match &self.reader {
+        match &mut self.reader {
             Reader::Json(_) => Ok(()),
+            Reader::Avro(reader) => {
+                let compiled = reader.compile(schema, &self.table.columns);
+                noted(&mut reader.book, id, compiled)
+            }
+            Reader::Protobuf(reader) => {
+                let compiled = reader.compile(schema, &self.table.columns);
+                noted(&mut reader.book, id, compiled)
+            }
             Reader::Other(format) => Err(SchemaError::Unreadable(format!(
                 "{format:?} is not read yet"
             ))),
@@ -125,7 +146,27 @@ impl Decoder {
 
     /// Has records of schema number `id` refused as of an unknown one, because of `why`.
     pub fn refuse(&mut self, id: u32, why: &str) {
-        let _ = (id, why);
+        let verdict = (Reason::UnknownSchema, format!("schema {id}: {why}"));
+        match &mut self.reader {
+            Reader::Avro(reader) => reader.book.note(id, Err(verdict)),
+            Reader::Protobuf(reader) => reader.book.note(id, Err(verdict)),
+            Reader::Json(_) | Reader::Other(_) => {}
+        }
+    }
+
+    /// The columns that records of schema `id` never have; every one of them comes from its default,
+    /// is null, or is missing. Empty where nothing is known of the schema.
+    #[must_use]
+    pub fn absent(&self, id: u32) -> Vec<&str> {
+        let absent = match &self.reader {
+            Reader::Avro(reader) => reader.book.known(id).map(|known| known.absent.clone()),
+            Reader::Protobuf(reader) => reader.book.known(id).map(Messages::absent),
+            Reader::Json(_) | Reader::Other(_) => None,
+        };
+        let columns = absent.into_iter().flatten();
+        columns
+            .map(|index| self.table.columns[index].name.as_str())
+            .collect()
     }
 
     /// Decodes every record of `batch`.
@@ -203,6 +244,11 @@ impl Decoder {
                 reader.read(payload, is_text, &self.table, builders)?;
                 Ok(Read::Rows(1))
             }
+            Reader::Avro(reader) => {
+                reader.read(payload, &self.table, builders)?;
+                Ok(Read::Rows(1))
+            }
+            Reader::Protobuf(reader) => reader.read(payload, &self.table, builders),
             Reader::Other(format) => {
                 Err((Reason::UnknownSchema, format!("{format:?} is not read yet")))
             }
@@ -216,6 +262,21 @@ fn unframed(payload: &[u8]) -> &[u8] {
         [0, _, _, _, _, json @ ..] => json,
         _ => payload,
     }
+}
+
+/// Notes in `book` what became of schema `id`.
+fn noted<P>(
+    book: &mut Book<P>,
+    id: u32,
+    compiled: Result<P, SchemaError>,
+) -> Result<(), SchemaError> {
+    let error = compiled.as_ref().err().cloned();
+    book.note(id, compiled.map_err(|error| mismatch(id, &error)));
+    error.map_or(Ok(()), Err)
+}
+
+fn mismatch(id: u32, error: &SchemaError) -> Verdict {
+    (Reason::SchemaMismatch, format!("schema {id}: {error}"))
 }
 
 #[cold]

@@ -22,7 +22,25 @@ pub use decoder::{Decoded, Decoder, Rejected};
 
 mod table;
 
+mod book;
+
 mod json;
+
+mod avro;
+
+mod protobuf;
+
+mod paths;
+
+mod connect;
+
+mod sink;
+
+mod fault;
+
+mod cursor;
+
+mod item;
 
 mod shape;
 
@@ -33,6 +51,8 @@ mod scan;
 mod cell;
 
 mod build;
+
+mod texts;
 
 mod number;
 

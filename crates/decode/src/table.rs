@@ -1,7 +1,7 @@
 //! The columns that are asked for, whatever the format, and what is said of those that fail.
 
 use crate::build::{Builder, Refusal};
-use crate::settings::Settings;
+use crate::settings::{Format, NotFinite, Settings};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::sync::Arc;
 use tiderace_types::{Column, Reason};
@@ -19,6 +19,9 @@ pub struct Table {
     event_time: usize,
     event_id: Option<usize>,
     max_text_bytes: usize,
+    not_finite: NotFinite,
+    /// Whether values are written as in JSON, for messages.
+    json: bool,
 }
 
 impl Table {
@@ -34,13 +37,15 @@ impl Table {
             event_time: settings.event_time,
             event_id: settings.event_id,
             max_text_bytes: settings.max_text_bytes,
+            not_finite: settings.not_finite,
+            json: matches!(settings.format, Format::Json | Format::DebeziumJson),
         }
     }
 
     /// Empty columns with room for `rows`.
     pub fn builders(&self, rows: usize) -> Vec<Builder> {
         let columns = self.columns.iter();
-        let builder = |column| Builder::new(column, rows, self.max_text_bytes);
+        let builder = |column| Builder::new(column, rows, self.max_text_bytes, self.not_finite);
         columns.map(builder).collect()
     }
 
@@ -69,6 +74,7 @@ impl Table {
             _ if index == self.event_time => Reason::BadTime,
             Refusal::WrongType => Reason::WrongType,
             Refusal::NotFinite => Reason::NotFinite,
+            Refusal::NotText => Reason::InvalidUtf8,
             Refusal::TooLong => Reason::TextTooLong,
         };
         let name = &self.columns[index].name;
@@ -83,14 +89,23 @@ impl Table {
         match refusal {
             Refusal::Full => "at most 2 GiB of text in a batch".to_owned(),
             Refusal::TooLong => format!("at most {} bytes", self.max_text_bytes),
+            Refusal::NotText => "UTF-8".to_owned(),
             Refusal::NotFinite => "a finite float64".to_owned(),
             Refusal::WrongType => "a value of its type".to_owned(),
         }
     }
 
+    /// What values of column `index` are.
+    pub fn expected(&self, index: usize) -> String {
+        self.columns[index].data_type.to_string()
+    }
+
     fn detail(&self, index: usize, found: &str) -> String {
         let column = &self.columns[index];
-        let expected = crate::json::expected(column);
+        let expected = match self.json {
+            true => crate::json::expected(column),
+            false => column.data_type.to_string(),
+        };
         format!(
             "column \"{}\": expected {expected}, found {found}",
             column.name
