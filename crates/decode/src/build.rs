@@ -220,11 +220,6 @@ impl Builder {
         Ok(())
     }
 
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// The text or the bytes that were appended last, of a column of such.
     pub fn last_text(&self) -> Option<&[u8]> {
         match &self.values {

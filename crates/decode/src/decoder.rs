@@ -3,6 +3,7 @@
 use crate::avro::AvroReader;
 use crate::book::Book;
 use crate::build::Builder;
+use crate::debezium::{DebeziumAvroReader, DebeziumJsonReader, Envelope};
 use crate::json::JsonReader;
 use crate::protobuf::{Messages, ProtobufReader};
 use crate::settings::{Format, Framing, Schema, SchemaError, Settings};
@@ -28,8 +29,8 @@ enum Reader {
     Json(JsonReader),
     Avro(AvroReader),
     Protobuf(ProtobufReader),
-    /// Not read yet.
-    Other(Format),
+    DebeziumJson(DebeziumJsonReader),
+    DebeziumAvro(DebeziumAvroReader),
 }
 
 /// What became of a batch. Every record gave its rows, or is in one of the other lists.
@@ -78,7 +79,12 @@ impl Decoder {
                 message,
                 &settings.columns,
             )),
-            other => Reader::Other(other),
+            Format::DebeziumJson => {
+                Reader::DebeziumJson(DebeziumJsonReader::new(&settings.columns))
+            }
+            Format::DebeziumAvro => {
+                Reader::DebeziumAvro(DebeziumAvroReader::new(settings.framing, &settings.columns))
+            }
         };
         Decoder {
             table: Table::new(&settings),
@@ -118,7 +124,8 @@ impl Decoder {
         match &self.reader {
             Reader::Avro(reader) => reader.book.lacking(batch),
             Reader::Protobuf(reader) => reader.book.lacking(batch),
-            Reader::Json(_) | Reader::Other(_) => Vec::new(),
+            Reader::DebeziumAvro(reader) => reader.book.lacking(batch),
+            Reader::Json(_) | Reader::DebeziumJson(_) => Vec::new(),
         }
     }
 
@@ -129,7 +136,7 @@ impl Decoder {
     /// (`schema_mismatch`), with the same words; nothing else need be done.
     pub fn teach(&mut self, id: u32, schema: &Schema) -> Result<(), SchemaError> {
         match &mut self.reader {
-            Reader::Json(_) => Ok(()),
+            Reader::Json(_) | Reader::DebeziumJson(_) => Ok(()),
             Reader::Avro(reader) => {
                 let compiled = reader.compile(schema, &self.table.columns);
                 noted(&mut reader.book, id, compiled)
@@ -138,9 +145,10 @@ impl Decoder {
                 let compiled = reader.compile(schema, &self.table.columns);
                 noted(&mut reader.book, id, compiled)
             }
-            Reader::Other(format) => Err(SchemaError::Unreadable(format!(
-                "{format:?} is not read yet"
-            ))),
+            Reader::DebeziumAvro(reader) => {
+                let compiled = reader.compile(schema, &self.table.columns);
+                noted(&mut reader.book, id, compiled)
+            }
         }
     }
 
@@ -150,7 +158,8 @@ impl Decoder {
         match &mut self.reader {
             Reader::Avro(reader) => reader.book.note(id, Err(verdict)),
             Reader::Protobuf(reader) => reader.book.note(id, Err(verdict)),
-            Reader::Json(_) | Reader::Other(_) => {}
+            Reader::DebeziumAvro(reader) => reader.book.note(id, Err(verdict)),
+            Reader::Json(_) | Reader::DebeziumJson(_) => {}
         }
     }
 
@@ -161,7 +170,8 @@ impl Decoder {
         let absent = match &self.reader {
             Reader::Avro(reader) => reader.book.known(id).map(|known| known.absent.clone()),
             Reader::Protobuf(reader) => reader.book.known(id).map(Messages::absent),
-            Reader::Json(_) | Reader::Other(_) => None,
+            Reader::DebeziumAvro(reader) => reader.book.known(id).map(Envelope::absent),
+            Reader::Json(_) | Reader::DebeziumJson(_) => None,
         };
         let columns = absent.into_iter().flatten();
         columns
@@ -249,9 +259,14 @@ impl Decoder {
                 Ok(Read::Rows(1))
             }
             Reader::Protobuf(reader) => reader.read(payload, &self.table, builders),
-            Reader::Other(format) => {
-                Err((Reason::UnknownSchema, format!("{format:?} is not read yet")))
+            Reader::DebeziumJson(reader) => {
+                let payload = match self.framing {
+                    Framing::Confluent => unframed(payload),
+                    Framing::Bare => payload,
+                };
+                reader.read(payload, is_text, &self.table, builders)
             }
+            Reader::DebeziumAvro(reader) => reader.read(payload, &self.table, builders),
         }
     }
 }

@@ -35,30 +35,77 @@ impl JsonReader {
         table: &Table,
         builders: &mut [Builder],
     ) -> Result<(), Verdict> {
-        if !is_text {
-            check_text(payload)?;
-        }
-        walk(payload, &mut self.shape, &mut self.cells, &mut self.scratch).map_err(
-            |malformed| {
-                let found = payload.get(malformed.at..).unwrap_or_default();
-                malformed_detail(malformed.at, malformed.expected, found)
-            },
+        scan(
+            payload,
+            is_text,
+            &mut self.shape,
+            &mut self.cells,
+            &mut self.scratch,
         )?;
         for (index, builder) in builders.iter_mut().enumerate() {
-            let (cell, column) = (&self.cells[index], &table.columns[index]);
-            match cell.kind {
-                Kind::Absent if !column.default.is_null() => builder.push_value(&column.default),
-                Kind::Null | Kind::Absent if column.nullable => builder.push_null(),
-                Kind::Null => return Err(table.null(index)),
-                Kind::Absent => return Err(table.absent(index)),
-                _ => {
-                    let pushed = builder.push(cell, payload);
-                    pushed.map_err(|refusal| refused(table, index, cell, payload, refusal))?;
-                }
-            }
+            give(index, &self.cells[index], payload, table, builder)?;
         }
         Ok(())
     }
+}
+
+/// Fills `cells` from `payload`.
+///
+/// # Errors
+/// When it is not exactly one JSON object.
+#[inline]
+pub fn scan(
+    payload: &[u8],
+    is_text: bool,
+    shape: &mut Shape,
+    cells: &mut [Cell],
+    scratch: &mut Vec<u8>,
+) -> Result<(), Verdict> {
+    if !is_text {
+        check_text(payload)?;
+    }
+    walk(payload, shape, cells, scratch).map_err(|error| {
+        let found = payload.get(error.at..).unwrap_or_default();
+        malformed_detail(error.at, error.expected, found)
+    })
+}
+
+/// Appends what `cell` holds for column `index`.
+///
+/// # Errors
+/// When that is not a value of the column, or there is none and one is needed.
+#[inline]
+pub fn give(
+    index: usize,
+    cell: &Cell,
+    payload: &[u8],
+    table: &Table,
+    builder: &mut Builder,
+) -> Result<(), Verdict> {
+    let column = &table.columns[index];
+    match cell.kind {
+        Kind::Absent if !column.default.is_null() => builder.push_value(&column.default),
+        Kind::Null | Kind::Absent if column.nullable => builder.push_null(),
+        Kind::Null => return Err(table.null(index)),
+        Kind::Absent => return Err(table.absent(index)),
+        _ => {
+            let pushed = builder.push(cell, payload);
+            pushed.map_err(|refusal| refused(table, index, cell, payload, refusal))?;
+        }
+    }
+    Ok(())
+}
+
+/// The verdict on a value of another type than its column.
+#[cold]
+pub fn wrong(table: &Table, index: usize, cell: &Cell, payload: &[u8]) -> Verdict {
+    refused(table, index, cell, payload, Refusal::WrongType)
+}
+
+/// The verdict on a payload that has `found` at byte `at`.
+pub fn malformed(at: usize, expected: &str, found: &str) -> Verdict {
+    let detail = format!("byte {at}: expected {expected}, found {found}");
+    (Reason::Malformed, detail)
 }
 
 /// The verdict on a value that is not one of its column.

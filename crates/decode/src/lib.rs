@@ -30,6 +30,8 @@ mod avro;
 
 mod protobuf;
 
+mod debezium;
+
 mod paths;
 
 mod connect;

@@ -53,10 +53,4 @@ impl Node {
     pub fn all(&self) -> impl Iterator<Item = usize> {
         self.targets.iter().chain(&self.below).copied()
     }
-
-    /// The node of the field called `name`, if it is wanted.
-    pub fn find(&self, name: &str) -> Option<usize> {
-        let found = self.fields.iter().find(|(field, _)| field == name);
-        found.map(|(_, node)| *node)
-    }
 }

@@ -583,12 +583,10 @@ fn time(
 
 fn micros(seconds: i64, nanos: i64) -> Option<i64> {
     const SECOND: i64 = 1_000_000_000;
-    let whole = seconds.checked_mul(1_000_000)?;
-    // Of a span before zero both count backwards.
-    let of_one_sign = nanos == 0 || seconds == 0 || (nanos < 0) == (seconds < 0) || nanos > 0;
-    if nanos.abs() >= SECOND || !of_one_sign {
+    if nanos.abs() >= SECOND || (nanos < 0 && seconds > 0) {
         return None;
     }
+    let whole = seconds.checked_mul(1_000_000)?;
     whole.checked_add(nanos.div_euclid(1000))
 }
 
