@@ -4,13 +4,17 @@
 //! - Whether an event is accepted depends on its own partition's log and nothing else:
 //!   not on batch cuts, other partitions, or when it was read.
 //! - Every record of a batch ends in exactly one place: accepted, rejected
-//!   with a reason, or dropped by a check that says so.
+//!   with a reason, or dropped for a cause that says so.
+//! - A record may give several events (the update of a table's row takes one back and puts one in).
+//!   It is refused as a whole: if one of them is, none is applied. A check that drops is a filter,
+//!   and drops events one by one: a row that an update moves out of sight is still taken back.
 
 use crate::evaluate::{self, Evaluated, holds};
 use crate::packet::{Input, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use tiderace_aggregate::Cell;
 use tiderace_decode::Decoded;
@@ -39,12 +43,14 @@ pub struct Taken {
     pub counts: IntakeCounts,
 }
 
-/// A source's ledger: `read = accepted + dropped + Σ rejected`.
+/// A source's ledger: `read = accepted + Σ dropped + Σ rejected`, in records. A record that gives
+/// several events counts once: as rejected if one of them is, else as accepted if one of them is,
+/// else as dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeCounts {
     /// Records read.
     pub read: u64,
-    /// Events handed to the views.
+    /// Records of which an event was handed to the views.
     pub accepted: u64,
     /// Records sent away though they are in order, by cause.
     pub dropped: BTreeMap<Dropped, u64>,
@@ -132,8 +138,8 @@ impl Intake {
         let mut verdicts = self.contract(&batch, &record_of, &mut refused, &mut counts);
         let reached = self.clocks(&records, &record_of, &times, &mut verdicts, &mut refused);
         let accepted = events_of(&verdicts, Verdict::Accepted);
-        counts.accepted = accepted.len() as u64;
-        let checked = events_of(&verdicts, Verdict::Dropped).into_iter();
+        counts.accepted = records_of(&verdicts, &record_of, Verdict::Accepted).len() as u64;
+        let checked = records_of(&verdicts, &record_of, Verdict::Dropped).into_iter();
         let checked = checked.map(|_| Dropped::Check);
         for cause in decoded
             .dropped
@@ -240,7 +246,7 @@ impl Intake {
                     Otherwise::Keep => counts.kept_failing += 1,
                     Otherwise::Drop => verdicts[event] = Verdict::Dropped,
                     Otherwise::Reject => {
-                        verdicts[event] = Verdict::Rejected;
+                        verdicts[together(record_of, event)].fill(Verdict::Rejected);
                         let detail = match error {
                             Some((_, error)) => format!("check `{}` failed: {error}", expect.text),
                             None => format!("check `{}` is not true", expect.text),
@@ -278,20 +284,24 @@ impl Intake {
                 continue;
             };
             position.next = meta.offset + 1;
-            if record_of.get(event).is_none_or(|of| *of as usize != record) {
-                continue;
-            }
-            if verdicts[event] == Verdict::Accepted {
-                let time = Timestamp(times[event]);
-                match out_of_time(&self.source, time, meta.broker_time, position.clock) {
-                    Some((reason, detail)) => {
-                        verdicts[event] = Verdict::Rejected;
-                        refused.push((record as u32, reason, detail));
-                    }
-                    None => position.clock = position.clock.max(time),
+            let rest = record_of[event..].iter();
+            let events = rest.take_while(|of| **of as usize == record).count();
+            let events = event..event + events;
+            event = events.end;
+            let accepted = events
+                .clone()
+                .filter(|at| verdicts[*at] == Verdict::Accepted);
+            let times = accepted.map(|at| Timestamp(times[at]));
+            let out = times
+                .clone()
+                .find_map(|time| out_of_time(&self.source, time, meta.broker_time, position.clock));
+            match out {
+                Some((reason, detail)) => {
+                    verdicts[events].fill(Verdict::Rejected);
+                    refused.push((record as u32, reason, detail));
                 }
+                None => position.clock = times.fold(position.clock, Timestamp::max),
             }
-            event += 1;
         }
         self.reached.extend(run);
         let reached =
@@ -333,6 +343,33 @@ fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
         .filter(|(_, verdict)| **verdict == wanted)
         .map(|(event, _)| event as u32)
         .collect()
+}
+
+/// The records of which an event came to `wanted`, and none to more than that: of a record that was
+/// accepted in part no event counts as dropped.
+fn records_of(verdicts: &[Verdict], record_of: &[u32], wanted: Verdict) -> Vec<u32> {
+    let mut records: Vec<u32> = Vec::new();
+    for (event, verdict) in verdicts.iter().enumerate() {
+        let record = record_of[event];
+        if *verdict != wanted || records.last() == Some(&record) {
+            continue;
+        }
+        let beside = &verdicts[together(record_of, event)];
+        if wanted == Verdict::Accepted || !beside.contains(&Verdict::Accepted) {
+            records.push(record);
+        }
+    }
+    records
+}
+
+/// The events of the record that `event` is of.
+fn together(record_of: &[u32], event: usize) -> Range<usize> {
+    let record = record_of[event];
+    let before = record_of[..event].iter().rev();
+    let before = before.take_while(|of| **of == record).count();
+    let after = record_of[event..].iter();
+    let after = after.take_while(|of| **of == record).count();
+    event - before..event + after
 }
 
 /// What one view makes of the accepted events, which are the rows of `seen`.
@@ -410,11 +447,20 @@ fn keyed(
         set_bits(&mut out, &filters);
         return out;
     }
+    // What comes of a record that one of its events fails is not applied by halves.
+    let mut spoiled: BTreeMap<u32, Option<(Reason, String)>> = BTreeMap::new();
+    for (member, why) in bad {
+        let record = record_of[accepted[member as usize] as usize];
+        spoiled.entry(record).or_insert(Some(why));
+    }
     for (member, event) in accepted.iter().enumerate() {
-        if let Some((reason, detail)) = bad.remove(&(member as u32)) {
+        let record = record_of[*event as usize];
+        if let Some(why) = spoiled.get_mut(&record) {
             *counts.failed.entry(place).or_default() += 1;
-            let detail = format!("view `{}`: {detail}", view.name);
-            refused.push((record_of[*event as usize], reason, detail));
+            if let Some((reason, detail)) = why.take() {
+                let detail = format!("view `{}`: {detail}", view.name);
+                refused.push((record, reason, detail));
+            }
             continue;
         }
         if !belongs(member) {
