@@ -6,7 +6,7 @@
 //! it: names, windows that read what is kept anyway, defaults, descriptions. So a
 //! view may gain such a feature, or be tidied, and keep its rows.
 
-use crate::model::Otherwise;
+use crate::model::{Otherwise, Stream};
 use crate::seal::Shared;
 use crate::source;
 use crate::view::Draft;
@@ -65,12 +65,24 @@ fn canonical(
     columns.sort_unstable();
     columns.dedup();
     for column in columns {
-        let (name, data_type) = &from.scope[column];
+        // What the decoder adds is said by the source's kind.
+        let Some((name, data_type)) = &from.scope.get(column) else {
+            continue;
+        };
         let path = &source.columns[column].name;
         lines.push(format!("column {name:?} {data_type} {path:?}"));
     }
     if let Some(condition) = &draft.condition {
         lines.push(format!("where {}", condition.canonical()));
+    }
+    if let Some(select) = &source.select {
+        let paths = select.columns.iter().map(|c| &source.columns[*c].name);
+        let paths: Vec<&String> = paths.collect();
+        lines.push(format!("select {} {paths:?}", select.condition.canonical()));
+    }
+    if let Stream::Kafka { headers, .. } = &source.stream {
+        let lines_of = headers.iter().map(|(name, value)| format!("header {name:?} {value:?}"));
+        lines.extend(lines_of);
     }
     if let Some(condition) = &source.retracts {
         lines.push(format!("retracts {}", condition.canonical()));
