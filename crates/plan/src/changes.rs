@@ -54,8 +54,14 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, draft: &mut Draft) {
         time_unit: TimeUnit::Rfc3339,
         nullable: false,
     };
-    draft.source.columns.push(column(CHANGE_ID, DataType::String));
-    draft.source.columns.push(column(CHANGE_SIGN, DataType::Bool));
+    draft
+        .source
+        .columns
+        .push(column(CHANGE_ID, DataType::String));
+    draft
+        .source
+        .columns
+        .push(column(CHANGE_SIGN, DataType::Bool));
     draft.source.event_id = Some(added);
     draft.source.retracts = Some(sign(added + 1));
 }

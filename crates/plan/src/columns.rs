@@ -1,10 +1,10 @@
 //! A source's columns: names, types, units and where a record holds them.
 
 use crate::at::{At, TextOr};
-use crate::report::Report;
-use crate::{Code, names, raw, scalar};
 use crate::model::Encoding;
+use crate::report::Report;
 use crate::text::Place;
+use crate::{Code, names, raw, scalar};
 use tiderace_types::{Column, DataType, TimeUnit};
 
 /// The columns, how expressions see them (by declared name and type), and where they are declared.
@@ -86,11 +86,7 @@ fn column(
     })
 }
 
-fn dotted_path(
-    report: &Report,
-    path: &At<String>,
-    encoding: Option<Encoding>,
-) -> Option<String> {
+fn dotted_path(report: &Report, path: &At<String>, encoding: Option<Encoding>) -> Option<String> {
     let (text, place) = path.text()?;
     if text.starts_with("$.") && encoding.is_some_and(|encoding| !encoding.is_debezium()) {
         report.error_help(

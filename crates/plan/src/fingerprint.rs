@@ -81,7 +81,9 @@ fn canonical(
         lines.push(format!("select {} {paths:?}", select.condition.canonical()));
     }
     if let Stream::Kafka { headers, .. } = &source.stream {
-        let lines_of = headers.iter().map(|(name, value)| format!("header {name:?} {value:?}"));
+        let lines_of = headers
+            .iter()
+            .map(|(name, value)| format!("header {name:?} {value:?}"));
         lines.extend(lines_of);
     }
     if let Some(condition) = &source.retracts {

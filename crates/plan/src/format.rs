@@ -141,10 +141,7 @@ fn framing(
             "name its file: `schema: schemas/payment.avsc`",
         );
     }
-    let registry_is_missing = matches!(
-        kafka,
-        Kafka::There { registry: false } | Kafka::Missing
-    );
+    let registry_is_missing = matches!(kafka, Kafka::There { registry: false } | Kafka::Missing);
     if framing == Framing::Confluent && registry_is_missing {
         let (message, help) = match stream.schema {
             None => (

@@ -2,17 +2,17 @@
 
 use crate::environment::{self, Environment};
 use crate::model::{Entity, Plan, Project, Service, Source, Test};
-use crate::places::Places;
 use crate::names::{Defined, listed, unknown};
 use crate::node::Node;
+use crate::places::Places;
 use crate::report::Report;
 use crate::seal::{self, Sealed};
 use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, changes, entity, project, raw, row_max, service, shape, source, test,
-    view, yaml,
+    Code, Diagnostic, SourceFile, changes, entity, project, raw, row_max, service, shape, source,
+    test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

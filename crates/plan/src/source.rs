@@ -115,7 +115,10 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
     if columns_whole {
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
-        draft.source.select = raw.select.as_ref().and_then(|sql| select(report, sql, &draft));
+        draft.source.select = raw
+            .select
+            .as_ref()
+            .and_then(|sql| select(report, sql, &draft));
         if draft.source.format.encoding.is_debezium() {
             changes::check(report, raw, &mut draft);
         } else {
