@@ -1,13 +1,12 @@
 //! Sources of a table's changes: what identifies one and which way it counts come from the change itself.
 
 use crate::at::At;
-use crate::model::{CHANGE_ID, CHANGE_SIGN};
 use crate::report::Report;
 use crate::source::Draft;
 use crate::view;
 use crate::{Code, names, raw};
 use tiderace_expr::{Compiled, Now, compile};
-use tiderace_types::{Column, DataType, TimeUnit};
+use tiderace_types::{Column, DataType};
 
 /// What of the envelope is the same for every change of a row, and so may be part of an event.
 const FIXED: [&str; 5] = [
@@ -49,27 +48,20 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, draft: &mut Draft) {
     }
     let added = draft.source.columns.len();
     let column = |name: &str, data_type| Column {
-        name: name.to_owned(),
-        data_type,
-        time_unit: TimeUnit::Rfc3339,
         nullable: false,
+        ..Column::new(name, data_type)
     };
-    draft
-        .source
-        .columns
-        .push(column(CHANGE_ID, DataType::String));
-    draft
-        .source
-        .columns
-        .push(column(CHANGE_SIGN, DataType::Bool));
+    let columns = &mut draft.source.columns;
+    columns.push(column(Column::IDENTITY, DataType::Bytes));
+    columns.push(column(Column::RETRACTS, DataType::Bool));
     draft.source.event_id = Some(added);
     draft.source.retracts = Some(sign(added + 1));
 }
 
 /// The truth of the column with the sign, which is the source's column `place`.
 fn sign(place: usize) -> Compiled {
-    let scope = [(CHANGE_SIGN.to_owned(), DataType::Bool)];
-    let alone = compile(&format!("\"{CHANGE_SIGN}\""), &scope, Now::Refused);
+    let scope = [(Column::RETRACTS.to_owned(), DataType::Bool)];
+    let alone = compile(&format!("\"{}\"", Column::RETRACTS), &scope, Now::Refused);
     alone
         .expect("the name of a column is an expression")
         .remap(&[place])

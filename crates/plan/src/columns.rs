@@ -5,7 +5,7 @@ use crate::model::Encoding;
 use crate::report::Report;
 use crate::text::Place;
 use crate::{Code, names, raw, scalar};
-use tiderace_types::{Column, DataType, TimeUnit};
+use tiderace_types::{Column, DataType, TimeUnit, Value};
 
 /// The columns, how expressions see them (by declared name and type), and where they are declared.
 type Columns = (Vec<Column>, Vec<(String, DataType)>, Vec<Place>);
@@ -79,8 +79,24 @@ fn column(
         Some(path) => dotted_path(report, path, encoding)?,
         None => name.to_owned(),
     };
+    let time_unit = time_unit(long.unit.as_ref());
+    let default = match &long.default {
+        None => Value::Null,
+        Some(at) => {
+            let found = scalar::value(at.value.as_ref()?, &data_type, time_unit);
+            if found.is_none() {
+                report.error(
+                    at.place,
+                    Code::Type,
+                    format!("the default of `{name}` is no {data_type}"),
+                );
+            }
+            found?
+        }
+    };
     Some(Column {
-        time_unit: time_unit(long.unit.as_ref()),
+        time_unit,
+        default,
         nullable: long.nullable.as_ref().and_then(|at| at.value) != Some(false),
         ..Column::new(&path, data_type)
     })

@@ -13,6 +13,7 @@ use crate::view::Draft;
 use std::fmt::Write;
 use tiderace_aggregate::{RowSpec, Span};
 use tiderace_expr::Compiled;
+use tiderace_types::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The fingerprint of a view's rows.
@@ -71,6 +72,10 @@ fn canonical(
         };
         let path = &source.columns[column].name;
         lines.push(format!("column {name:?} {data_type} {path:?}"));
+        let default = &source.columns[column].default;
+        if *default != Value::Null {
+            lines.push(format!("default {default:?}"));
+        }
     }
     if let Some(condition) = &draft.condition {
         lines.push(format!("where {}", condition.canonical()));

@@ -118,15 +118,11 @@ fn framing(
         Some(At { value, place }) => Some((*value.as_ref()?, *place)),
     };
     if !encoding.has_schema() {
-        if let Some((_, place)) = said {
-            report.error_help(
-                place,
-                Code::Value,
-                format!("{name} has no framing"),
-                "leave it out: a record is one JSON object",
-            );
-        }
-        return Some(Framing::Bare);
+        // A serializer of JSON may put its schema's number before the record, which is passed over.
+        return Some(match said {
+            Some((raw::Framing::Confluent, _)) => Framing::Confluent,
+            _ => Framing::Bare,
+        });
     }
     let framing = match (said, &stream.schema) {
         (Some((raw::Framing::Confluent, _)), _) | (None, None) => Framing::Confluent,

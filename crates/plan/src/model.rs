@@ -89,7 +89,7 @@ pub struct Source {
     /// Which records are its own, where several tables share the stream; all are without it.
     pub select: Option<Select>,
     /// The declared columns, in order. Of a table's changes the decoder adds two of its own behind
-    /// them: what identifies a change ([`CHANGE_ID`]), and whether it takes a row back ([`CHANGE_SIGN`]).
+    /// them: [`Column::IDENTITY`] and [`Column::RETRACTS`].
     pub columns: Vec<Column>,
     /// The column that carries event time.
     pub event_time: usize,
@@ -209,12 +209,6 @@ pub enum Framing {
     Bare,
 }
 
-/// The column that the decoder of a table's changes adds: what identifies a change.
-pub const CHANGE_ID: &str = "$id";
-
-/// The column that the decoder of a table's changes adds: whether it takes a row back.
-pub const CHANGE_SIGN: &str = "$retracts";
-
 /// Which records of a shared stream are a source's own: those for which the condition is true.
 #[derive(Clone, Debug)]
 pub struct Select {
@@ -227,16 +221,6 @@ pub struct Select {
 }
 
 impl Source {
-    /// The used columns that records hold: `used` but for those that the decoder adds.
-    #[must_use]
-    pub fn read(&self) -> &[usize] {
-        let added = match self.format.encoding.is_debezium() {
-            true => 2,
-            false => 0,
-        };
-        &self.used[..self.used.len().saturating_sub(added)]
-    }
-
     /// The columns as they are declared, without those that the decoder adds.
     #[must_use]
     pub fn declared(&self) -> &[Column] {

@@ -230,6 +230,8 @@ pub(crate) struct Column {
     /// Where the record holds it, with dots for nested objects. Default: the column's name.
     /// In a Debezium source it is a column of the row, or after `$.` a part of the envelope.
     pub(crate) path: Option<At<String>>,
+    /// What it is in a record that does not have it at all. A null that a record has stays one.
+    pub(crate) default: Option<At<Json>>,
 }
 
 /// What an integer timestamp counts since 1970.

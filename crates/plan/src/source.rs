@@ -6,7 +6,7 @@ use crate::report::Report;
 use crate::text::Place;
 use crate::{Code, changes, columns, format, kafka, names, raw, timing};
 use tiderace_expr::{Compiled, Now, compile};
-use tiderace_types::{DataType, Duration, SourceId};
+use tiderace_types::{DataType, Duration, SourceId, Value};
 
 /// A source before it is known which of its columns are used.
 #[derive(Debug)]
@@ -236,7 +236,21 @@ fn event_time(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<(
     }
     column.nullable = false;
     draft.source.event_time = index;
-    Some(())
+    no_default(report, draft, index, "event time")
+}
+
+/// What tells events apart cannot be made up for those that lack it.
+fn no_default(report: &Report, draft: &Draft, index: usize, what: &str) -> Option<()> {
+    if draft.source.columns[index].default == Value::Null {
+        return Some(());
+    }
+    report.error_help(
+        draft.places[index],
+        Code::Value,
+        format!("{what} `{}` has a default", draft.scope[index].0),
+        "a record without it is refused; every such record would look alike",
+    );
+    None
 }
 
 fn event_id(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()> {
@@ -254,7 +268,7 @@ fn event_id(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()>
     }
     column.nullable = false;
     draft.source.event_id = Some(index);
-    Some(())
+    no_default(report, draft, index, "event id")
 }
 
 fn expect(report: &Report, raw: &raw::Expect, draft: &Draft) -> Option<Expect> {

@@ -18,7 +18,9 @@ mod reader;
 pub use reader::{Limit, Reader};
 
 mod kafka;
-pub use kafka::{KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, ensure_topic};
+pub use kafka::{
+    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, count_partitions, ensure_topic,
+};
 
 mod registry;
 pub use registry::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tiderace_engine::{Applied, IntakeCounts};
-use tiderace_types::{Reason, Timestamp};
+use tiderace_types::{Dropped, Reason, Timestamp};
 
 /// Everything counted since the process began.
 #[derive(Debug, Default)]
@@ -41,8 +41,10 @@ pub struct SourceLedger {
     pub read: u64,
     /// Events handed to the views.
     pub accepted: u64,
-    /// Events sent away by a check.
+    /// Records sent away though they are in order.
     pub dropped: u64,
+    /// The same, by cause.
+    pub dropped_by: BTreeMap<Dropped, u64>,
     /// Records refused, by reason.
     pub rejected: BTreeMap<Reason, u64>,
     /// The largest event time accepted.
@@ -94,6 +96,9 @@ impl Ledger {
         ledger.read += taken.read;
         ledger.accepted += taken.accepted;
         ledger.dropped += taken.dropped.values().sum::<u64>();
+        for (cause, count) in &taken.dropped {
+            *ledger.dropped_by.entry(*cause).or_default() += count;
+        }
         ledger.clock = ledger.clock.max(Some(clock));
         for (reason, count) in &taken.rejected {
             *ledger.rejected.entry(*reason).or_default() += count;

@@ -59,6 +59,17 @@ impl Counts {
                 page.line(name, &[("source", source), ("outcome", outcome)], count);
             }
         }
+        let name = "tiderace_dropped_total";
+        page.family(
+            name,
+            "counter",
+            "Records of a source that are in order and were sent away, by cause.",
+        );
+        for (source, ledger) in &self.sources {
+            for (cause, count) in &ledger.dropped_by {
+                page.line(name, &[("source", source), ("cause", cause.name())], *count);
+            }
+        }
         let name = "tiderace_rejected_total";
         page.family(name, "counter", "Records of a source that were refused.");
         for (source, ledger) in &self.sources {
