@@ -58,10 +58,16 @@ impl Encoded {
         self.long(text.len() as i64).raw(text.as_bytes())
     }
 
-    /// Another Avro datum, such as a record's.
+    /// What was encoded apart.
     #[must_use]
     pub fn then(self, other: &Encoded) -> Encoded {
         self.raw(&other.0)
+    }
+
+    /// Bytes as they are.
+    #[must_use]
+    pub fn then_bytes(self, bytes: &[u8]) -> Encoded {
+        self.raw(bytes)
     }
 
     /// Protobuf's field of any integer type without zigzag.
@@ -115,7 +121,9 @@ mod tests {
         ] {
             assert_eq!(encoded.bytes(), bytes);
         }
-        let framed = Encoded::new().integer_field(1, 1).framed_message(7, &[1, 0]);
+        let framed = Encoded::new()
+            .integer_field(1, 1)
+            .framed_message(7, &[1, 0]);
         assert_eq!(framed, [0, 0, 0, 0, 7, 4, 2, 0, 8, 1]);
     }
 }

@@ -85,6 +85,7 @@ impl Tick {
             TimeUnit::Millis => Some(Tick::MILLI),
             TimeUnit::Micros => Some(Tick::MICRO),
             TimeUnit::Nanos => Some(Tick::NANO),
+            TimeUnit::Days => Some(Tick::DAY),
         }
     }
 }

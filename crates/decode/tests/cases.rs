@@ -182,6 +182,23 @@ fn values_of_each_type() {
         (TimeUnit::Micros, "-1", "1969-12-31T23:59:59.999999Z"),
         (TimeUnit::Nanos, "-1", "1969-12-31T23:59:59.999999Z"),
         (TimeUnit::Nanos, "1999", "1970-01-01T00:00:00.000001Z"),
+        (TimeUnit::Days, "17622", "2018-04-01T00:00:00Z"),
+        (TimeUnit::Days, "-1", "1969-12-31T00:00:00Z"),
+        (
+            TimeUnit::Seconds,
+            "1522540831.5000019",
+            "2018-04-01T00:00:31.500001Z",
+        ),
+        (
+            TimeUnit::Seconds,
+            "-0.0000001",
+            "1969-12-31T23:59:59.999999Z",
+        ),
+        (
+            TimeUnit::Millis,
+            "1522540831001.25",
+            "2018-04-01T00:00:31.001250Z",
+        ),
     ] {
         check_unit(D::Timestamp, unit, value, Ok(shown));
     }
@@ -273,7 +290,7 @@ fn values_of_another_type() {
     ] {
         check(data_type, value, Err((reason, detail)));
     }
-    let detail = r#"column "x": expected timestamp (an integer in seconds), found string "2018-04-01T00:00:31Z""#;
+    let detail = r#"column "x": expected timestamp (a number in seconds), found string "2018-04-01T00:00:31Z""#;
     let value = r#""2018-04-01T00:00:31Z""#;
     check_unit(
         D::Timestamp,

@@ -132,5 +132,6 @@ fn time_unit(unit: Option<&At<raw::Unit>>) -> TimeUnit {
         Some(raw::Unit::Ms) => TimeUnit::Millis,
         Some(raw::Unit::Us) => TimeUnit::Micros,
         Some(raw::Unit::Ns) => TimeUnit::Nanos,
+        Some(raw::Unit::D) => TimeUnit::Days,
     }
 }

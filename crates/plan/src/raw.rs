@@ -234,7 +234,7 @@ pub(crate) struct Column {
     pub(crate) default: Option<At<Json>>,
 }
 
-/// What an integer timestamp counts since 1970.
+/// What a timestamp that is a number counts since 1970.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename = "unit", rename_all = "snake_case")]
 pub(crate) enum Unit {
@@ -246,6 +246,8 @@ pub(crate) enum Unit {
     Us,
     /// Nanoseconds.
     Ns,
+    /// Days.
+    D,
 }
 
 /// One check of the source's contract.

@@ -82,7 +82,9 @@ pub fn check_files(folder: &Path, files: &[SourceFile], loaded: &Loaded) -> Vec<
         loaded,
     };
     let sources = loaded.plan.sources.iter();
-    sources.flat_map(|source| project.check_file(source)).collect()
+    sources
+        .flat_map(|source| project.check_file(source))
+        .collect()
 }
 
 impl Project<'_> {
@@ -166,16 +168,20 @@ impl Project<'_> {
     fn check_topic(&self, source: &Arc<Source>, topic: &str, online: &mut Online) -> Result<()> {
         let trouble = match count_partitions(&kafka(&self.loaded.plan)?, topic) {
             Ok(Some(count)) => {
-                online
-                    .seen
-                    .push(format!("{}: topic {topic} has {count} partitions", source.name));
+                online.seen.push(format!(
+                    "{}: topic {topic} has {count} partitions",
+                    source.name
+                ));
                 return Ok(());
             }
             Ok(None) => (
                 format!("there is no topic `{topic}`"),
                 "create it, or correct its name: the first record of a topic that is made by itself may be in the wrong number of partitions",
             ),
-            Err(error) => (format!("Kafka does not tell: {error}"), "check `brokers` and `properties`"),
+            Err(error) => (
+                format!("Kafka does not tell: {error}"),
+                "check `brokers` and `properties`",
+            ),
         };
         let (message, help) = trouble;
         let finding = self.finding(source, None, Code::Online, message, help);
@@ -202,7 +208,9 @@ impl Project<'_> {
         let Some(latest) = versions.last() else {
             let message = format!("{} has no subject `{subject}`", registry.url());
             let help = "records of a topic are registered under its name and `-value`; a producer that has never run has registered nothing";
-            online.found.push(self.finding(source, None, Code::Online, message, help));
+            online
+                .found
+                .push(self.finding(source, None, Code::Online, message, help));
             return;
         };
         online.seen.push(format!(
@@ -279,7 +287,13 @@ impl Project<'_> {
                 what_absence_does(declared),
                 severity,
             )),
-            (Fit::Wrong { expected, found: is }, since) => {
+            (
+                Fit::Wrong {
+                    expected,
+                    found: is,
+                },
+                since,
+            ) => {
                 let changed = since.map(|version| format!(" since version {version}"));
                 found.push(said(
                     format!(
@@ -291,7 +305,8 @@ impl Project<'_> {
                 ));
             }
         }
-        if good(last) && !declared.nullable && nullable::may_be_null(&latest.schema, &declared.name) {
+        if good(last) && !declared.nullable && nullable::may_be_null(&latest.schema, &declared.name)
+        {
             let never = older.iter().rfind(|(version, fits)| {
                 good(fits) && !nullable::may_be_null(&version.schema, &declared.name)
             });
@@ -303,12 +318,22 @@ impl Project<'_> {
                     ),
                     severity,
                 ),
-                None => (format!("column `{name}` may be null in {place}"), Severity::Warning),
+                None => (
+                    format!("column `{name}` may be null in {place}"),
+                    Severity::Warning,
+                ),
             };
-            found.push(said(message, "records in which it is null are refused", severity));
+            found.push(said(
+                message,
+                "records in which it is null are refused",
+                severity,
+            ));
         }
         for (version, fits) in older {
-            let place = format!("version {} of `{subject}` (schema {})", version.version, version.id);
+            let place = format!(
+                "version {} of `{subject}` (schema {})",
+                version.version, version.id
+            );
             match &fits[column] {
                 Fit::Wrong { expected, found: is } => found.push(said(
                     format!("older records of column `{name}` cannot be read: expected {expected}, found {is} in {place}"),

@@ -55,6 +55,8 @@ pub enum TimeUnit {
     Micros,
     /// Nanoseconds since the epoch, rounded down to microseconds.
     Nanos,
+    /// Days since the epoch.
+    Days,
 }
 
 impl DataType {

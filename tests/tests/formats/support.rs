@@ -79,10 +79,12 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// Payment number `id`: the same whenever it is asked for.
     pub fn number(id: i64) -> Payment {
+        static START: OnceLock<i64> = OnceLock::new();
         Payment {
             id,
-            at: now() - 3_600_000 + id,
+            at: START.get_or_init(now) - 3_600_000 + id,
             customer: id % CUSTOMERS,
             cents: 100 + (id * 7919) % 100_000,
         }
@@ -137,6 +139,17 @@ impl Feed {
 
     /// Sends what is to be refused.
     pub fn bad(&mut self, customer: i64, reason: &str, payload: &[u8]) {
+        self.bad_with(customer, reason, payload, &[]);
+    }
+
+    /// Sends what is to be refused, with headers.
+    pub fn bad_with(
+        &mut self,
+        customer: i64,
+        reason: &str,
+        payload: &[u8],
+        headers: &[(&str, &str)],
+    ) {
         let partition = Feed::partition(customer);
         let place = (partition as u32, self.offsets[partition]);
         let letter = Letter {
@@ -144,7 +157,7 @@ impl Feed {
             payload: payload.to_vec(),
         };
         self.letters.insert(place, letter);
-        self.send(customer, Some(payload), &[]);
+        self.send(customer, Some(payload), headers);
     }
 
     /// Sends what is to be dropped.

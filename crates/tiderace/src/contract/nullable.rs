@@ -30,7 +30,10 @@ pub fn may_be_null(schema: &RegisteredSchema, path: &str) -> bool {
             return false;
         };
         at = &field["type"];
-        if at.as_array().is_some_and(|branches| branches.iter().any(|branch| branch == "null")) {
+        if at
+            .as_array()
+            .is_some_and(|branches| branches.iter().any(|branch| branch == "null"))
+        {
             return true;
         }
     }

@@ -3,7 +3,7 @@
 //! A registry that is away holds its source up, for as long as it takes: what cannot be read yet is
 //! not refused. A number that the registry does not know is asked for again for a while, because
 //! replicas of a registry lag, then its records are refused; and the number is asked for anew when it comes
-//! again a minute later, so that a schema registered late heals what follows. Numbers made
+//! again half a minute later, so that a schema registered late heals what follows. Numbers made
 //! up by broken producers cannot stop a source: it waits for unknown ones a sixth of its time at most.
 
 use crate::formats;
@@ -23,7 +23,7 @@ const SPAN: Duration = Duration::from_secs(60);
 /// How often unknown numbers are asked for meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
 /// After how long a refused number is asked for anew.
-const ANEW: Duration = Duration::from_secs(60);
+const ANEW: Duration = Duration::from_secs(30);
 /// How many refused numbers are remembered; those beyond stay refused until the next start.
 const REFUSED: usize = 65_536;
 /// How long one request may take.
