@@ -96,8 +96,19 @@ impl Schemas {
                         return Some(false);
                     };
                     self.refused.remove(&id);
-                    if let Err(error) = decoder.teach(id, &formats::registered(schema)) {
-                        tracing::warn!(source = self.source, schema = id, %error, "records of this schema are refused");
+                    match decoder.teach(id, &formats::registered(schema)) {
+                        Err(error) => {
+                            tracing::warn!(source = self.source, schema = id, %error, "records of this schema are refused");
+                        }
+                        Ok(()) => {
+                            let absent = decoder.absent(id);
+                            tracing::info!(
+                                source = self.source,
+                                schema = id,
+                                ?absent,
+                                "a schema is in use; columns that it lacks are their defaults, or null"
+                            );
+                        }
                     }
                     return Some(true);
                 }
