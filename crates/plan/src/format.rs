@@ -41,11 +41,20 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             format!("{name} has no `message`: only Protobuf has"),
         );
     }
+    if let (Some(at), Some(Framing::Bare)) = (&stream.subject, framing) {
+        report.error_help(
+            at.place,
+            Code::Value,
+            format!("these {name} records have no schema in a registry"),
+            "leave `subject` out",
+        );
+    }
     (report.count() == before).then_some(Format {
         encoding,
         framing: framing?,
         schema: schema?,
         message: stream.message.as_ref().and_then(|at| at.value.clone()),
+        subject: stream.subject.as_ref().and_then(|at| at.value.clone()),
     })
 }
 

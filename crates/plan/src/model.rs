@@ -144,6 +144,8 @@ pub struct Format {
     pub schema: Option<String>,
     /// The Protobuf message that records are.
     pub message: Option<String>,
+    /// The registry's subject that records' schemas are versions of; `{topic}-value` without it.
+    pub subject: Option<String>,
 }
 
 impl Format {
@@ -153,6 +155,7 @@ impl Format {
         framing: Framing::Bare,
         schema: None,
         message: None,
+        subject: None,
     };
 }
 

@@ -165,6 +165,8 @@ pub(crate) struct Stream {
     /// The Protobuf message that records are, as `package.Message`. Default: the one that the
     /// record names, or the only one of the file.
     pub(crate) message: Option<At<String>>,
+    /// The registry's subject that `check --online` compares the columns with. Default: `{topic}-value`.
+    pub(crate) subject: Option<At<String>>,
     /// What stands before each record. Default: `confluent`, or `bare` with a `schema` file.
     pub(crate) framing: Option<At<Framing>>,
 }

@@ -196,7 +196,8 @@ impl Project<'_> {
         registry: &Registry,
         online: &mut Online,
     ) {
-        let subject = format!("{topic}-value");
+        let subject = source.format.subject.clone();
+        let subject = subject.unwrap_or_else(|| format!("{topic}-value"));
         let versions = match every_version(registry, &subject) {
             Ok(versions) => versions,
             Err(why) => {
@@ -207,7 +208,7 @@ impl Project<'_> {
         };
         let Some(latest) = versions.last() else {
             let message = format!("{} has no subject `{subject}`", registry.url());
-            let help = "records of a topic are registered under its name and `-value`; a producer that has never run has registered nothing";
+            let help = "a producer that has never run has registered nothing; records that are registered under another name than the topic's and `-value` need `subject: …` beside the format";
             online
                 .found
                 .push(self.finding(source, None, Code::Online, message, help));

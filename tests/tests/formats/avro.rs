@@ -1,6 +1,7 @@
 //! Avro, by schemas of a registry that change midway, and by one in the project.
 
 use crate::support::{Feed, Payment, project};
+use tiderace_testkit::bin;
 use tiderace_testkit::registry::Registry;
 use tiderace_tests::encode::Encoded;
 
@@ -173,6 +174,29 @@ fn a_schema_in_the_project() {
         }
     }
     feed.dropped(1, "tombstone", None, &[]);
+    feed.check(&server);
+    // JSON does not come in by other doors.
+    let event = r#"{"id": 1}"#;
+    let file = project.folder().join("events.jsonl");
+    std::fs::write(&file, event).expect("written");
+    let file = file.to_str().expect("a name that is text");
+    let address = server.grpc_url().replace("http://", "");
+    for arguments in [
+        &["push", "--server", &address, topic, event][..],
+        &[
+            "replay",
+            "--project",
+            project.argument(),
+            "--source",
+            topic,
+            file,
+        ],
+    ] {
+        let output = bin::run(arguments).expect("run");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(told.contains("is in avro"), "{arguments:?}: {told}");
+    }
     feed.check(&server);
     server.stop().expect("stop");
 }

@@ -34,8 +34,9 @@ fn a_file_that_does_not_have_the_columns() {
 columns:
   id: int64
   at: timestamp
-  customer_id: string
+  customer_id: int64
   amount: float64
+  note: bool
   amonut: float64
 event_id: id";
     let project = project("contract_file", source, None);
@@ -56,10 +57,10 @@ event_id: id";
     assert_told(
         &told,
         &[
-            "column `customer_id`: expected string, found",
-            "definitions.yaml:11:3",
-            "column `amonut` is not in `payment.avsc`",
+            "column `note`: expected bool, found",
             "definitions.yaml:13:3",
+            "column `amonut` is not in `payment.avsc`",
+            "definitions.yaml:14:3",
             "2 errors",
         ],
     );

@@ -1,7 +1,8 @@
 //! A topic that is fed, and what must come of it: answers, dead letters, counters.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::kafka::Kafka;
@@ -14,10 +15,29 @@ use tiderace_types::{Timestamp, Value};
 pub const CUSTOMERS: i64 = 12;
 const PARTITIONS: u32 = 3;
 
-/// One Kafka for all the tests of this file: each has topics of its own.
-pub fn kafka() -> &'static Kafka {
-    static KAFKA: OnceLock<Kafka> = OnceLock::new();
-    KAFKA.get_or_init(|| Kafka::start(1).expect("kafka"))
+/// One Kafka for all the tests that run together: each has topics of its own.
+pub fn kafka() -> Arc<Kafka> {
+    static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+    let mut held = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
+    held.upgrade().unwrap_or_else(|| {
+        let kafka = Arc::new(Kafka::start(1).expect("kafka"));
+        *held = Arc::downgrade(&kafka);
+        kafka
+    })
+}
+
+/// A project, and the Kafka that it needs.
+pub struct Ground {
+    project: Project,
+    _kafka: Arc<Kafka>,
+}
+
+impl Deref for Ground {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
 }
 
 /// Now, in milliseconds.
@@ -58,14 +78,18 @@ features: [\"spend:*\"]
 }
 
 /// A project over a fresh topic.
-pub fn project(name: &str, source: &str, registry: Option<String>) -> Project {
-    kafka().create_topic(name, PARTITIONS).expect("topic");
+pub fn project(name: &str, source: &str, registry: Option<String>) -> Ground {
+    let kafka = kafka();
+    kafka.create_topic(name, PARTITIONS).expect("topic");
     let settings = Settings {
-        kafka: Some(kafka().bootstrap()),
+        kafka: Some(kafka.bootstrap()),
         registry,
         ..Settings::default()
     };
-    Project::with(&settings, &definitions(source, name)).expect("project")
+    Ground {
+        project: Project::with(&settings, &definitions(source, name)).expect("project"),
+        _kafka: kafka,
+    }
 }
 
 /// A payment.
