@@ -11,8 +11,7 @@ use tiderace_aggregate::{
 };
 use tiderace_decode::Decoder;
 use tiderace_types::{
-    Column, DataType, Duration, Partition, RecordBatch, RecordMeta, SourceId, TimeUnit, Timestamp,
-    Version,
+    Column, DataType, Duration, Partition, RecordBatch, RecordMeta, SourceId, Timestamp, Version,
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -133,10 +132,8 @@ fn rows(c: &mut Criterion) {
 
 fn column(name: &str, data_type: DataType, nullable: bool) -> Column {
     Column {
-        name: name.to_owned(),
-        data_type,
-        time_unit: TimeUnit::Rfc3339,
         nullable,
+        ..Column::new(name, data_type)
     }
 }
 

@@ -39,10 +39,9 @@ pub fn json(bytes: &[u8]) {
 
 fn decoder() -> Decoder {
     let column = |name: &str, data_type, time_unit, nullable| Column {
-        name: name.to_owned(),
-        data_type,
         time_unit,
         nullable,
+        ..Column::new(name, data_type)
     };
     let text = TimeUnit::Rfc3339;
     let decimal = DataType::Decimal {

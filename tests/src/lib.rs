@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod ask;
 pub mod dead_letter;
+pub mod encode;
 pub mod input;
 pub mod oracle;
 pub mod project;

@@ -11,6 +11,8 @@ use tiderace_testkit::cgroup::MemoryLimit;
 pub struct Settings {
     /// Kafka's bootstrap servers; `None` for the embedded log.
     pub kafka: Option<String>,
+    /// The URL of the schema registry beside Kafka; `None` for none.
+    pub registry: Option<String>,
     /// The URL of Redis; `None` for the embedded store.
     pub redis: Option<String>,
     /// Lines added to the source: lateness, lag, checks.
@@ -125,7 +127,10 @@ impl Settings {
     fn project(&self, ports: Ports) -> String {
         let mut text = format!("project: tests\n{}\n", ports.yaml());
         if let Some(brokers) = &self.kafka {
-            text += &format!("kafka: {{ brokers: \"{brokers}\" }}\n");
+            let registry = self.registry.as_ref();
+            let registry = registry.map(|url| format!(", schema_registry: {{ url: \"{url}\" }}"));
+            let registry = registry.unwrap_or_default();
+            text += &format!("kafka: {{ brokers: \"{brokers}\"{registry} }}\n");
         }
         if let Some(url) = &self.redis {
             text += &format!("online: {{ redis: {{ url: \"{url}\" }} }}\n");

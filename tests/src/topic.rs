@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -63,6 +63,11 @@ impl Sender {
     pub fn send(&self, key: &[u8], payload: &[u8], partition: Option<i32>) -> Result<()> {
         let mut record = BaseRecord::to(&self.topic).key(key).payload(payload);
         record.partition = partition;
+        self.deliver(record)
+    }
+
+    /// Gives a record to the client, waiting while its queue is full.
+    fn deliver(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -75,6 +80,31 @@ impl Sender {
                 }
             }
         }
+    }
+
+    /// Sends one record with headers to a partition; without a payload it is a tombstone.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn send_with(
+        &self,
+        partition: i32,
+        payload: Option<&[u8]>,
+        headers: &[(&str, &str)],
+    ) -> Result<()> {
+        let mut all = OwnedHeaders::new_with_capacity(headers.len());
+        for (key, value) in headers {
+            let value = Some(*value);
+            all = all.insert(Header { key, value });
+        }
+        let mut record: BaseRecord<[u8], [u8]> = BaseRecord::to(&self.topic)
+            .key(&b""[..])
+            .partition(partition)
+            .headers(all);
+        if let Some(payload) = payload {
+            record = record.payload(payload);
+        }
+        self.deliver(record)
     }
 
     /// Waits until Kafka has everything.

@@ -24,6 +24,7 @@ fn with_kafka_and_redis() {
         source: PAST.to_owned(),
         history: "all",
         lanes: 3,
+        ..Settings::default()
     });
     let project = project.expect("project");
     let records = stream(seed);

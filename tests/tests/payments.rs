@@ -30,6 +30,7 @@ fn every_payment_of_a_week_with_kafka_and_redis() {
         source: PAST.to_owned(),
         history: "all",
         lanes: 2,
+        ..Settings::default()
     });
 }
 

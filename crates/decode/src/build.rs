@@ -1,16 +1,18 @@
 //! Growing Arrow columns, one typed buffer each; a row can be taken back.
 
 use crate::cell::{Cell, Kind};
-use crate::{instant, number, text};
+use crate::item::{Item, Tick, uuid};
+use crate::settings::NotFinite;
+use crate::texts::Texts;
+use crate::{instant, number};
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array,
     DurationMicrosecondArray, Float64Array, Int64Array, NullBufferBuilder, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 use std::sync::Arc;
-use tiderace_types::{DataType, TimeUnit, base64};
+use tiderace_types::{Column, DataType, TimeUnit, Timestamp, Value};
 
 /// One column of the batch being built.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Builder {
     values: Values,
     nulls: NullBufferBuilder,
     rows: usize,
+    max_text_bytes: usize,
+    null_for_not_finite: bool,
 }
 
 #[derive(Debug)]
@@ -34,13 +38,6 @@ enum Values {
     Unread(DataType),
 }
 
-/// Texts one after another, with where each ends.
-#[derive(Debug)]
-struct Texts {
-    offsets: Vec<i32>,
-    bytes: Vec<u8>,
-}
-
 /// Why a cell is not a value of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -48,14 +45,23 @@ pub enum Refusal {
     WrongType,
     /// It is a number beyond the largest double.
     NotFinite,
+    /// It is a text that is not UTF-8.
+    NotText,
+    /// It is a longer text than is allowed.
+    TooLong,
     /// The column of this batch has no room for it.
     Full,
 }
 
 impl Builder {
-    /// An empty column with room for `rows`.
-    pub fn new(data_type: &DataType, unit: TimeUnit, rows: usize) -> Builder {
-        let values = match data_type {
+    /// An empty column with room for `rows`, none of which is a longer text than `max_text_bytes`.
+    pub fn new(
+        column: &Column,
+        rows: usize,
+        max_text_bytes: usize,
+        not_finite: NotFinite,
+    ) -> Builder {
+        let values = match &column.data_type {
             DataType::Bool => Values::Bool(BooleanBufferBuilder::new(rows)),
             DataType::Int64 => Values::Int64(Vec::with_capacity(rows)),
             DataType::Float64 => Values::Float64(Vec::with_capacity(rows)),
@@ -64,14 +70,16 @@ impl Builder {
             }
             DataType::String => Values::String(Texts::new(rows)),
             DataType::Bytes => Values::Bytes(Texts::new(rows)),
-            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(rows), unit),
+            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(rows), column.time_unit),
             DataType::Duration => Values::Duration(Vec::with_capacity(rows)),
-            DataType::List(_) | DataType::Map(..) => Values::Unread(data_type.clone()),
+            DataType::List(_) | DataType::Map(..) => Values::Unread(column.data_type.clone()),
         };
         Builder {
             values,
             nulls: NullBufferBuilder::new(rows),
             rows: 0,
+            max_text_bytes,
+            null_for_not_finite: not_finite == NotFinite::Null && column.nullable,
         }
     }
 
@@ -91,6 +99,35 @@ impl Builder {
         self.rows += 1;
     }
 
+    /// Appends `value`, which is of the column's type; null where it is not.
+    pub fn push_value(&mut self, value: &Value) {
+        match (&mut self.values, value) {
+            (Values::Bool(values), Value::Bool(value)) => values.append(*value),
+            (Values::Int64(values), Value::Int(value))
+            | (Values::Duration(values), Value::Duration(value))
+            | (Values::Timestamp(values, _), Value::Timestamp(Timestamp(value))) => {
+                values.push(*value);
+            }
+            (Values::Float64(values), Value::Float(value)) => values.push(*value),
+            (Values::Decimal(values, _, scale), Value::Decimal(value, of)) if scale == of => {
+                values.push(*value);
+            }
+            (Values::String(texts), Value::String(text)) => {
+                if texts.push_plain(text.as_bytes(), usize::MAX).is_err() {
+                    return self.push_null();
+                }
+            }
+            (Values::Bytes(texts), Value::Bytes(bytes)) => {
+                if texts.push_plain(bytes, usize::MAX).is_err() {
+                    return self.push_null();
+                }
+            }
+            _ => return self.push_null(),
+        }
+        self.nulls.append_non_null();
+        self.rows += 1;
+    }
+
     /// Appends the value that `cell` holds in `payload`.
     ///
     /// # Errors
@@ -98,6 +135,7 @@ impl Builder {
     #[inline]
     pub fn push(&mut self, cell: &Cell, payload: &[u8]) -> Result<(), Refusal> {
         let body = &payload[cell.start..cell.end];
+        let most = self.max_text_bytes;
         match (&mut self.values, cell.kind) {
             (Values::Float64(values), Kind::Number(number)) => {
                 let value = number::to_f64(&number, body);
@@ -112,8 +150,10 @@ impl Builder {
             (Values::Timestamp(values, unit), _) => {
                 values.push(instant::read(cell, payload, *unit).ok_or(Refusal::WrongType)?);
             }
-            (Values::String(texts), Kind::Text { escaped }) => texts.push(body, escaped)?,
-            (Values::Bytes(texts), Kind::Text { escaped }) => texts.push_base64(body, escaped)?,
+            (Values::String(texts), Kind::Text { escaped }) => texts.push(body, escaped, most)?,
+            (Values::Bytes(texts), Kind::Text { escaped }) => {
+                texts.push_base64(body, escaped, most)?
+            }
             (Values::Bool(values), Kind::Bool(value)) => values.append(value),
             (Values::Decimal(values, precision, scale), kind) => {
                 let value = decimal(kind, body, *precision, *scale).ok_or(Refusal::WrongType)?;
@@ -124,6 +164,68 @@ impl Builder {
         self.nulls.append_non_null();
         self.rows += 1;
         Ok(())
+    }
+
+    /// Appends the value of a binary format; an integer for an instant or a span counts ticks.
+    ///
+    /// # Errors
+    /// When it is not a value of the column; nothing is appended then.
+    #[inline]
+    pub fn put(&mut self, item: Item<'_>, tick: Tick) -> Result<(), Refusal> {
+        let most = self.max_text_bytes;
+        match (&mut self.values, item) {
+            (Values::Int64(values), Item::Int(number)) => values.push(number),
+            (Values::Float64(values), Item::Int(number)) => values.push(number as f64),
+            (Values::Float64(values), Item::Float(number)) => {
+                if !number.is_finite() {
+                    return self.not_finite();
+                }
+                values.push(number);
+            }
+            (Values::Timestamp(values, _) | Values::Duration(values), Item::Int(number)) => {
+                values.push(tick.micros(number).ok_or(Refusal::WrongType)?);
+            }
+            (Values::String(texts), Item::Text(text) | Item::Raw(text)) => {
+                if str::from_utf8(text).is_err() {
+                    return Err(Refusal::NotText);
+                }
+                texts.push_plain(text, most)?;
+            }
+            (Values::String(texts), Item::Uuid(bytes)) => texts.push_plain(&uuid(bytes), most)?,
+            (Values::Bytes(texts), Item::Uuid(bytes)) => texts.push_plain(&bytes, most)?,
+            (Values::Bytes(texts), Item::Text(bytes) | Item::Raw(bytes)) => {
+                texts.push_plain(bytes, most)?;
+            }
+            (Values::Bool(values), Item::Bool(value)) => values.append(value),
+            (Values::Decimal(values, precision, scale), item) => {
+                let value = item.decimal(*precision, *scale).ok_or(Refusal::WrongType)?;
+                values.push(value);
+            }
+            (Values::Timestamp(values, _), Item::Text(text)) => {
+                values.push(instant::parse(text).ok_or(Refusal::WrongType)?);
+            }
+            _ => return Err(Refusal::WrongType),
+        }
+        self.nulls.append_non_null();
+        self.rows += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn not_finite(&mut self) -> Result<(), Refusal> {
+        if !self.null_for_not_finite {
+            return Err(Refusal::NotFinite);
+        }
+        self.push_null();
+        Ok(())
+    }
+
+    /// The text or the bytes that were appended last, of a column of such.
+    pub fn last_text(&self) -> Option<&[u8]> {
+        match &self.values {
+            Values::String(texts) | Values::Bytes(texts) => Some(texts.last()),
+            _ => None,
+        }
     }
 
     /// Takes back every row from `rows` on.
@@ -184,65 +286,4 @@ fn decimal(kind: Kind, body: &[u8], precision: u8, scale: i8) -> Option<i128> {
         _ => return None,
     };
     number::fits(unscaled, precision).then_some(unscaled)
-}
-
-impl Texts {
-    fn new(rows: usize) -> Texts {
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(0);
-        Texts {
-            offsets,
-            bytes: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
-        if escaped {
-            text::unescape_into(body, &mut self.bytes);
-        } else {
-            self.bytes.extend_from_slice(body);
-        }
-        self.end()
-    }
-
-    fn push_base64(&mut self, body: &[u8], escaped: bool) -> Result<(), Refusal> {
-        let valid = if escaped {
-            let mut plain = Vec::with_capacity(body.len());
-            text::unescape_into(body, &mut plain);
-            base64::decode_into(&plain, &mut self.bytes)
-        } else {
-            base64::decode_into(body, &mut self.bytes)
-        };
-        if !valid {
-            return Err(Refusal::WrongType);
-        }
-        self.end()
-    }
-
-    /// Ends the text that was appended to the bytes.
-    fn end(&mut self) -> Result<(), Refusal> {
-        let Ok(end) = i32::try_from(self.bytes.len()) else {
-            self.truncate(self.offsets.len() - 1);
-            return Err(Refusal::Full);
-        };
-        self.offsets.push(end);
-        Ok(())
-    }
-
-    /// Appends an empty text.
-    fn repeat_end(&mut self) {
-        let end = self.offsets.last().copied().unwrap_or(0);
-        self.offsets.push(end);
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        self.offsets.truncate(rows + 1);
-        let end = self.offsets.last().copied().unwrap_or(0);
-        self.bytes.truncate(usize::try_from(end).unwrap_or(0));
-    }
-
-    fn finish(self) -> (OffsetBuffer<i32>, Buffer) {
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
-        (offsets, Buffer::from_vec(self.bytes))
-    }
 }

@@ -7,6 +7,8 @@ use tiderace_types::TimeUnit;
 
 /// Microseconds in a second.
 const SECOND: i64 = 1_000_000;
+/// Microseconds in a day.
+const DAY: i64 = 86_400 * SECOND;
 
 /// The instant in microseconds that `cell` holds, if it holds one.
 #[inline]
@@ -20,27 +22,46 @@ pub fn read(cell: &Cell, payload: &[u8], unit: TimeUnit) -> Option<i64> {
             parse(&plain)
         }
         (Kind::Number(number), unit) => {
-            let count = number::to_i64(&number, text)?;
+            let Some(count) = number::to_i64(&number, text) else {
+                return with_fraction(text, unit);
+            };
             match unit {
                 TimeUnit::Rfc3339 => None,
                 TimeUnit::Seconds => count.checked_mul(SECOND),
                 TimeUnit::Millis => count.checked_mul(1000),
                 TimeUnit::Micros => Some(count),
                 TimeUnit::Nanos => Some(count.div_euclid(1000)),
+                TimeUnit::Days => count.checked_mul(DAY),
             }
         }
         _ => None,
     }
 }
 
+/// Seconds or milliseconds with a fraction, as many clocks print them. As with texts, digits past the
+/// microsecond are dropped, which rounds down.
+#[cold]
+fn with_fraction(text: &[u8], unit: TimeUnit) -> Option<i64> {
+    /// Digits past the microsecond that may stand there.
+    const MORE: i8 = 12;
+    let places = match unit {
+        TimeUnit::Seconds => 6,
+        TimeUnit::Millis => 3,
+        _ => return None,
+    };
+    let fine = number::to_decimal(text, places + MORE)?;
+    i64::try_from(fine.div_euclid(10i128.pow(MORE.unsigned_abs().into()))).ok()
+}
+
 /// What a column of this unit expects, for a message.
 pub const fn expected(unit: TimeUnit) -> &'static str {
     match unit {
         TimeUnit::Rfc3339 => "timestamp (RFC 3339 text such as \"2018-04-01T00:00:31Z\")",
-        TimeUnit::Seconds => "timestamp (an integer in seconds)",
-        TimeUnit::Millis => "timestamp (an integer in milliseconds)",
+        TimeUnit::Seconds => "timestamp (a number in seconds)",
+        TimeUnit::Millis => "timestamp (a number in milliseconds)",
         TimeUnit::Micros => "timestamp (an integer in microseconds)",
         TimeUnit::Nanos => "timestamp (an integer in nanoseconds)",
+        TimeUnit::Days => "timestamp (an integer in days)",
     }
 }
 

@@ -14,8 +14,35 @@
 //!
 //! Lists and maps are not decoded: a source's columns are scalars.
 
+mod settings;
+pub use settings::{Format, Framing, NotFinite, Schema, SchemaError, Settings};
+
 mod decoder;
 pub use decoder::{Decoded, Decoder, Rejected};
+
+mod table;
+
+mod book;
+
+mod json;
+
+mod avro;
+
+mod protobuf;
+
+mod debezium;
+
+mod paths;
+
+mod connect;
+
+mod sink;
+
+mod fault;
+
+mod cursor;
+
+mod item;
 
 mod shape;
 
@@ -26,6 +53,8 @@ mod scan;
 mod cell;
 
 mod build;
+
+mod texts;
 
 mod number;
 

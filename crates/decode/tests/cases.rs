@@ -4,17 +4,16 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
     Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
 };
-use tiderace_decode::{Decoded, Decoder};
+use tiderace_decode::{Decoded, Decoder, Framing, Settings};
 use tiderace_types::{
-    Column, DataType, Partition, Reason, RecordBatch, RecordMeta, SourceId, TimeUnit, Timestamp,
+    Column, DataType, Dropped, Partition, Reason, RecordBatch, RecordMeta, SourceId, TimeUnit,
+    Timestamp, Value,
 };
 
 fn column(name: &str, data_type: DataType, nullable: bool) -> Column {
     Column {
-        name: name.to_owned(),
-        data_type,
-        time_unit: TimeUnit::Rfc3339,
         nullable,
+        ..Column::new(name, data_type)
     }
 }
 
@@ -183,6 +182,23 @@ fn values_of_each_type() {
         (TimeUnit::Micros, "-1", "1969-12-31T23:59:59.999999Z"),
         (TimeUnit::Nanos, "-1", "1969-12-31T23:59:59.999999Z"),
         (TimeUnit::Nanos, "1999", "1970-01-01T00:00:00.000001Z"),
+        (TimeUnit::Days, "17622", "2018-04-01T00:00:00Z"),
+        (TimeUnit::Days, "-1", "1969-12-31T00:00:00Z"),
+        (
+            TimeUnit::Seconds,
+            "1522540831.5000019",
+            "2018-04-01T00:00:31.500001Z",
+        ),
+        (
+            TimeUnit::Seconds,
+            "-0.0000001",
+            "1969-12-31T23:59:59.999999Z",
+        ),
+        (
+            TimeUnit::Millis,
+            "1522540831001.25",
+            "2018-04-01T00:00:31.001250Z",
+        ),
     ] {
         check_unit(D::Timestamp, unit, value, Ok(shown));
     }
@@ -274,7 +290,7 @@ fn values_of_another_type() {
     ] {
         check(data_type, value, Err((reason, detail)));
     }
-    let detail = r#"column "x": expected timestamp (an integer in seconds), found string "2018-04-01T00:00:31Z""#;
+    let detail = r#"column "x": expected timestamp (a number in seconds), found string "2018-04-01T00:00:31Z""#;
     let value = r#""2018-04-01T00:00:31Z""#;
     check_unit(
         D::Timestamp,
@@ -408,12 +424,11 @@ fn what_is_not_an_object_is_malformed() {
             .rejected
             .first()
             .unwrap_or_else(|| panic!("{shown}"));
-        assert_eq!(
-            rejected.reason,
-            Reason::Malformed,
-            "{shown}: {}",
-            rejected.detail
-        );
+        let reason = match str::from_utf8(payload) {
+            Ok(_) => Reason::Malformed,
+            Err(_) => Reason::InvalidUtf8,
+        };
+        assert_eq!(rejected.reason, reason, "{shown}: {}", rejected.detail);
         assert!(rejected.detail.len() < 200);
     }
     let decoded = decode(column("x", DataType::Int64, true), deep(127));
@@ -507,4 +522,76 @@ fn a_bad_record_leaves_its_neighbours_alone() {
         let bools: Vec<_> = decoded.batch.column(3).as_boolean().iter().collect();
         assert_eq!(bools, [Some(true), None, Some(false)]);
     }
+}
+
+#[test]
+fn longer_texts_than_allowed_are_refused() {
+    for data_type in [DataType::String, DataType::Bytes] {
+        let mut settings = Settings::json(
+            vec![
+                column("t", DataType::Timestamp, false),
+                column("x", data_type, true),
+            ],
+            0,
+            None,
+            1000,
+        );
+        settings.max_text_bytes = 6;
+        let payloads = ["AAAABBBB", "AAAABBBBAAA="].map(|text| {
+            let text = match settings.columns[1].data_type {
+                DataType::Bytes => text,
+                _ => &text[..text.len().min(7) - usize::from(text.len() == 8)],
+            };
+            format!(r#"{{"t":"2018-04-01T00:00:31Z","x":"{text}"}}"#)
+        });
+        let decoded = Decoder::new(settings).decode(&records(&payloads));
+        assert_eq!(decoded.rows, [0]);
+        assert_eq!(decoded.rejected[0].reason, Reason::TextTooLong);
+        let detail = &decoded.rejected[0].detail;
+        assert!(detail.contains("expected at most 6 bytes"), "{detail}");
+    }
+}
+
+#[test]
+fn an_absent_column_has_its_default_and_a_null_has_not() {
+    let x = Column {
+        default: Value::Int(9),
+        ..column("x", DataType::Int64, true)
+    };
+    for (rest, shown) in [("", "9"), (r#","x":null"#, "null"), (r#","x":1"#, "1")] {
+        let payload = format!(r#"{{"t":"2018-04-01T00:00:31Z","id":7{rest}}}"#);
+        assert_eq!(show(&decode(x.clone(), payload)), shown);
+    }
+}
+
+#[test]
+fn tombstones_and_other_tables_are_dropped_by_name() {
+    let good = r#"{"t":"2018-04-01T00:00:31Z","id":7}"#;
+    let mut batch = records(&["", good, "not json", good, ""]);
+    batch.nulls = vec![0];
+    batch.others = vec![2, 3];
+    let decoded = decoder(column("x", DataType::Int64, true)).decode(&batch);
+    assert_eq!(decoded.rows, [1]);
+    assert_eq!(
+        decoded.dropped,
+        [
+            (0, Dropped::Tombstone),
+            (2, Dropped::OtherTable),
+            (3, Dropped::OtherTable)
+        ]
+    );
+    // Empty is not the same as nothing.
+    assert_eq!(decoded.rejected[0].record, 4);
+    assert_eq!(decoded.rejected[0].reason, Reason::Malformed);
+}
+
+#[test]
+fn json_may_stand_behind_the_number_of_a_schema() {
+    let mut settings = Settings::json(vec![column("t", DataType::Timestamp, false)], 0, None, 1000);
+    settings.framing = Framing::Confluent;
+    let json = br#"{"t":"2018-04-01T00:00:31Z"}"#;
+    let framed = [&[0, 0, 0, 0xff, 7], &json[..]].concat();
+    let decoded = Decoder::new(settings).decode(&records(&[&framed[..], &json[..], b"\0"]));
+    assert_eq!(decoded.rows, [0, 1]);
+    assert_eq!(decoded.rejected[0].reason, Reason::Malformed);
 }

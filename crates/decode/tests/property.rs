@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tiderace_decode::Decoder;
 use tiderace_types::{
-    Column, DataType, Partition, Reason, RecordBatch, RecordMeta, SourceId, TimeUnit, Timestamp,
+    Column, DataType, Partition, Reason, RecordBatch, RecordMeta, SourceId, Timestamp,
 };
 
 const NAMES: [&str; 6] = ["t", "a", "b", "c", "long_name", "é"];
@@ -100,17 +100,13 @@ fn records(payloads: &[Vec<u8>]) -> RecordBatch {
 }
 
 fn columns() -> Vec<Column> {
-    let column = |(name, data_type): &(&str, DataType)| Column {
-        name: (*name).to_owned(),
-        data_type: data_type.clone(),
-        time_unit: TimeUnit::Rfc3339,
-        nullable: true,
-    };
+    let column = |(name, data_type): &(&str, DataType)| Column::new(name, data_type.clone());
     PATHS.iter().map(column).collect()
 }
 
 /// What the obvious decoder makes of one record: values, or why not.
 fn naive(payload: &[u8]) -> Result<Vec<Option<Naive>>, Reason> {
+    str::from_utf8(payload).map_err(|_| Reason::InvalidUtf8)?;
     let value: Value = serde_json::from_slice(payload).map_err(|_| Reason::Malformed)?;
     if !value.is_object() {
         return Err(Reason::Malformed);

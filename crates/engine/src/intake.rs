@@ -4,7 +4,10 @@
 //! - Whether an event is accepted depends on its own partition's log and nothing else:
 //!   not on batch cuts, other partitions, or when it was read.
 //! - Every record of a batch ends in exactly one place: accepted, rejected
-//!   with a reason, or dropped by a check that says so.
+//!   with a reason, or dropped for a cause that says so.
+//! - A record may give several events (the update of a table's row takes one back and puts one in).
+//!   It is refused as a whole: if one of them is, none is applied. A check that drops is a filter,
+//!   and drops events one by one: a row that an update moves out of sight is still taken back.
 
 use crate::evaluate::{self, Evaluated, holds};
 use crate::home::{Homes, Speakers};
@@ -12,12 +15,14 @@ use crate::packet::{Input, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use tiderace_aggregate::Cell;
 use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
-    DataType, DeadLetter, Outcome, Partition, PartitionPosition, Positions, Reason, RecordBatch,
+    DataType, DeadLetter, Dropped, Outcome, Partition, PartitionPosition, Positions, Reason,
+    RecordBatch,
     Timestamp, Value, encode_int_key, encode_key_value, hash_key,
 };
 
@@ -40,15 +45,17 @@ pub struct Taken {
     pub counts: IntakeCounts,
 }
 
-/// A source's ledger: `read = accepted + dropped + Σ rejected`.
+/// A source's ledger: `read = accepted + Σ dropped + Σ rejected`, in records. A record that gives
+/// several events counts once: as rejected if one of them is, else as accepted if one of them is,
+/// else as dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeCounts {
     /// Records read.
     pub read: u64,
-    /// Events handed to the views.
+    /// Records of which an event was handed to the views.
     pub accepted: u64,
-    /// Events that a check sent away.
-    pub dropped: u64,
+    /// Records sent away though they are in order, by cause.
+    pub dropped: BTreeMap<Dropped, u64>,
     /// Events that failed a check but were kept (also in `accepted`).
     pub kept_failing: u64,
     /// Records refused, by reason.
@@ -134,12 +141,17 @@ impl Intake {
         let mut verdicts = self.contract(&batch, &record_of, &mut refused, &mut counts);
         let reached = self.clocks(&records, &record_of, &times, &mut verdicts, &mut refused);
         let accepted = events_of(&verdicts, Verdict::Accepted);
-        counts.accepted = accepted.len() as u64;
-        counts.dropped = events_of(&verdicts, Verdict::Dropped).len() as u64;
+        counts.accepted = records_of(&verdicts, &record_of, Verdict::Accepted).len() as u64;
+        let checked = records_of(&verdicts, &record_of, Verdict::Dropped).into_iter();
+        let checked = checked.map(|record| (record, Dropped::Check));
+        let dropped: Vec<(u32, Dropped)> = decoded.dropped.into_iter().chain(checked).collect();
+        for (_, cause) in &dropped {
+            *counts.dropped.entry(*cause).or_default() += 1;
+        }
         for (_, reason, _) in &refused {
             *counts.rejected.entry(*reason).or_default() += 1;
         }
-        let told = told(&verdicts, &record_of, &refused);
+        let told = told(dropped, &refused);
         let by_source = refused.len();
         // Expressions of views see accepted events only, so that a refused one cannot fail them.
         let seen = match accepted.len() == batch.num_rows() {
@@ -241,7 +253,7 @@ impl Intake {
                     Otherwise::Keep => counts.kept_failing += 1,
                     Otherwise::Drop => verdicts[event] = Verdict::Dropped,
                     Otherwise::Reject => {
-                        verdicts[event] = Verdict::Rejected;
+                        verdicts[together(record_of, event)].fill(Verdict::Rejected);
                         let detail = match error {
                             Some((_, error)) => format!("check `{}` failed: {error}", expect.text),
                             None => format!("check `{}` is not true", expect.text),
@@ -279,20 +291,24 @@ impl Intake {
                 continue;
             };
             position.next = meta.offset + 1;
-            if record_of.get(event).is_none_or(|of| *of as usize != record) {
-                continue;
-            }
-            if verdicts[event] == Verdict::Accepted {
-                let time = Timestamp(times[event]);
-                match out_of_time(&self.source, time, meta.broker_time, position.clock) {
-                    Some((reason, detail)) => {
-                        verdicts[event] = Verdict::Rejected;
-                        refused.push((record as u32, reason, detail));
-                    }
-                    None => position.clock = position.clock.max(time),
+            let rest = record_of[event..].iter();
+            let events = rest.take_while(|of| **of as usize == record).count();
+            let events = event..event + events;
+            event = events.end;
+            let accepted = events
+                .clone()
+                .filter(|at| verdicts[*at] == Verdict::Accepted);
+            let times = accepted.map(|at| Timestamp(times[at]));
+            let out = times
+                .clone()
+                .find_map(|time| out_of_time(&self.source, time, meta.broker_time, position.clock));
+            match out {
+                Some((reason, detail)) => {
+                    verdicts[events].fill(Verdict::Rejected);
+                    refused.push((record as u32, reason, detail));
                 }
+                None => position.clock = times.fold(position.clock, Timestamp::max),
             }
-            event += 1;
         }
         self.reached.extend(run);
         let reached =
@@ -302,16 +318,12 @@ impl Intake {
 }
 
 /// What became of the records that were not accepted.
-fn told(
-    verdicts: &[Verdict],
-    record_of: &[u32],
-    refused: &[(u32, Reason, String)],
-) -> Vec<(u32, Outcome)> {
-    let dropped = events_of(verdicts, Verdict::Dropped).into_iter();
-    let dropped = dropped.map(|event| (record_of[event as usize], Outcome::Dropped));
+fn told(dropped: Vec<(u32, Dropped)>, refused: &[(u32, Reason, String)]) -> Vec<(u32, Outcome)> {
     let refused = refused.iter();
     let refused = refused.map(|(record, reason, _)| (*record, Outcome::Refused(*reason)));
-    dropped.chain(refused).collect()
+    let dropped = dropped.into_iter();
+    let dropped = dropped.map(|(record, cause)| (record, Outcome::Dropped(cause)));
+    refused.chain(dropped).collect()
 }
 
 /// Whether an event is too early or too late, and the particulars.
@@ -347,6 +359,33 @@ fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
         .filter(|(_, verdict)| **verdict == wanted)
         .map(|(event, _)| event as u32)
         .collect()
+}
+
+/// The records of which an event came to `wanted`, and none to more than that: of a record that was
+/// accepted in part no event counts as dropped.
+fn records_of(verdicts: &[Verdict], record_of: &[u32], wanted: Verdict) -> Vec<u32> {
+    let mut records: Vec<u32> = Vec::new();
+    for (event, verdict) in verdicts.iter().enumerate() {
+        let record = record_of[event];
+        if *verdict != wanted || records.last() == Some(&record) {
+            continue;
+        }
+        let beside = &verdicts[together(record_of, event)];
+        if wanted == Verdict::Accepted || !beside.contains(&Verdict::Accepted) {
+            records.push(record);
+        }
+    }
+    records
+}
+
+/// The events of the record that `event` is of.
+fn together(record_of: &[u32], event: usize) -> Range<usize> {
+    let record = record_of[event];
+    let before = record_of[..event].iter().rev();
+    let before = before.take_while(|of| **of == record).count();
+    let after = record_of[event..].iter();
+    let after = after.take_while(|of| **of == record).count();
+    event - before..event + after
 }
 
 /// What one view makes of the accepted events, which are the rows of `seen`.
@@ -425,11 +464,20 @@ fn keyed(
         set_bits(&mut out, &filters);
         return out;
     }
+    // What comes of a record that one of its events fails is not applied by halves.
+    let mut spoiled: BTreeMap<u32, Option<(Reason, String)>> = BTreeMap::new();
+    for (member, why) in bad {
+        let record = record_of[accepted[member as usize] as usize];
+        spoiled.entry(record).or_insert(Some(why));
+    }
     for (member, event) in accepted.iter().enumerate() {
-        if let Some((reason, detail)) = bad.remove(&(member as u32)) {
+        let record = record_of[*event as usize];
+        if let Some(why) = spoiled.get_mut(&record) {
             *counts.failed.entry(place).or_default() += 1;
-            let detail = format!("view `{}`: {detail}", view.name);
-            refused.push((record_of[*event as usize], reason, detail));
+            if let Some((reason, detail)) = why.take() {
+                let detail = format!("view `{}`: {detail}", view.name);
+                refused.push((record, reason, detail));
+            }
             continue;
         }
         if !belongs(member) {

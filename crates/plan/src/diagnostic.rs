@@ -62,6 +62,10 @@ pub enum Code {
     Value,
     /// A setting that is refused for safety.
     Unsafe,
+    /// A column that the schema of the records does not have as declared.
+    Schema,
+    /// A topic, registry or subject that is not there, or does not answer.
+    Online,
 }
 
 impl fmt::Display for Code {
@@ -78,6 +82,8 @@ impl fmt::Display for Code {
             Code::Expression => "expression",
             Code::Value => "value",
             Code::Unsafe => "unsafe",
+            Code::Schema => "schema",
+            Code::Online => "online",
         })
     }
 }

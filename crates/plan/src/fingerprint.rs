@@ -6,13 +6,14 @@
 //! it: names, windows that read what is kept anyway, defaults, descriptions. So a
 //! view may gain such a feature, or be tidied, and keep its rows.
 
-use crate::model::Otherwise;
+use crate::model::{Otherwise, Stream};
 use crate::seal::Shared;
 use crate::source;
 use crate::view::Draft;
 use std::fmt::Write;
 use tiderace_aggregate::{RowSpec, Span};
 use tiderace_expr::Compiled;
+use tiderace_types::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The fingerprint of a view's rows.
@@ -65,12 +66,30 @@ fn canonical(
     columns.sort_unstable();
     columns.dedup();
     for column in columns {
-        let (name, data_type) = &from.scope[column];
+        // What the decoder adds is said by the source's kind.
+        let Some((name, data_type)) = &from.scope.get(column) else {
+            continue;
+        };
         let path = &source.columns[column].name;
         lines.push(format!("column {name:?} {data_type} {path:?}"));
+        let default = &source.columns[column].default;
+        if *default != Value::Null {
+            lines.push(format!("default {default:?}"));
+        }
     }
     if let Some(condition) = &draft.condition {
         lines.push(format!("where {}", condition.canonical()));
+    }
+    if let Some(select) = &source.select {
+        let paths = select.columns.iter().map(|c| &source.columns[*c].name);
+        let paths: Vec<&String> = paths.collect();
+        lines.push(format!("select {} {paths:?}", select.condition.canonical()));
+    }
+    if let Stream::Kafka { headers, .. } = &source.stream {
+        let lines_of = headers
+            .iter()
+            .map(|(name, value)| format!("header {name:?} {value:?}"));
+        lines.extend(lines_of);
     }
     if let Some(condition) = &source.retracts {
         lines.push(format!("retracts {}", condition.canonical()));

@@ -46,7 +46,13 @@ mod scalar;
 
 mod project;
 
+mod kafka;
+
 mod source;
+
+mod format;
+
+mod changes;
 
 mod columns;
 
@@ -73,6 +79,9 @@ mod fingerprint;
 mod service;
 
 mod test;
+
+mod places;
+pub use places::Places;
 
 mod load;
 pub use load::{Loaded, load};

@@ -4,14 +4,15 @@ use crate::environment::{self, Environment};
 use crate::model::{Entity, Plan, Project, Service, Source, Test};
 use crate::names::{Defined, listed, unknown};
 use crate::node::Node;
+use crate::places::Places;
 use crate::report::Report;
 use crate::seal::{self, Sealed};
 use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, entity, project, raw, row_max, service, shape, source, test,
-    view, yaml,
+    Code, Diagnostic, SourceFile, changes, entity, project, raw, row_max, service, shape, source,
+    test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub plan: Plan,
     /// What `tiderace test` asks of it.
     pub tests: Vec<Test>,
+    /// Where sources are written, for findings from outside the definitions.
+    pub places: Places,
 }
 
 /// Checks all the definition files of a project.
@@ -149,6 +152,7 @@ impl Documents {
                 services: services.into_values(),
             },
             tests,
+            places: Places::of(sources.values()),
         })
     }
 
@@ -173,7 +177,12 @@ impl Documents {
             return (None, Kafka::Unknown);
         };
         let kafka = match &raw.kafka {
-            Some(_) => Kafka::There,
+            Some(kafka) => Kafka::There {
+                registry: kafka
+                    .value
+                    .as_ref()
+                    .is_none_or(|kafka| kafka.schema_registry.is_some()),
+            },
             None => Kafka::Missing,
         };
         (project::check(report, &raw), kafka)
@@ -292,6 +301,7 @@ fn seal_all(
         let own: Vec<&view::Draft> = views.iter().copied().filter(own).collect();
         let source = Arc::new(seal::source(from, &own));
         for draft in own {
+            changes::check_view(report, from, draft);
             let view = seal::view(draft, from, &source);
             row_max::check(report, draft, &view);
             sealed.views.push(view);

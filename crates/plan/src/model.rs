@@ -28,6 +28,10 @@ pub struct Project {
     pub name: String,
     /// Kafka's bootstrap servers; without it sources are embedded.
     pub kafka_brokers: Option<String>,
+    /// Further properties of Kafka's client, by librdkafka's names.
+    pub kafka_properties: BTreeMap<String, String>,
+    /// Where schemas are registered.
+    pub schema_registry: Option<SchemaRegistry>,
     /// The Redis URL; without it the online store is embedded.
     pub redis_url: Option<String>,
     /// Where state lives.
@@ -51,6 +55,26 @@ pub struct Project {
     pub row_memory: u64,
 }
 
+/// A schema registry with Confluent's API.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SchemaRegistry {
+    /// Its URL, without credentials.
+    pub url: String,
+    /// Who signs in, and the password.
+    pub login: Option<(String, String)>,
+    /// A file of certificates to trust in place of the public ones.
+    pub ca: Option<String>,
+}
+
+/// Without the password, so that it is in no log.
+impl std::fmt::Debug for SchemaRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SchemaRegistry")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A stream of events.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -60,7 +84,12 @@ pub struct Source {
     pub name: String,
     /// Where events come from.
     pub stream: Stream,
-    /// The declared columns, in order.
+    /// How its records are written.
+    pub format: Format,
+    /// Which records are its own, where several tables share the stream; all are without it.
+    pub select: Option<Select>,
+    /// The declared columns, in order. Of a table's changes the decoder adds two of its own behind
+    /// them: [`Column::IDENTITY`] and [`Column::RETRACTS`].
     pub columns: Vec<Column>,
     /// The column that carries event time.
     pub event_time: usize,
@@ -99,7 +128,111 @@ pub enum Stream {
         topic: String,
         /// Where rejected records go; defaults to `{topic}.dead-letters`.
         dead_letters: String,
+        /// The headers that the source's own records have, with their values.
+        headers: Vec<(String, String)>,
     },
+}
+
+/// How a source's records are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// What stands before each record.
+    pub framing: Framing,
+    /// A file of the project that has the schema. With [`Framing::Bare`] records are read by it.
+    pub schema: Option<String>,
+    /// The Protobuf message that records are.
+    pub message: Option<String>,
+    /// The registry's subject that records' schemas are versions of; `{topic}-value` without it.
+    pub subject: Option<String>,
+}
+
+impl Format {
+    /// One JSON object per record.
+    pub const JSON: Format = Format {
+        encoding: Encoding::Json,
+        framing: Framing::Bare,
+        schema: None,
+        message: None,
+        subject: None,
+    };
+}
+
+/// An encoding of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON objects.
+    Json,
+    /// Avro.
+    Avro,
+    /// Protocol Buffers.
+    Protobuf,
+    /// Debezium's changes of rows, in JSON.
+    DebeziumJson,
+    /// Debezium's changes of rows, in Avro.
+    DebeziumAvro,
+}
+
+impl Encoding {
+    /// The name in definitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Encoding::Json => "json",
+            Encoding::Avro => "avro",
+            Encoding::Protobuf => "protobuf",
+            Encoding::DebeziumJson => "debezium_json",
+            Encoding::DebeziumAvro => "debezium_avro",
+        }
+    }
+
+    /// Tells whether records are changes of a table's rows.
+    #[must_use]
+    pub const fn is_debezium(self) -> bool {
+        matches!(self, Encoding::DebeziumJson | Encoding::DebeziumAvro)
+    }
+
+    /// Tells whether records can be read only by a schema.
+    #[must_use]
+    pub const fn has_schema(self) -> bool {
+        matches!(
+            self,
+            Encoding::Avro | Encoding::Protobuf | Encoding::DebeziumAvro
+        )
+    }
+}
+
+/// What stands before each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// The number of its schema in the registry.
+    Confluent,
+    /// Nothing.
+    Bare,
+}
+
+/// Which records of a shared stream are a source's own: those for which the condition is true.
+#[derive(Clone, Debug)]
+pub struct Select {
+    /// The text, for messages.
+    pub text: String,
+    /// The columns that it names, as indices into the source's.
+    pub columns: Vec<usize>,
+    /// The condition, over just these columns in that order.
+    pub condition: Compiled,
+}
+
+impl Source {
+    /// The columns as they are declared, without those that the decoder adds.
+    #[must_use]
+    pub fn declared(&self) -> &[Column] {
+        let added = match self.format.encoding.is_debezium() {
+            true => 2,
+            false => 0,
+        };
+        &self.columns[..self.columns.len().saturating_sub(added)]
+    }
 }
 
 /// A check of the source's contract. An event for which it is not true fails it (null fails too).

@@ -3,7 +3,7 @@
 use crate::at::At;
 use crate::model::Project;
 use crate::report::Report;
-use crate::{Code, names, raw, scalar};
+use crate::{Code, kafka, names, raw, scalar};
 use std::net::SocketAddr;
 use tiderace_types::Duration;
 
@@ -32,9 +32,14 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let row_memory = state.and_then(|s| s.row_memory.as_ref());
     let row_memory = scalar::size_or(report, row_memory, 512 * MIB);
     let lanes = lanes(report, state.and_then(|s| s.lanes.as_ref()));
+    let kafka = raw.kafka.as_ref().and_then(|at| at.value.as_ref());
+    let properties = kafka::properties(report, kafka);
+    let schema_registry = kafka::schema_registry(report, kafka);
     Some(Project {
         name: name?.to_owned(),
         kafka_brokers: brokers(raw),
+        kafka_properties: properties?,
+        schema_registry: schema_registry?,
         redis_url,
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),

@@ -29,6 +29,25 @@ pub(crate) struct Project {
 pub(crate) struct Kafka {
     /// The bootstrap servers: `host:port`, separated by commas.
     pub(crate) brokers: At<String>,
+    /// Further properties of the client, by librdkafka's names: `security.protocol`,
+    /// `sasl.username`, … Secrets come from the environment: `${NAME}`.
+    pub(crate) properties: Option<At<Entries<Json>>>,
+    /// Where the schemas of Avro and Protobuf records are registered.
+    pub(crate) schema_registry: Option<At<SchemaRegistry>>,
+}
+
+/// A schema registry with Confluent's API.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SchemaRegistry {
+    /// `https://host:port`, or `http://` where the network is trusted.
+    pub(crate) url: At<String>,
+    /// The name to sign in with.
+    pub(crate) username: Option<At<String>>,
+    /// The password, from the environment: `${NAME}`.
+    pub(crate) password: Option<At<String>>,
+    /// A file of certificates (PEM) to trust in place of the public ones, relative to the project.
+    pub(crate) ca: Option<At<String>>,
 }
 
 /// Where readers look features up.
@@ -113,6 +132,9 @@ pub(crate) struct Source {
     pub(crate) dedup_horizon: Option<At<String>>,
     /// Since when the stream holds every event: `beginning`, or an instant (RFC 3339).
     pub(crate) complete_since: Option<At<String>>,
+    /// Which records of the stream are this source's, where several tables share it: an SQL condition
+    /// over the columns. The other records are another table's: counted, and not read further.
+    pub(crate) select: Option<At<String>>,
     /// Which events take another back, of the same time and content: an SQL condition over the
     /// columns. See docs/retraction.md.
     pub(crate) retract_when: Option<At<String>>,
@@ -136,8 +158,17 @@ pub(crate) struct Stream {
     /// A Kafka topic; without it, the embedded log.
     pub(crate) kafka: Option<At<Topic>>,
     /// How records are written. Default: `json`.
-    #[allow(dead_code, reason = "there is one format so far")]
     pub(crate) format: Option<At<Format>>,
+    /// The file that has their schema (`.avsc`, `.proto`), relative to the project; without it, the
+    /// schema registry has it.
+    pub(crate) schema: Option<At<String>>,
+    /// The Protobuf message that records are, as `package.Message`. Default: the one that the
+    /// record names, or the only one of the file.
+    pub(crate) message: Option<At<String>>,
+    /// The registry's subject that `check --online` compares the columns with. Default: `{topic}-value`.
+    pub(crate) subject: Option<At<String>>,
+    /// What stands before each record. Default: `confluent`, or `bare` with a `schema` file.
+    pub(crate) framing: Option<At<Framing>>,
 }
 
 /// A Kafka topic.
@@ -148,6 +179,9 @@ pub(crate) struct Topic {
     pub(crate) topic: At<String>,
     /// The topic for rejected records. Default: `{topic}.dead-letters`.
     pub(crate) dead_letters: Option<At<String>>,
+    /// Headers that a record must have to be this source's, with their values. The other records are
+    /// another table's: counted, and not read.
+    pub(crate) header: Option<At<Entries<String>>>,
 }
 
 /// How records are written.
@@ -156,6 +190,24 @@ pub(crate) struct Topic {
 pub(crate) enum Format {
     /// One JSON object per record.
     Json,
+    /// Avro, in binary.
+    Avro,
+    /// Protocol Buffers.
+    Protobuf,
+    /// Changes of a table's rows, as Debezium writes them, in JSON.
+    DebeziumJson,
+    /// Changes of a table's rows, as Debezium writes them, in Avro.
+    DebeziumAvro,
+}
+
+/// What stands before each record.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "framing", rename_all = "snake_case")]
+pub(crate) enum Framing {
+    /// A zero byte and the number of the schema in the registry.
+    Confluent,
+    /// Nothing.
+    Bare,
 }
 
 /// Past events at rest.
@@ -178,10 +230,13 @@ pub(crate) struct Column {
     /// Whether null or absence is allowed. Default: true.
     pub(crate) nullable: Option<At<bool>>,
     /// Where the record holds it, with dots for nested objects. Default: the column's name.
+    /// In a Debezium source it is a column of the row, or after `$.` a part of the envelope.
     pub(crate) path: Option<At<String>>,
+    /// What it is in a record that does not have it at all. A null that a record has stays one.
+    pub(crate) default: Option<At<Json>>,
 }
 
-/// What an integer timestamp counts since 1970.
+/// What a timestamp that is a number counts since 1970.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename = "unit", rename_all = "snake_case")]
 pub(crate) enum Unit {
@@ -193,6 +248,8 @@ pub(crate) enum Unit {
     Us,
     /// Nanoseconds.
     Ns,
+    /// Days.
+    D,
 }
 
 /// One check of the source's contract.

@@ -75,26 +75,37 @@ impl<'a> Report<'a> {
     }
 
     fn note(&self, place: Place, code: Code, message: String, help: Option<String>) {
-        let empty = SourceFile {
-            path: String::new(),
-            text: String::new(),
-        };
-        let file = self.files.get(place.file as usize).unwrap_or(&empty);
-        let shown = shown(&file.text, place);
-        let diagnostic = Diagnostic {
-            severity: Severity::Error,
-            code,
-            message,
-            file: file.path.clone(),
-            line: shown.line,
-            column: shown.column,
-            length: shown.length,
-            source_line: shown.source_line,
-            help,
-        };
+        let diagnostic = diagnostic(self.files, place, code, message, help);
         let mut found = self.found.borrow_mut();
         if !found.iter().any(|(at, d)| *at == place && *d == diagnostic) {
             found.push((place, diagnostic));
         }
+    }
+}
+
+/// The finding at a place of the files.
+pub(crate) fn diagnostic(
+    files: &[SourceFile],
+    place: Place,
+    code: Code,
+    message: String,
+    help: Option<String>,
+) -> Diagnostic {
+    let empty = SourceFile {
+        path: String::new(),
+        text: String::new(),
+    };
+    let file = files.get(place.file as usize).unwrap_or(&empty);
+    let shown = shown(&file.text, place);
+    Diagnostic {
+        severity: Severity::Error,
+        code,
+        message,
+        file: file.path.clone(),
+        line: shown.line,
+        column: shown.column,
+        length: shown.length,
+        source_line: shown.source_line,
+        help,
     }
 }

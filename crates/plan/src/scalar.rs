@@ -246,6 +246,7 @@ fn counted(number: i64, unit: TimeUnit) -> Option<Timestamp> {
         TimeUnit::Millis => number.checked_mul(1000)?,
         TimeUnit::Micros => number,
         TimeUnit::Nanos => number.div_euclid(1000),
+        TimeUnit::Days => number.checked_mul(86_400_000_000)?,
     };
     Some(Timestamp(micros))
 }

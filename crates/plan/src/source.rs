@@ -1,12 +1,12 @@
 //! Sources: columns with types, identity, time, and the contract.
 
 use crate::at::{At, TextOr};
-use crate::model::{Expect, Otherwise, Source, Stream};
+use crate::model::{Expect, Format, Otherwise, Select, Source, Stream};
 use crate::report::Report;
 use crate::text::Place;
-use crate::{Code, columns, names, raw, timing};
+use crate::{Code, changes, columns, format, kafka, names, raw, timing};
 use tiderace_expr::{Compiled, Now, compile};
-use tiderace_types::{DataType, Duration, SourceId};
+use tiderace_types::{DataType, Duration, SourceId, Value};
 
 /// A source before it is known which of its columns are used.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(crate) struct Draft {
     pub(crate) source: Source,
     /// The columns as expressions see them: declared name and type.
     pub(crate) scope: Vec<(String, DataType)>,
+    /// Where the columns are declared.
+    pub(crate) places: Vec<Place>,
+    /// Where the format is, or the source.
+    pub(crate) place: Place,
 }
 
 impl Draft {
@@ -69,7 +73,7 @@ pub(crate) fn expression(
 /// Whether the project can reach Kafka; unknown where its settings are broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kafka {
-    There,
+    There { registry: bool },
     Missing,
     Unknown,
 }
@@ -79,13 +83,17 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
     let before = report.count();
     let name = names::identifier(report, "a source", &raw.name);
     let stream = stream(report, raw, kafka);
-    let (columns, scope) = columns::check(report, raw)?;
+    let format = format::check(report, raw, kafka);
+    let encoding = format.as_ref().map(|format| format.encoding);
+    let (columns, scope, places) = columns::check(report, raw, encoding)?;
     let columns_whole = report.count() == before;
     let mut draft = Draft {
         source: Source {
             id: SourceId(crate::fingerprint::id_of(name.unwrap_or_default())),
             name: name.unwrap_or_default().to_owned(),
             stream: stream.unwrap_or(Stream::Embedded),
+            format: format.unwrap_or(Format::JSON),
+            select: None,
             columns,
             event_time: 0,
             event_id: None,
@@ -100,14 +108,24 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             used: vec![],
         },
         scope,
+        places,
+        place: format::place(raw),
     };
     timing::check(report, raw, &mut draft.source);
     if columns_whole {
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
-        event_id(report, raw, &mut draft);
-        let retracts = raw.retract_when.as_ref();
-        draft.source.retracts = retracts.and_then(|sql| draft.condition(report, sql));
+        draft.source.select = raw
+            .select
+            .as_ref()
+            .and_then(|sql| select(report, sql, &draft));
+        if draft.source.format.encoding.is_debezium() {
+            changes::check(report, raw, &mut draft);
+        } else {
+            event_id(report, raw, &mut draft);
+            let retracts = raw.retract_when.as_ref();
+            draft.source.retracts = retracts.and_then(|sql| draft.condition(report, sql));
+        }
         draft.source.expects = raw
             .expect
             .iter()
@@ -115,6 +133,35 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             .collect();
     }
     (report.count() == before && name.is_some()).then_some(draft)
+}
+
+/// Which records are the source's own.
+fn select(report: &Report, sql: &At<String>, draft: &Draft) -> Option<Select> {
+    let condition = draft.condition(report, sql)?;
+    let columns = condition.columns().to_vec();
+    if draft.source.format.encoding.is_debezium() {
+        let of_row = |column: &&usize| !draft.source.columns[**column].name.starts_with("$.");
+        if let Some(column) = columns.iter().find(of_row) {
+            report.error_help(
+                sql.place,
+                Code::Value,
+                format!(
+                    "`{}` is a column of the row, which an update may change",
+                    draft.scope[*column].0
+                ),
+                "select by the envelope, such as a column with `path: $.source.table`; rows are chosen by a view's `where`",
+            );
+            return None;
+        }
+    }
+    let places: Vec<usize> = (0..draft.scope.len())
+        .map(|column| columns.partition_point(|&held| held < column))
+        .collect();
+    Some(Select {
+        text: sql.value.clone()?,
+        condition: condition.remap(&places),
+        columns,
+    })
 }
 
 fn stream(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<Stream> {
@@ -147,6 +194,7 @@ fn stream(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<Stream> {
     }
     let topic = topic.value.as_ref()?;
     let name = topic_name(report, &topic.topic)?;
+    let headers = kafka::headers(report, topic)?;
     let dead_letters = match &topic.dead_letters {
         Some(at) => topic_name(report, at)?,
         None => format!("{name}.dead-letters"),
@@ -154,6 +202,7 @@ fn stream(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<Stream> {
     Some(Stream::Kafka {
         topic: name,
         dead_letters,
+        headers,
     })
 }
 
@@ -187,7 +236,21 @@ fn event_time(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<(
     }
     column.nullable = false;
     draft.source.event_time = index;
-    Some(())
+    no_default(report, draft, index, "event time")
+}
+
+/// What tells events apart cannot be made up for those that lack it.
+fn no_default(report: &Report, draft: &Draft, index: usize, what: &str) -> Option<()> {
+    if draft.source.columns[index].default == Value::Null {
+        return Some(());
+    }
+    report.error_help(
+        draft.places[index],
+        Code::Value,
+        format!("{what} `{}` has a default", draft.scope[index].0),
+        "a record without it is refused; every such record would look alike",
+    );
+    None
 }
 
 fn event_id(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()> {
@@ -205,7 +268,7 @@ fn event_id(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()>
     }
     column.nullable = false;
     draft.source.event_id = Some(index);
-    Some(())
+    no_default(report, draft, index, "event id")
 }
 
 fn expect(report: &Report, raw: &raw::Expect, draft: &Draft) -> Option<Expect> {

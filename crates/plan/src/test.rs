@@ -67,7 +67,9 @@ fn event(
     let needed = [Some(from.source.event_time), from.source.event_id];
     for column in needed.into_iter().flatten() {
         let path = &columns[column].name;
-        if !path.contains('.') && object.get(path).is_none_or(Json::is_null) {
+        // What identifies a change is made by the decoder.
+        let is_declared = column < from.scope.len();
+        if is_declared && !path.contains('.') && object.get(path).is_none_or(Json::is_null) {
             report.error(place, Code::Shape, format!("the event has no `{path}`"));
         }
     }

@@ -422,6 +422,7 @@ fn kafka_and_network_settings_are_taken() {
         tiderace_plan::model::Stream::Kafka {
             topic: "payments".to_owned(),
             dead_letters: "payments.dead-letters".to_owned(),
+            headers: vec![],
         }
     );
     assert_eq!(plan.sources[0].max_ahead, None);

@@ -9,7 +9,7 @@ mod reader;
 pub use reader::KafkaReader;
 
 mod topic;
-pub use topic::ensure_topic;
+pub use topic::{count_partitions, ensure_topic};
 
 mod outbox;
 

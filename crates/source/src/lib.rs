@@ -5,7 +5,8 @@
 //! starts exactly where it is told and keeps no progress of its own: positions
 //! are committed with the state they describe, so nothing is ever committed
 //! here. [`DeadLetters`] keeps refused records with their original bytes, and
-//! [`Producer`] and [`read_file`] bring archives into a source.
+//! [`Producer`] and [`read_file`] bring archives into a source. A [`Registry`] has the schemas
+//! that records name by number.
 //!
 //! Everything is synchronous and meant for a thread of its own. No type of
 //! Kafka's client leaves this crate. Nothing here knows what is inside a record.
@@ -17,7 +18,14 @@ mod reader;
 pub use reader::{Limit, Reader};
 
 mod kafka;
-pub use kafka::{KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, ensure_topic};
+pub use kafka::{
+    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, count_partitions, ensure_topic,
+};
+
+mod registry;
+pub use registry::{
+    KeptSchemas, RegisteredSchema, Registry, RegistryConfig, SchemaKind, SchemaVersion,
+};
 
 mod log;
 pub use log::{Durability, Log, LogOptions, LogReader, Repair};

@@ -53,6 +53,16 @@ impl Reader {
         KafkaReader::open(config, topic, source, start).map(Reader::Kafka)
     }
 
+    /// Marks the records that lack one of these headers with its value as another table's
+    /// ([`RecordBatch::others`]). Only Kafka's have headers.
+    #[must_use]
+    pub fn only(self, headers: Vec<(String, String)>) -> Reader {
+        match self {
+            Reader::Kafka(reader) => Reader::Kafka(reader.only(headers)),
+            other => other,
+        }
+    }
+
     /// Appends records to `batch` up to `limit`; waits at most `timeout` for
     /// the first one and returns as soon as there is nothing more at hand.
     ///

@@ -6,6 +6,7 @@
 //! | [`generate`] | card payments that a stranger would believe, from a seed; with disorder, repeats and broken records where asked |
 //! | [`kafka`] | a real Apache Kafka on free ports, in a folder of its own |
 //! | [`redis`] | a real redis-server on a free port |
+//! | [`registry`] | a schema registry that misbehaves at a word |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
 //! | [`process`] | children that never outlive the test, and signals to them |
 //! | [`cgroup`] | a hard limit on the memory of children |
@@ -25,3 +26,4 @@ pub mod wait;
 pub mod bin;
 pub mod kafka;
 pub mod redis;
+pub mod registry;

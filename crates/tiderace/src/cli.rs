@@ -38,7 +38,7 @@ pub enum Format {
 pub enum Command {
     /// Check every definition of a project; exit code 1 when something is wrong.
     #[command(
-        after_help = "Examples:\n  tiderace check features/\n  tiderace check features/ --format json"
+        after_help = "Examples:\n  tiderace check features/\n  tiderace check features/ --format json\n  tiderace check features/ --online"
     )]
     Check {
         /// The project's folder.
@@ -47,6 +47,10 @@ pub enum Command {
         /// How findings look.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
+        /// Also ask Kafka for the topics, and the schema registry for every version of their schemas:
+        /// is what is declared there, and has a change broken it?
+        #[arg(long)]
+        online: bool,
     },
     /// Print the JSON Schema of definition files, for editors.
     #[command(after_help = "Example:\n  tiderace schema > .tiderace.schema.json")]

@@ -18,7 +18,11 @@ use tracing_subscriber::EnvFilter;
 /// Whatever ends the command early, with its context.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Check { project, format } => check::check(&project, format),
+        Command::Check {
+            project,
+            format,
+            online,
+        } => check::check(&project, format, online),
         Command::Schema => check::schema(),
         Command::Run(project) => serve::serve(&project.project, serve::Role::Both),
         Command::Worker(project) => serve::serve(&project.project, serve::Role::Worker),

@@ -6,6 +6,7 @@ use tiderace_plan::Plan;
 /// The folders of a project's data.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    project: PathBuf,
     root: PathBuf,
 }
 
@@ -14,8 +15,21 @@ impl Layout {
     #[must_use]
     pub fn new(project: &Path, plan: &Plan) -> Layout {
         Layout {
+            project: project.to_owned(),
             root: project.join(&plan.project.state_path),
         }
+    }
+
+    /// The project's own folder.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// Schemas that were fetched from registries.
+    #[must_use]
+    pub fn schemas(&self) -> PathBuf {
+        self.root.join("schemas")
     }
 
     /// Rows, positions and outbox.

@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod commands;
+pub mod contract;
+pub mod formats;
 pub mod layout;
 pub mod live;
 pub mod project;

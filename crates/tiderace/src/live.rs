@@ -20,9 +20,13 @@ mod lane;
 mod ledger;
 mod metrics;
 mod publisher;
+mod reading;
+mod schemas;
+mod selector;
 mod sweeper;
 
 pub use ledger::{Ledger, SourceLedger, ViewLedger};
+pub use schemas::registry;
 
 use crate::layout::Layout;
 use anyhow::{Context, Result, anyhow};
@@ -214,9 +218,10 @@ impl Live {
                     let from = from.first().map_or(0, |(_, next)| *next);
                     self.logs[&source.id].reader(from, source.id)
                 }
-                Stream::Kafka { topic, .. } => {
+                Stream::Kafka { topic, headers, .. } => {
                     let config = kafka(plan)?;
                     Reader::kafka(&config, topic, source.id, &from)
+                        .map(|reader| reader.only(headers.clone()))
                 }
             };
             let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
@@ -312,22 +317,12 @@ impl Live {
         let own = own
             .map(|(place, view)| (place, Arc::clone(&view.view)))
             .collect();
-        let columns = source
-            .used
-            .iter()
-            .map(|column| source.columns[*column].clone())
-            .collect();
-        let place = |column: usize| source.used.binary_search(&column).ok();
-        let decoder = tiderace_decode::Decoder::json(
-            columns,
-            place(source.event_time).context("event time is used")?,
-            source.event_id.and_then(place),
-            source.max_record_bytes,
-        );
+        let reading = reading::Reading::new(&source, plan, layout.project(), &layout.schemas())
+            .with_context(|| format!("open source `{}`", source.name))?;
         let intake = intake::Worker {
             intake: tiderace_engine::Intake::new(Arc::clone(&source), own, start),
             reader,
-            decoder,
+            reading,
             dead_letters: dead_letters(plan, layout, &source)?,
             lanes,
             coverage: Arc::clone(coverage),
@@ -356,9 +351,11 @@ fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
 /// How to reach the project's Kafka.
 pub fn kafka(plan: &Plan) -> Result<KafkaConfig> {
     let brokers = plan.project.kafka_brokers.clone();
-    Ok(KafkaConfig::new(
-        brokers.context("the project names no kafka brokers")?,
-    ))
+    let brokers = brokers.context("the project names no kafka brokers")?;
+    Ok(KafkaConfig {
+        properties: plan.project.kafka_properties.clone(),
+        ..KafkaConfig::new(brokers)
+    })
 }
 
 /// Opens the embedded logs of the sources that have one.

@@ -1,9 +1,10 @@
 //! A project folder, read and checked.
 
+use crate::contract;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tiderace_plan::{Diagnostic, Loaded, Plan, SourceFile};
+use tiderace_plan::{Diagnostic, Loaded, Plan, Severity, SourceFile};
 
 /// The file that every project has.
 const PROJECT_FILE: &str = "tiderace.yaml";
@@ -50,22 +51,41 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Checks the project in `folder` against the process's environment.
-pub fn check(folder: &Path) -> Result<(Option<Loaded>, Vec<Diagnostic>)> {
+/// What a check has found.
+pub struct Checked {
+    /// The definition files.
+    pub files: Vec<SourceFile>,
+    /// The definitions, when nothing is wrong with them.
+    pub loaded: Option<Loaded>,
+    /// What is wrong with them.
+    pub found: Vec<Diagnostic>,
+}
+
+/// Checks the project in `folder` against the process's environment, and against the schema files in it.
+pub fn check(folder: &Path) -> Result<Checked> {
     let files = read(folder)?;
-    Ok(tiderace_plan::load(&files, &|name| {
-        std::env::var(name).ok()
-    }))
+    let (loaded, mut found) = tiderace_plan::load(&files, &|name| std::env::var(name).ok());
+    if let Some(loaded) = &loaded {
+        found.extend(contract::check_files(folder, &files, loaded));
+    }
+    let is_good = !found
+        .iter()
+        .any(|finding| finding.severity == Severity::Error);
+    Ok(Checked {
+        files,
+        loaded: loaded.filter(|_| is_good),
+        found,
+    })
 }
 
 /// The plan of a project that must be good.
 pub fn load(folder: &Path) -> Result<Arc<Plan>> {
-    let (loaded, diagnostics) = check(folder)?;
+    let Checked { loaded, found, .. } = check(folder)?;
     match loaded {
         Some(loaded) => Ok(Arc::new(loaded.plan)),
         None => bail!(
             "the project has errors\n{}",
-            tiderace_plan::render_text(&diagnostics, false)
+            tiderace_plan::render_text(&found, false)
         ),
     }
 }

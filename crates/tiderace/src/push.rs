@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tiderace_plan::Plan;
-use tiderace_plan::model::Stream;
+use tiderace_plan::model::{Encoding, Stream};
 use tiderace_serve::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
 use tiderace_source::{Error, KafkaProducer, Kind, Log};
 use tiderace_types::SourceId;
@@ -14,6 +14,8 @@ use crate::live::{kafka, now};
 /// Where each source's pushed events go.
 pub struct Pusher {
     sources: BTreeMap<String, Door>,
+    /// Sources whose records are not JSON, which pushed events are.
+    closed: BTreeMap<String, Encoding>,
 }
 
 #[derive(Clone)]
@@ -28,8 +30,12 @@ impl Pusher {
     /// # Errors
     /// When a Kafka producer cannot be made.
     pub fn new(plan: &Plan, logs: &BTreeMap<SourceId, Log>) -> anyhow::Result<Pusher> {
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut closed) = (BTreeMap::new(), BTreeMap::new());
         for source in &plan.sources {
+            if source.format.encoding != Encoding::Json {
+                closed.insert(source.name.clone(), source.format.encoding);
+                continue;
+            }
             let door = match (&source.stream, logs.get(&source.id)) {
                 (Stream::Kafka { topic, .. }, _) => {
                     let producer = KafkaProducer::open(&kafka(plan)?, topic)?;
@@ -40,7 +46,7 @@ impl Pusher {
             };
             sources.insert(source.name.clone(), door);
         }
-        Ok(Pusher { sources })
+        Ok(Pusher { sources, closed })
     }
 }
 
@@ -55,7 +61,13 @@ impl Push for Pusher {
         Box::pin(async move {
             let door = door.ok_or_else(|| PushError {
                 kind: PushErrorKind::Unsupported,
-                message: format!("source `{source}` takes no pushed events in this process"),
+                message: match self.closed.get(source) {
+                    Some(encoding) => format!(
+                        "source `{source}` is in {}, and pushed events are JSON: write to its topic",
+                        encoding.name()
+                    ),
+                    None => format!("source `{source}` takes no pushed events in this process"),
+                },
             })?;
             let pushed = tokio::task::spawn_blocking(move || door.push(&payloads, durability));
             match pushed.await {

@@ -1,13 +1,13 @@
 //! A source's declared columns, and how types look in Arrow.
 
-use crate::DataType;
+use crate::{DataType, Value};
 use arrow::datatypes as arrow_types;
 use std::sync::Arc;
 
 /// A declared column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// Its name; in nested JSON a path with dots.
+    /// Its name; of nested fields a path with dots.
     pub name: String,
     /// Its type.
     pub data_type: DataType,
@@ -15,6 +15,30 @@ pub struct Column {
     pub time_unit: TimeUnit,
     /// Whether null (or absence) is allowed; false for event time and event id.
     pub nullable: bool,
+    /// What it is where a record does not have it at all; `Null` for nothing. A null that stands in
+    /// the record stays one.
+    pub default: Value,
+}
+
+impl Column {
+    /// The column that a decoder of changes of tables makes by itself: the identity of a change as
+    /// bytes, which is its source's log position and its row.
+    pub const IDENTITY: &str = "$id";
+    /// The column that a decoder of changes of tables makes by itself: a bool that tells whether
+    /// the row is taken back.
+    pub const RETRACTS: &str = "$retracts";
+
+    /// A column that may be null, without a default; an instant is RFC 3339 text.
+    #[must_use]
+    pub fn new(name: &str, data_type: DataType) -> Column {
+        Column {
+            name: name.to_owned(),
+            data_type,
+            time_unit: TimeUnit::default(),
+            nullable: true,
+            default: Value::Null,
+        }
+    }
 }
 
 /// What an integer timestamp counts.
@@ -31,6 +55,8 @@ pub enum TimeUnit {
     Micros,
     /// Nanoseconds since the epoch, rounded down to microseconds.
     Nanos,
+    /// Days since the epoch.
+    Days,
 }
 
 impl DataType {

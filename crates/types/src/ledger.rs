@@ -1,6 +1,6 @@
 //! What became of every record, by source.
 
-use crate::{Reason, SourceId};
+use crate::{Dropped, Reason, SourceId};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -13,13 +13,21 @@ pub enum Outcome {
     Duplicate,
     /// Accepted, and no view takes it: filtered out, a null in the key, a failed expression.
     Unused,
-    /// Sent away, as the definition says.
-    Dropped,
+    /// In order, and sent away all the same.
+    Dropped(Dropped),
     /// Refused: it is in the dead letters.
     Refused(Reason),
 }
 
 impl Outcome {
+    /// Every outcome there is.
+    pub fn all() -> impl Iterator<Item = Outcome> {
+        let known = [Outcome::Applied, Outcome::Duplicate, Outcome::Unused];
+        let dropped = Dropped::ALL.map(Outcome::Dropped);
+        let refused = Reason::ALL.map(Outcome::Refused);
+        known.into_iter().chain(dropped).chain(refused)
+    }
+
     /// The stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -27,7 +35,10 @@ impl Outcome {
             Outcome::Applied => "applied",
             Outcome::Duplicate => "duplicate",
             Outcome::Unused => "unused",
-            Outcome::Dropped => "dropped",
+            Outcome::Dropped(Dropped::Check) => "dropped_check",
+            Outcome::Dropped(Dropped::Tombstone) => "dropped_tombstone",
+            Outcome::Dropped(Dropped::OtherTable) => "dropped_other_table",
+            Outcome::Dropped(Dropped::Message) => "dropped_message",
             Outcome::Refused(reason) => reason.name(),
         }
     }
@@ -98,6 +109,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_differ() {
+        let names: std::collections::BTreeSet<_> = Outcome::all().map(Outcome::name).collect();
+        assert_eq!(names.len(), Outcome::all().count());
+        assert!(!names.contains(READ));
+    }
+
+    #[test]
     fn what_is_read_and_noted_balances() {
         let (one, two) = (SourceId(1), SourceId(2));
         let mut ledger = Ledger::default();
@@ -109,14 +127,14 @@ mod tests {
         assert!(ledger.balances());
         let mut other = Ledger::default();
         other.read(two, 1);
-        other.note(two, Outcome::Dropped, 1);
+        other.note(two, Outcome::Dropped(Dropped::Check), 1);
         other.read(one, 1);
         other.note(one, Outcome::Applied, 1);
         ledger.merge(&other);
         assert!(ledger.balances());
         assert_eq!(ledger.get(one, READ), 4);
         assert_eq!(ledger.get(one, "applied"), 3);
-        assert_eq!(ledger.get(two, "dropped"), 1);
+        assert_eq!(ledger.get(two, "dropped_check"), 1);
         assert_eq!(ledger.get(two, "too_late"), 0);
     }
 }

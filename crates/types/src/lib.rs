@@ -24,7 +24,7 @@ mod position;
 pub use position::{Partition, PartitionPosition, Positions, SourceId};
 
 mod record;
-pub use record::{DeadLetter, Reason, RecordBatch, RecordMeta};
+pub use record::{DeadLetter, Dropped, Reason, RecordBatch, RecordMeta};
 
 mod ledger;
 pub use ledger::{Ledger, Outcome, READ};

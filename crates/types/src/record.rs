@@ -15,7 +15,8 @@ pub struct RecordMeta {
 
 /// A batch of raw records: one buffer, many records, offsets rising within each partition.
 ///
-/// A record whose `end` equals the previous one's is empty; `null` tells a tombstone.
+/// A record whose `end` equals the previous one's is empty; `nulls` tells which of them have no
+/// payload at all.
 #[derive(Clone, Debug, Default)]
 pub struct RecordBatch {
     /// All payloads, one after another.
@@ -24,6 +25,11 @@ pub struct RecordBatch {
     pub ends: Vec<usize>,
     /// Where each record came from.
     pub metas: Vec<RecordMeta>,
+    /// The records without a payload (tombstones), ascending. They are dropped and counted.
+    pub nulls: Vec<u32>,
+    /// The records that a header says are of another table, ascending. They are not decoded, but
+    /// dropped and counted.
+    pub others: Vec<u32>,
 }
 
 impl RecordBatch {
@@ -58,6 +64,43 @@ impl RecordBatch {
         self.bytes.clear();
         self.ends.clear();
         self.metas.clear();
+        self.nulls.clear();
+        self.others.clear();
+    }
+}
+
+/// Why a record that is in order was dropped all the same. The text form is stable: it is a metric
+/// label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dropped {
+    /// An `expect:` check said drop.
+    Check,
+    /// It has no payload.
+    Tombstone,
+    /// It is of another table of the topic.
+    OtherTable,
+    /// It is not a change of a row: a message that was written to a table's log.
+    Message,
+}
+
+impl Dropped {
+    /// Every cause, for counters.
+    pub const ALL: [Dropped; 4] = [
+        Dropped::Check,
+        Dropped::Tombstone,
+        Dropped::OtherTable,
+        Dropped::Message,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dropped::Check => "check",
+            Dropped::Tombstone => "tombstone",
+            Dropped::OtherTable => "other_table",
+            Dropped::Message => "message",
+        }
     }
 }
 
@@ -78,6 +121,20 @@ pub enum Reason {
     TooLarge,
     /// A NaN or an infinity where the contract does not allow one.
     NotFinite,
+    /// A text is not UTF-8.
+    InvalidUtf8,
+    /// A text or bytes longer than the source allows.
+    TextTooLong,
+    /// The schema that the record names is not to be had.
+    UnknownSchema,
+    /// The record's schema cannot give a declared column.
+    SchemaMismatch,
+    /// A change of a row that does not say what was there before.
+    NoBeforeImage,
+    /// A change of a row that does not say where in the table's log it stands.
+    NoLogPosition,
+    /// A table was emptied; which rows that takes back is not said.
+    Truncate,
     /// Event time below the partition's stream clock minus `allowed_lateness`.
     TooLate,
     /// As too late, by a partition that was idle while others passed the kept range.
@@ -94,7 +151,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for counters.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 20] = [
         Reason::Malformed,
         Reason::MissingColumn,
         Reason::WrongType,
@@ -102,6 +159,13 @@ impl Reason {
         Reason::NullId,
         Reason::TooLarge,
         Reason::NotFinite,
+        Reason::InvalidUtf8,
+        Reason::TextTooLong,
+        Reason::UnknownSchema,
+        Reason::SchemaMismatch,
+        Reason::NoBeforeImage,
+        Reason::NoLogPosition,
+        Reason::Truncate,
         Reason::TooLate,
         Reason::TooLateIdle,
         Reason::TooEarly,
@@ -121,6 +185,13 @@ impl Reason {
             Reason::NullId => "null_id",
             Reason::TooLarge => "too_large",
             Reason::NotFinite => "not_finite",
+            Reason::InvalidUtf8 => "invalid_utf8",
+            Reason::TextTooLong => "text_too_long",
+            Reason::UnknownSchema => "unknown_schema",
+            Reason::SchemaMismatch => "schema_mismatch",
+            Reason::NoBeforeImage => "no_before_image",
+            Reason::NoLogPosition => "no_log_position",
+            Reason::Truncate => "truncate",
             Reason::TooLate => "too_late",
             Reason::TooLateIdle => "too_late_idle",
             Reason::TooEarly => "too_early",

@@ -443,7 +443,7 @@ impl<'a> Driver<'a> {
         let decoded = reading.decoder.decode(&batch);
         let taken = reading.intake.take(batch, decoded);
         self.totals.accepted += taken.counts.accepted;
-        self.totals.dropped += taken.counts.dropped;
+        self.totals.dropped += taken.counts.dropped.values().sum::<u64>();
         for (reason, count) in taken.counts.rejected {
             *self.totals.rejected.entry(reason).or_default() += count;
         }

@@ -15,7 +15,7 @@ use super::topic::partitions;
 use crate::{Error, Kind, Limit};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,8 @@ pub struct KafkaReader {
     asker: BaseConsumer,
     topic: String,
     source: SourceId,
+    /// What the headers of the source's own records say.
+    headers: Vec<(String, String)>,
     /// The next offset of each partition that is being read.
     next: BTreeMap<u32, i64>,
     discovered: Instant,
@@ -68,6 +70,7 @@ impl KafkaReader {
             asker: create()?,
             topic: topic.to_owned(),
             source,
+            headers: Vec::new(),
             next: BTreeMap::new(),
             discovered: Instant::now(),
             request_timeout: config.request_timeout,
@@ -93,6 +96,13 @@ impl KafkaReader {
         Ok(reader)
     }
 
+    /// See [`crate::Reader::only`].
+    #[must_use]
+    pub fn only(mut self, headers: Vec<(String, String)>) -> KafkaReader {
+        self.headers = headers;
+        self
+    }
+
     /// See [`crate::Reader::poll`].
     ///
     /// # Errors
@@ -114,7 +124,7 @@ impl KafkaReader {
             };
             match polled {
                 Ok(message) => {
-                    if accept(self.source, &mut self.next, &message, batch) {
+                    if accept(self.source, &self.headers, &mut self.next, &message, batch) {
                         wait = Duration::ZERO;
                     }
                 }
@@ -244,6 +254,7 @@ impl KafkaReader {
 /// Takes a message into `batch`; false when it was had before.
 fn accept(
     source: SourceId,
+    headers: &[(String, String)],
     next: &mut BTreeMap<u32, i64>,
     message: &BorrowedMessage<'_>,
     batch: &mut RecordBatch,
@@ -266,9 +277,26 @@ fn accept(
         offset,
         broker_time,
     };
+    let record = u32::try_from(batch.len()).expect("a batch has fewer than 2^32 records");
+    if message.payload().is_none() {
+        batch.nulls.push(record);
+    }
+    if !headers.iter().all(|wanted| has(message, wanted)) {
+        batch.others.push(record);
+    }
     batch.push(meta, message.payload().unwrap_or_default());
     *next = offset + 1;
     true
+}
+
+/// Tells whether a message has a header with a value. A name may stand there more than once.
+fn has(message: &BorrowedMessage<'_>, (name, value): &(String, String)) -> bool {
+    let headers = message.headers();
+    headers.into_iter().any(|headers| {
+        headers
+            .iter()
+            .any(|header| header.key == name && header.value == Some(value.as_bytes()))
+    })
 }
 
 fn check_start(topic: &str, number: u32, offset: i64, low: i64, high: i64) -> Result<(), Error> {

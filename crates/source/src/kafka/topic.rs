@@ -53,6 +53,29 @@ pub fn ensure_topic(
     Ok(())
 }
 
+/// How many partitions `topic` has; `None` when there is no such topic.
+///
+/// # Errors
+/// When the cluster refuses or does not answer.
+pub fn count_partitions(config: &KafkaConfig, topic: &str) -> Result<Option<u32>, Error> {
+    let asker: BaseConsumer = config
+        .consumer()
+        .create()
+        .map_err(|cause| error("create a kafka consumer", &cause))?;
+    let what = format!("look up topic \"{topic}\"");
+    let metadata = asker.fetch_metadata(Some(topic), config.request_timeout);
+    let metadata = metadata.map_err(|cause| error(&what, &cause))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    match found.error().map(Code::from) {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        Some(code) => Err(error(&what, &KafkaError::MetadataFetch(code))),
+        None => Ok(u32::try_from(found.partitions().len()).ok()),
+    }
+}
+
 /// The partitions of `topic`, in order.
 pub fn partitions(asker: &BaseConsumer, topic: &str, timeout: Duration) -> Result<Vec<u32>, Error> {
     let what = format!("look up topic \"{topic}\"");

@@ -1,21 +1,41 @@
 //! `check` and `schema`.
 
 use crate::cli::Format;
-use crate::project;
+use crate::contract;
+use crate::project::{self, Checked};
 use anyhow::Result;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use tiderace_plan::Severity;
 
-pub fn check(folder: &Path, format: Format) -> Result<ExitCode> {
-    let (loaded, diagnostics) = project::check(folder)?;
+pub fn check(folder: &Path, format: Format, online: bool) -> Result<ExitCode> {
+    let Checked {
+        files,
+        mut loaded,
+        mut found,
+    } = project::check(folder)?;
+    let mut seen = vec![];
+    if let Some(good) = loaded.as_ref().filter(|_| online) {
+        let asked = contract::check_online(folder, &files, good)?;
+        seen = asked.seen;
+        found.extend(asked.found);
+        if found.iter().any(|found| found.severity == Severity::Error) {
+            loaded = None;
+        }
+    }
     match format {
-        Format::Json => print(&tiderace_plan::render_json(&diagnostics))?,
-        Format::Text if !diagnostics.is_empty() => {
+        Format::Json => print(&tiderace_plan::render_json(&found))?,
+        Format::Text if !found.is_empty() => {
             let color = std::io::stderr().is_terminal();
-            eprint!("{}", tiderace_plan::render_text(&diagnostics, color));
+            eprint!("{}", tiderace_plan::render_text(&found, color));
         }
         Format::Text => {}
+    }
+    if format == Format::Text {
+        for line in &seen {
+            print(line)?;
+        }
     }
     let Some(loaded) = loaded else {
         return Ok(ExitCode::FAILURE);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::process::ExitCode;
 use tiderace_plan::Plan;
-use tiderace_plan::model::{Source, Stream};
+use tiderace_plan::model::{Encoding, Source, Stream};
 use tiderace_serve::Durability;
 use tiderace_serve::client::Client;
 use tiderace_source::{KafkaProducer, Kind, Log, Producer, ensure_topic, read_file};
@@ -119,6 +119,14 @@ impl Running {
 }
 
 fn open(args: &Replay, plan: &Plan, source: &Source) -> Result<Destination> {
+    let encoding = source.format.encoding;
+    if encoding != Encoding::Json {
+        bail!(
+            "source `{}` is in {}, and `replay` writes JSON: write to its topic with a producer of that format",
+            source.name,
+            encoding.name()
+        );
+    }
     if let Stream::Kafka { topic, .. } = &source.stream {
         let config = kafka(plan)?;
         if let Some(partitions) = args.partitions {

@@ -4,11 +4,11 @@ use super::clock::now;
 use super::coverage::Coverage;
 use super::lane::Message;
 use super::ledger::Ledger;
+use super::reading::Reading;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_decode::Decoder;
 use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
 use tiderace_source::{DeadLetters, Kind, Limit, Reader};
@@ -30,7 +30,7 @@ pub struct Worker {
     pub source: Arc<Source>,
     pub intake: Intake,
     pub reader: Reader,
-    pub decoder: Decoder,
+    pub reading: Reading,
     pub dead_letters: DeadLetters,
     pub lanes: Vec<Sender<Message>>,
     pub coverage: Arc<Coverage>,
@@ -105,8 +105,10 @@ impl Worker {
         noted.is_ok()
     }
 
-    fn take(&mut self, records: RecordBatch) {
-        let decoded = self.decoder.decode(&records);
+    fn take(&mut self, mut records: RecordBatch) {
+        let Some(decoded) = self.reading.read(&mut records, &self.stop) else {
+            return;
+        };
         let taken = self.intake.take(records, decoded);
         if !self.bury(&taken.dead) {
             return;

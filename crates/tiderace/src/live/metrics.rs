@@ -2,7 +2,7 @@
 
 use super::ledger::Counts;
 use std::fmt::Write;
-use tiderace_types::{READ, Reason};
+use tiderace_types::{Outcome, READ, Reason};
 
 impl Counts {
     /// Writes every counter.
@@ -51,14 +51,10 @@ impl Counts {
             "Records of a source since the beginning, by what became of them; read is the sum of all others.",
         );
         for (source, ledger) in &self.sources {
-            for outcome in [READ, "applied", "duplicate", "unused", "dropped"] {
+            let outcomes = Outcome::all().map(Outcome::name);
+            for outcome in [READ].into_iter().chain(outcomes) {
                 let count = ledger.count(outcome);
                 page.line(name, &[("source", source), ("outcome", outcome)], count);
-            }
-            for reason in Reason::ALL {
-                let count = ledger.count(reason.name());
-                let labels = [("source", source.as_str()), ("outcome", reason.name())];
-                page.line(name, &labels, count);
             }
         }
         let name = "tiderace_kept_failing_total";

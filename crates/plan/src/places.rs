@@ -1,0 +1,55 @@
+//! Where sources are written, for what is found wrong with them from outside: by a schema file or a registry.
+
+use crate::report::diagnostic;
+use crate::source::Draft;
+use crate::text::Place;
+use crate::{Code, Diagnostic, SourceFile};
+use std::collections::BTreeMap;
+
+/// The places of sources and their columns in the definition files.
+#[derive(Clone, Debug, Default)]
+pub struct Places(BTreeMap<String, Written>);
+
+#[derive(Clone, Debug)]
+struct Written {
+    format: Place,
+    columns: Vec<(String, Place)>,
+}
+
+impl Places {
+    pub(crate) fn of<'a>(drafts: impl Iterator<Item = &'a Draft>) -> Places {
+        let written = |draft: &Draft| {
+            let names = draft.scope.iter().map(|(name, _)| name.clone());
+            let columns = names.zip(draft.places.iter().copied()).collect();
+            let format = draft.place;
+            (draft.source.name.clone(), Written { format, columns })
+        };
+        Places(drafts.map(written).collect())
+    }
+
+    /// The names of a source's declared columns, in their order.
+    pub fn columns(&self, source: &str) -> impl Iterator<Item = &str> {
+        let columns = self.0.get(source).map(|written| &written.columns);
+        columns.into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// A finding about a source's column (an index into the declared ones), or about its format.
+    /// `files` are those that the definitions were loaded from.
+    #[must_use]
+    pub fn finding(
+        &self,
+        files: &[SourceFile],
+        source: &str,
+        column: Option<usize>,
+        code: Code,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let written = self.0.get(source);
+        let place = written.map(|written| {
+            let column = column.and_then(|column| written.columns.get(column));
+            column.map_or(written.format, |(_, place)| *place)
+        });
+        diagnostic(files, place.unwrap_or_default(), code, message, help)
+    }
+}

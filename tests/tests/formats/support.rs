@@ -1,0 +1,300 @@
+//! A topic that is fed, and what must come of it: answers, dead letters, counters.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tiderace_testkit::bin::Server;
+use tiderace_testkit::kafka::Kafka;
+use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::dead_letter::{self, Letter, Place};
+use tiderace_tests::project::{Project, Settings};
+use tiderace_tests::topic::Sender;
+use tiderace_types::{Timestamp, Value};
+
+pub const CUSTOMERS: i64 = 12;
+const PARTITIONS: u32 = 3;
+
+/// One Kafka for all the tests that run together: each has topics of its own.
+pub fn kafka() -> Arc<Kafka> {
+    static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
+    let mut held = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
+    held.upgrade().unwrap_or_else(|| {
+        let kafka = Arc::new(Kafka::start(1).expect("kafka"));
+        *held = Arc::downgrade(&kafka);
+        kafka
+    })
+}
+
+/// A project, and the Kafka that it needs.
+pub struct Ground {
+    project: Project,
+    _kafka: Arc<Kafka>,
+}
+
+impl Deref for Ground {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
+}
+
+/// Now, in milliseconds.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("within range")
+}
+
+/// A source's definition with a view over it that counts what has come.
+pub fn definitions(source: &str, name: &str) -> String {
+    format!(
+        "kind: source
+name: {name}
+event_time: at
+allowed_lateness: 365d
+max_ahead: none
+complete_since: beginning
+{source}
+---
+kind: entity
+name: customer
+keys: {{ customer_id: int64 }}
+---
+kind: feature_view
+name: spend
+entity: customer
+source: {name}
+features:
+  - {{ name: n, aggregate: count, windows: [300d] }}
+  - {{ name: total, aggregate: sum, of: amount, windows: [300d] }}
+  - {{ name: most, aggregate: max, of: amount, windows: [300d] }}
+---
+kind: feature_service
+name: spend
+features: [\"spend:*\"]
+"
+    )
+}
+
+/// A project over a fresh topic.
+pub fn project(name: &str, source: &str, registry: Option<String>) -> Ground {
+    let kafka = kafka();
+    kafka.create_topic(name, PARTITIONS).expect("topic");
+    let settings = Settings {
+        kafka: Some(kafka.bootstrap()),
+        registry,
+        ..Settings::default()
+    };
+    Ground {
+        project: Project::with(&settings, &definitions(source, name)).expect("project"),
+        _kafka: kafka,
+    }
+}
+
+/// A payment.
+#[derive(Clone, Copy, Debug)]
+pub struct Payment {
+    pub id: i64,
+    /// In milliseconds.
+    pub at: i64,
+    pub customer: i64,
+    pub cents: i64,
+}
+
+impl Payment {
+    /// Payment number `id`: the same whenever it is asked for.
+    pub fn number(id: i64) -> Payment {
+        static START: OnceLock<i64> = OnceLock::new();
+        Payment {
+            id,
+            at: START.get_or_init(now) - 3_600_000 + id,
+            customer: id % CUSTOMERS,
+            cents: 100 + (id * 7919) % 100_000,
+        }
+    }
+
+    pub fn amount(&self) -> f64 {
+        self.cents as f64 / 100.0
+    }
+}
+
+/// Feeds a topic and keeps account of what was sent.
+pub struct Feed {
+    topic: String,
+    sender: Sender,
+    offsets: [i64; PARTITIONS as usize],
+    /// What is left, in cents, by customer.
+    left: BTreeMap<i64, Vec<i64>>,
+    letters: BTreeMap<Place, Letter>,
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Feed {
+    pub fn new(topic: &str) -> Feed {
+        Feed {
+            topic: topic.to_owned(),
+            sender: Sender::new(&kafka().bootstrap(), topic).expect("sender"),
+            offsets: [0; PARTITIONS as usize],
+            left: BTreeMap::new(),
+            letters: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    /// Sends what is to be counted.
+    pub fn good(&mut self, payment: Payment, payload: &[u8]) {
+        self.counted(payment);
+        self.send(payment.customer, Some(payload), &[]);
+    }
+
+    /// Notes a payment that counts.
+    pub fn counted(&mut self, payment: Payment) {
+        let left = self.left.entry(payment.customer).or_default();
+        left.push(payment.cents);
+    }
+
+    /// Notes a payment that counts no longer.
+    pub fn taken_back(&mut self, payment: Payment) {
+        let left = self.left.entry(payment.customer).or_default();
+        let place = left.iter().position(|cents| *cents == payment.cents);
+        left.remove(place.expect("it was counted"));
+    }
+
+    /// Sends what is to be refused.
+    pub fn bad(&mut self, customer: i64, reason: &str, payload: &[u8]) {
+        self.bad_with(customer, reason, payload, &[]);
+    }
+
+    /// Sends what is to be refused, with headers.
+    pub fn bad_with(
+        &mut self,
+        customer: i64,
+        reason: &str,
+        payload: &[u8],
+        headers: &[(&str, &str)],
+    ) {
+        let partition = Feed::partition(customer);
+        let place = (partition as u32, self.offsets[partition]);
+        let letter = Letter {
+            reason: reason.to_owned(),
+            payload: payload.to_vec(),
+        };
+        self.letters.insert(place, letter);
+        self.send(customer, Some(payload), headers);
+    }
+
+    /// Sends what is to be dropped.
+    pub fn dropped(
+        &mut self,
+        customer: i64,
+        cause: &'static str,
+        payload: Option<&[u8]>,
+        headers: &[(&str, &str)],
+    ) {
+        *self.dropped.entry(cause).or_default() += 1;
+        self.send(customer, payload, headers);
+    }
+
+    /// Sends a record as it is.
+    pub fn send(&mut self, customer: i64, payload: Option<&[u8]>, headers: &[(&str, &str)]) {
+        let partition = Feed::partition(customer);
+        let to = i32::try_from(partition).expect("few partitions");
+        let sent = self.sender.send_with(to, payload, headers);
+        sent.expect("send");
+        self.offsets[partition] += 1;
+    }
+
+    fn partition(customer: i64) -> usize {
+        usize::try_from(customer.rem_euclid(i64::from(PARTITIONS))).expect("not negative")
+    }
+
+    pub fn flush(&self) {
+        self.sender.flush().expect("flush");
+    }
+
+    /// Waits until all is read, and compares the answers with what is left.
+    pub fn check_answers(&self, server: &Server) {
+        self.flush();
+        let asker = Asker::new(&server.grpc_url()).expect("connect");
+        asker.wait_caught_up_in(&["spend"]).expect("caught up");
+        let as_of = Some(Timestamp(now() * 1000));
+        for customer in 0..CUSTOMERS {
+            let question = Question {
+                service: "spend",
+                key: "customer_id",
+                entity: customer,
+                amount: None,
+                as_of,
+            };
+            let answer = asker.ask_all(&[question]).expect("an answer").remove(0);
+            let left = self.left.get(&customer).map_or(&[][..], Vec::as_slice);
+            let count = Value::Int(left.len() as i64);
+            assert_eq!(*answer.value("n_300d"), count, "{customer}: {answer:?}");
+            let near = |name: &str, cents: Option<i64>| {
+                let found = match answer.value(name) {
+                    Value::Float(found) => Some((found * 100.0).round() as i64),
+                    Value::Null => None,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(found, cents, "{name} of {customer}: {answer:?}");
+            };
+            near("total_300d", left.iter().copied().reduce(|a, b| a + b));
+            near("most_300d", left.iter().copied().max());
+        }
+    }
+
+    /// Compares the dead letters and, of a server that has read everything, the counters.
+    pub fn check_letters(&self, server: &Server) {
+        let found = match self.letters.len() {
+            0 => BTreeMap::new(),
+            count => dead_letter::of_topic(&kafka().bootstrap(), &self.topic, count)
+                .expect("dead letters"),
+        };
+        for place in self.letters.keys().chain(found.keys()) {
+            let reason = |letters: &BTreeMap<Place, Letter>| {
+                letters.get(place).map(|letter| letter.reason.clone())
+            };
+            assert_eq!(reason(&found), reason(&self.letters), "{place:?}");
+        }
+        assert_eq!(found, self.letters);
+        let mut rejected: BTreeMap<String, u64> = BTreeMap::new();
+        for letter in self.letters.values() {
+            *rejected.entry(letter.reason.clone()).or_default() += 1;
+        }
+        let dropped = self.dropped.iter();
+        let dropped = dropped.map(|(cause, count)| ((*cause).to_owned(), *count));
+        let (_, metrics) = server.get("/metrics").expect("metrics");
+        let counted = |family: &str, label: &str| counters(&metrics, family, label);
+        let refused = counted("tiderace_rejected_total", "reason");
+        assert_eq!(refused, rejected, "{metrics}");
+        let sent_away = counted("tiderace_dropped_total", "cause");
+        assert_eq!(sent_away, dropped.collect(), "{metrics}");
+        let read: i64 = self.offsets.iter().sum();
+        let outcomes = counted("tiderace_records_total", "outcome");
+        assert_eq!(outcomes["read"], read.unsigned_abs(), "{metrics}");
+    }
+
+    /// Both of [`Feed::check_answers`] and [`Feed::check_letters`].
+    pub fn check(&self, server: &Server) {
+        self.check_answers(server);
+        self.check_letters(server);
+    }
+}
+
+/// The counters of a family by one of their labels, without those at zero.
+fn counters(metrics: &str, family: &str, label: &str) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for line in metrics.lines().filter(|line| line.starts_with(family)) {
+        let value = line.split(&format!("{label}=\"")).nth(1);
+        let value = value.and_then(|rest| rest.split('"').next());
+        let count = line.rsplit(' ').next().and_then(|count| count.parse().ok());
+        let (Some(value), Some(count)) = (value, count) else {
+            panic!("{line}");
+        };
+        if count > 0 {
+            *found.entry(value.to_owned()).or_default() += count;
+        }
+    }
+    found
+}
