@@ -10,6 +10,7 @@ pub mod ask;
 pub mod dead_letter;
 pub mod encode;
 pub mod input;
+pub mod ledger;
 pub mod oracle;
 pub mod project;
 pub mod topic;

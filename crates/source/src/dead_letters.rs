@@ -69,6 +69,14 @@ impl FileDeadLetters {
 
     fn write(&mut self, origin: &str, letters: &[DeadLetter]) -> Result<(), Error> {
         let lines: String = letters.iter().map(|letter| line(origin, letter)).collect();
+        self.append(&lines)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn append(&mut self, lines: &str) -> Result<(), Error> {
         let mut write = || {
             self.file.write_all(lines.as_bytes())?;
             self.file.sync_data()

@@ -36,6 +36,9 @@ pub use memory::{MemoryLog, MemoryReader};
 mod dead_letters;
 pub use dead_letters::{DeadLetters, FileDeadLetters, MemoryDeadLetters};
 
+mod letters;
+pub use letters::{Entry, Letter, LetterPlace, letters_in_file};
+
 mod producer;
 pub use producer::{LogProducer, Producer};
 

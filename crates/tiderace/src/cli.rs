@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tiderace_source::LetterPlace;
 
 /// A real-time feature store: exact windowed features from event streams, served with how far to believe them.
 #[derive(Debug, Parser)]
@@ -79,6 +80,9 @@ pub enum Command {
         after_help = "Examples:\n  tiderace replay --source card_payments payments.parquet\n  tiderace replay --project features/ --source card_payments events.jsonl --key customer_id"
     )]
     Replay(Replay),
+    /// Look at the records that a source refused, and send them again.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Watch it work: made-up card payments through the example project, no servers needed.
     #[command(after_help = "Example:\n  tiderace demo --rate 2000")]
     Demo(Demo),
@@ -151,6 +155,97 @@ pub struct Replay {
     /// Create the Kafka topic with so many partitions when it is absent.
     #[arg(long)]
     pub partitions: Option<u32>,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// Count them by reason, and list the newest.
+    #[command(
+        after_help = "Examples:\n  tiderace dead-letters list card_payments\n  tiderace dead-letters list card_payments --reason too_late --limit 100 --format json"
+    )]
+    List(ListLetters),
+    /// Show all that is known of one.
+    #[command(after_help = "Example:\n  tiderace dead-letters show card_payments 3/18240")]
+    Show(ShowLetter),
+    /// Send the original bytes again, to the same source or another: they are judged anew.
+    #[command(
+        after_help = "What was sent again is noted, and left out the next time.\n\nExamples:\n  tiderace dead-letters replay card_payments --reason malformed\n  tiderace dead-letters replay card_payments --reason too_late --into card_payments_late"
+    )]
+    Replay(ReplayLetters),
+}
+
+/// Arguments of `dead-letters list`.
+#[derive(Debug, Args)]
+pub struct ListLetters {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The source.
+    pub source: String,
+    /// Only those of this reason; may be given several times.
+    #[arg(long)]
+    pub reason: Vec<String>,
+    /// How many of the newest are listed.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+    /// How they look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `dead-letters show`.
+#[derive(Debug, Args)]
+pub struct ShowLetter {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The source.
+    pub source: String,
+    /// Where the record was read: partition/offset, as `list` says it.
+    #[arg(value_parser = place)]
+    pub place: LetterPlace,
+    /// How it looks.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `dead-letters replay`.
+#[derive(Debug, Args)]
+pub struct ReplayLetters {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The source whose dead letters they are.
+    pub source: String,
+    /// Which records: partition/offset, as `list` says it.
+    #[arg(value_parser = place, required_unless_present_any = ["reason", "all"])]
+    pub places: Vec<LetterPlace>,
+    /// All of this reason; may be given several times.
+    #[arg(long)]
+    pub reason: Vec<String>,
+    /// All.
+    #[arg(long)]
+    pub all: bool,
+    /// Send them to this source in place of their own, such as one with a longer allowed_lateness.
+    #[arg(long)]
+    pub into: Option<String>,
+    /// Those too that were sent again before. Without an `event_id` they may count twice.
+    #[arg(long)]
+    pub again: bool,
+    /// Only say what would be sent.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn place(text: &str) -> Result<LetterPlace, String> {
+    let place = text.split_once('/').and_then(|(partition, offset)| {
+        Some(LetterPlace {
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    });
+    place.ok_or_else(|| format!("`{text}` is not of the form partition/offset, such as 3/18240"))
 }
 
 /// Arguments of `demo`.

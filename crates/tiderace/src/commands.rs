@@ -2,7 +2,9 @@
 
 mod ask;
 mod check;
+mod dead_letters;
 mod demo;
+mod destination;
 mod replay;
 mod serve;
 
@@ -30,6 +32,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Get(get) => ask::get(get),
         Command::Push(push) => ask::push(push),
         Command::Replay(replay) => replay::replay(&replay),
+        Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
     }
 }

@@ -4,6 +4,7 @@ use crate::contract;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tiderace_plan::model::Source;
 use tiderace_plan::{Diagnostic, Loaded, Plan, Severity, SourceFile};
 
 /// The file that every project has.
@@ -75,6 +76,18 @@ pub fn check(folder: &Path) -> Result<Checked> {
         files,
         loaded: loaded.filter(|_| is_good),
         found,
+    })
+}
+
+/// A source by its name.
+pub fn source<'a>(plan: &'a Plan, name: &str) -> Result<&'a Source> {
+    let found = plan.sources.iter().find(|source| source.name == name);
+    found.map(|source| &**source).with_context(|| {
+        let names: Vec<_> = plan.sources.iter().map(|source| &*source.name).collect();
+        format!(
+            "unknown source `{name}`; the project has: {}",
+            names.join(", ")
+        )
     })
 }
 

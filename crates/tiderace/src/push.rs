@@ -37,8 +37,9 @@ impl Pusher {
                 continue;
             }
             let door = match (&source.stream, logs.get(&source.id)) {
-                (Stream::Kafka { topic, .. }, _) => {
+                (Stream::Kafka { topic, headers, .. }, _) => {
                     let producer = KafkaProducer::open(&kafka(plan)?, topic)?;
+                    let producer = producer.with_headers(headers.clone());
                     Door::Kafka(Arc::new(Mutex::new(producer)))
                 }
                 (Stream::Embedded, Some(log)) => Door::Log(log.clone()),

@@ -5,11 +5,17 @@
 //! the topic a `max.message.bytes` above the source's to keep them whole.
 
 use super::config::KafkaConfig;
+use super::error::error;
 use super::outbox::Outbox;
-use crate::Error;
-use rdkafka::message::{Header, OwnedHeaders};
+use super::topic::partitions;
+use crate::{Entry, Error, Kind, Letter, LetterPlace};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 use tiderace_types::DeadLetter;
 
 /// Writes dead letters to one topic.
@@ -45,6 +51,74 @@ impl KafkaDeadLetters {
                     self.send(origin, letter, Some(CUT))?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::DeadLetters::note_replayed`]. A note has no payload.
+    pub(crate) fn note_replayed(&mut self, places: &[LetterPlace]) -> Result<(), Error> {
+        let outbox = match self.outbox.take() {
+            Some(outbox) => outbox,
+            None => Outbox::open(&self.config)?,
+        };
+        for place in places {
+            let text = format!("{}/{}", place.partition, place.offset);
+            let header = Header {
+                key: REPLAYED,
+                value: Some(&text),
+            };
+            let headers = OwnedHeaders::new().insert(header);
+            outbox.send(BaseRecord::to(&self.topic).headers(headers))?;
+        }
+        outbox.flush(&self.topic)?;
+        self.outbox = Some(outbox);
+        Ok(())
+    }
+
+    /// See [`crate::DeadLetters::read`]: everything up to where the topic ended when asked.
+    pub(crate) fn read(
+        &self,
+        visit: &mut dyn FnMut(Entry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let what = format!("read topic \"{}\"", self.topic);
+        let failed = |cause| error(&what, &cause);
+        let consumer: BaseConsumer = self.config.consumer().create().map_err(failed)?;
+        let timeout = self.config.request_timeout;
+        let mut list = TopicPartitionList::new();
+        let mut open = BTreeMap::new();
+        for number in partitions(&consumer, &self.topic, timeout)? {
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
+            let watermarks = consumer.fetch_watermarks(&self.topic, number, timeout);
+            let (low, high) = watermarks.map_err(failed)?;
+            if low < high {
+                open.insert(number, high);
+                list.add_partition_offset(&self.topic, number, Offset::Offset(low))
+                    .map_err(failed)?;
+            }
+        }
+        consumer.assign(&list).map_err(failed)?;
+        let mut quiet_since = Instant::now();
+        while !open.is_empty() {
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    quiet_since = Instant::now();
+                    if let Some(entry) = entry(&message) {
+                        visit(entry)?;
+                    }
+                }
+                Some(Err(cause)) => return Err(failed(cause)),
+                None if quiet_since.elapsed() > timeout => {
+                    return Err(Error::new(Kind::Retry, format!("{what}: no answer")));
+                }
+                None => {}
+            }
+            // The position is past control records too, which are never delivered.
+            let positions = consumer.position().map_err(failed)?;
+            open.retain(|number, high| {
+                let held = positions.find_partition(&self.topic, *number);
+                let next = held.and_then(|held| held.offset().to_raw());
+                next.is_none_or(|next| next < *high)
+            });
         }
         Ok(())
     }
@@ -106,6 +180,36 @@ fn send(
     outbox.flush(topic)
 }
 
+/// The header of a note that a record was sent again.
+const REPLAYED: &str = "tiderace.replayed";
+
+/// What a message of the topic is; nothing, where somebody else wrote it.
+fn entry(message: &BorrowedMessage<'_>) -> Option<Entry> {
+    let headers = message.headers()?;
+    let header = |name: &str| {
+        let found = headers.iter().find(|header| header.key == name)?;
+        str::from_utf8(found.value?).ok()
+    };
+    if let Some(place) = header(REPLAYED) {
+        let (partition, offset) = place.split_once('/')?;
+        return Some(Entry::Replayed(LetterPlace {
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        }));
+    }
+    Some(Entry::Letter(Letter {
+        reason: header("tiderace.reason")?.to_owned(),
+        detail: header("tiderace.detail").unwrap_or_default().to_owned(),
+        place: LetterPlace {
+            partition: header("tiderace.partition")?.parse().ok()?,
+            offset: header("tiderace.offset")?.parse().ok()?,
+        },
+        broker_time: header("tiderace.broker_time").map(str::to_owned),
+        payload: message.payload().unwrap_or_default().to_vec(),
+        cut_from: header("tiderace.cut_from").and_then(|text| text.parse().ok()),
+    }))
+}
+
 fn headers(origin: &str, letter: &DeadLetter) -> OwnedHeaders {
     let meta = letter.meta;
     let texts = [
@@ -114,6 +218,7 @@ fn headers(origin: &str, letter: &DeadLetter) -> OwnedHeaders {
         ("tiderace.topic", origin.to_owned()),
         ("tiderace.partition", meta.partition.number.to_string()),
         ("tiderace.offset", meta.offset.to_string()),
+        ("tiderace.broker_time", meta.broker_time.to_string()),
     ];
     texts.iter().fold(
         OwnedHeaders::new_with_capacity(texts.len() + 1),

@@ -5,6 +5,7 @@ use super::error::error;
 use super::outbox::Outbox;
 use super::topic::partitions;
 use crate::Error;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use std::fmt;
 use tiderace_types::Timestamp;
@@ -14,6 +15,7 @@ pub struct KafkaProducer {
     outbox: Outbox,
     topic: String,
     partitions: usize,
+    headers: Vec<(String, String)>,
 }
 
 impl KafkaProducer {
@@ -30,7 +32,15 @@ impl KafkaProducer {
             outbox: Outbox::open(config)?,
             topic: topic.to_owned(),
             partitions: partitions.len(),
+            headers: Vec::new(),
         })
+    }
+
+    /// Has every record carry these headers.
+    #[must_use]
+    pub fn with_headers(mut self, headers: Vec<(String, String)>) -> KafkaProducer {
+        self.headers = headers;
+        self
     }
 
     /// How many partitions the topic has.
@@ -52,7 +62,38 @@ impl KafkaProducer {
         if !key.is_empty() {
             record = record.key(key);
         }
-        self.outbox.send(record)
+        self.outbox.send(self.headed(record))
+    }
+
+    /// Sends a record to a partition that the topic has; any other leaves the choice to the client.
+    ///
+    /// # Errors
+    /// As [`KafkaProducer::send`].
+    pub fn send_to(
+        &mut self,
+        partition: u32,
+        payload: &[u8],
+        time: Timestamp,
+    ) -> Result<(), Error> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic)
+            .payload(payload)
+            .timestamp(time.0.div_euclid(1000).max(1));
+        if (partition as usize) < self.partitions {
+            record = record.partition(i32::try_from(partition).unwrap_or(0));
+        }
+        self.outbox.send(self.headed(record))
+    }
+
+    fn headed<'a>(&self, record: BaseRecord<'a, [u8], [u8]>) -> BaseRecord<'a, [u8], [u8]> {
+        if self.headers.is_empty() {
+            return record;
+        }
+        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        for (key, value) in &self.headers {
+            let value = Some(value.as_str());
+            headers = headers.insert(Header { key, value });
+        }
+        record.headers(headers)
     }
 
     /// Waits until everything sent is kept.
