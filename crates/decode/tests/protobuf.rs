@@ -451,6 +451,10 @@ fn files_that_cannot_give_the_columns() {
         ("message", "not a schema: "),
         ("syntax = \"proto3\";", "not a schema: it has no message"),
         (
+            &"message M {".repeat(100_000),
+            "not a schema: it nests more than 100 deep",
+        ),
+        (
             "syntax = \"proto3\"; import \"gone.proto\"; message M {}",
             "not a schema: ",
         ),
