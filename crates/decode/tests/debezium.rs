@@ -78,13 +78,13 @@ fn operations() {
             "d",
             r#"{"id":1}"#,
             "null",
-            format!("no_before_image: column \"at\": expected timestamp (an integer in milliseconds), found nothing; {whole}"),
+            format!("no_before_image: column \"at\": expected timestamp (a number in milliseconds), found nothing; {whole}"),
         ),
         (
             "d",
             r#"{"at":null,"id":1,"amount":null,"note":null}"#,
             "null",
-            format!("no_before_image: column \"at\": expected timestamp (an integer in milliseconds), found null; {whole}"),
+            format!("no_before_image: column \"at\": expected timestamp (a number in milliseconds), found null; {whole}"),
         ),
         (
             "u",
@@ -110,7 +110,7 @@ fn operations() {
             "u",
             ONE,
             r#"{"at":"soon","id":1}"#,
-            "bad_time: column \"at\": expected timestamp (an integer in milliseconds), found string \"soon\"".to_owned(),
+            "bad_time: column \"at\": expected timestamp (a number in milliseconds), found string \"soon\"".to_owned(),
         ),
         ("c", "null", "\"{}\"", "malformed: byte 24: expected a row, found string \"{}\"".to_owned()),
     ] {
