@@ -555,9 +555,15 @@ fn messages_of_a_file_and_imports() {
             assert_eq!(outcome(&decoder.decode(&records(&[payload]))), expect);
         }
     }
-    let format = Format::Protobuf {
+    let format = || Format::Protobuf {
         message: Some("shop.Gone".to_owned()),
     };
+    let mut decoder = Decoder::new(settings(format(), Framing::Confluent, columns()));
+    assert_eq!(decoder.teach(1, &schema), Ok(()));
+    assert_eq!(decoder.absent(1), ["x", "money.cents"]);
+    let decoded = decoder.decode(&records(&payloads[..1]));
+    assert_eq!(outcome(&decoded), "dropped: other_table");
+    let format = format();
     let mut decoder = Decoder::new(settings(format, Framing::Bare, columns()));
     let error = decoder.teach(0, &schema).expect_err("not there");
     assert_eq!(

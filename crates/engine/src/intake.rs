@@ -22,8 +22,7 @@ use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
     DataType, DeadLetter, Dropped, Outcome, Partition, PartitionPosition, Positions, Reason,
-    RecordBatch,
-    Timestamp, Value, encode_int_key, encode_key_value, hash_key,
+    RecordBatch, Timestamp, Value, encode_int_key, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.

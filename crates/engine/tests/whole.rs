@@ -114,7 +114,10 @@ fn a_check_that_drops_is_a_filter_of_events() {
     assert_eq!(events(&taken, "life"), [0, 3]);
     assert_eq!((taken.counts.read, taken.counts.accepted), (3, 2));
     assert_eq!(taken.counts.dropped, BTreeMap::from([(Dropped::Check, 1)]));
-    assert_eq!(taken.packet.homes.told, [(2, Outcome::Dropped(Dropped::Check))]);
+    assert_eq!(
+        taken.packet.homes.told,
+        [(2, Outcome::Dropped(Dropped::Check))]
+    );
     assert_eq!(taken.dead, []);
 }
 
