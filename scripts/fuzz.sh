@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-all=(rows entries markers wire state frames json)
+all=(rows entries markers wire state frames json avro protobuf changes schemas)
 seconds="${TIDERACE_FUZZ_SECONDS:-300}"
 place="$TIDERACE_CACHE/fuzz"
 mkdir -p "$place/bin" "$place/found"

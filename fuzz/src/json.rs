@@ -1,6 +1,6 @@
 //! JSON records, as producers send them.
 
-use tiderace_decode::Decoder;
+use tiderace_decode::{Decoded, Decoder};
 use tiderace_types::{
     Column, DataType, Partition, RecordBatch, RecordMeta, SourceId, TimeUnit, Timestamp,
 };
@@ -19,6 +19,7 @@ pub fn json(bytes: &[u8]) {
         records.len(),
         "a record is a row or a rejection"
     );
+    fits(&together, &records);
     let mut rows = 0;
     let mut rejected = together.rejected.iter();
     for record in &records {
@@ -62,7 +63,15 @@ fn decoder() -> Decoder {
     Decoder::json(columns, 0, Some(1), 4096)
 }
 
-fn batch(records: &[&[u8]]) -> RecordBatch {
+/// What is decoded takes no more than so many times what there was.
+pub(crate) fn fits(decoded: &Decoded, records: &[&[u8]]) {
+    let held = decoded.batch.get_array_memory_size();
+    let bytes: usize = records.iter().map(|record| record.len()).sum();
+    let room = 8 * bytes + 128 * (records.len() + 64) * decoded.batch.num_columns();
+    assert!(held <= room, "{held} of {room} bytes");
+}
+
+pub(crate) fn batch(records: &[&[u8]]) -> RecordBatch {
     let mut batch = RecordBatch::default();
     for (offset, record) in records.iter().enumerate() {
         let partition = Partition {

@@ -9,6 +9,7 @@
 //! - What decodes encodes to bytes that decode to the same, and can be used in every way.
 
 mod entries;
+mod formats;
 mod frames;
 mod json;
 mod markers;
@@ -21,6 +22,7 @@ mod stored;
 mod wire;
 
 pub use entries::entries;
+pub use formats::{avro, changes, protobuf, schemas};
 pub use frames::frames;
 pub use json::json;
 pub use markers::markers;
@@ -35,7 +37,7 @@ use stored::{self as error, Error, ViewState};
 pub type Property = fn(&[u8]);
 
 /// Every property by the name of its target.
-pub const ALL: [(&str, Property); 7] = [
+pub const ALL: [(&str, Property); 11] = [
     ("rows", rows),
     ("entries", entries),
     ("markers", markers),
@@ -43,4 +45,8 @@ pub const ALL: [(&str, Property); 7] = [
     ("state", state),
     ("frames", frames),
     ("json", json),
+    ("avro", avro),
+    ("protobuf", protobuf),
+    ("changes", changes),
+    ("schemas", schemas),
 ];

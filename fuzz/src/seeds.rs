@@ -1,6 +1,6 @@
 //! What mutations begin with: bytes of every form, the golden ones of `crates/aggregate` among them.
 
-use crate::specs;
+use crate::{formats, specs};
 use std::sync::Arc;
 use tiderace_aggregate::{
     Anchored, Cell, Event, Id, IdKind, Measures, Merged, Piece, Row, RowSpec, Span, Summary,
@@ -27,8 +27,112 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "wire" => wire(),
         "state" => state(),
         "frames" => vec![b"\0\0\0\0\0\0\0\0{\"a\":1}".to_vec(), vec![0; 16]],
+        "avro" => avro(),
+        "protobuf" => protobuf(),
+        "changes" => changes(),
+        "schemas" => schemas(),
         _ => json(),
     }
+}
+
+/// By the schemas of `formats::AVRO`.
+fn avro() -> Vec<Vec<u8>> {
+    let time = [0x80, 0xa0, 0xb7, 0x87, 0xd1, 0x5d];
+    let double = 57.16f64.to_le_bytes();
+    let record = |rest: &[&[u8]]| [&[0], &time[..], &[14], &rest.concat()].concat();
+    let row = [&time[..], &[14, 2, 4], b"ok"].concat();
+    let source = [&[20], &b"postgresql"[..], &[2, 2, 60]].concat();
+    let change =
+        |op: &[u8], images: &[&[u8]]| [&[2], &images.concat()[..], &source, &[2], op].concat();
+    vec![
+        record(&[
+            &[0, 2],
+            &double,
+            &[2, 4],
+            b"ok",
+            &[2, 4, 0x16, 0x54, 2, 9, 1],
+            b"abc",
+        ]),
+        record(&[&[2, 4], b"no", &[4, 0, 0, 0x40, 0x40, 4, 2, 0, 0]]),
+        record(&[&[4, 4, 2, 4, 1, 4, 6, 8, 0, 6, 9, 0, 0, 0]]),
+        record(&[
+            &[6, 2, 2, b'k'],
+            &time,
+            &[2, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0, 0],
+        ]),
+        [
+            &[1, 2, 2, 0, 6, 0, 2, 2, 2, 0, 2, 2, 0, 2, 2][..],
+            &time,
+            &[4],
+        ]
+        .concat(),
+        [&[1, 0, 1, 0, 0][..], &time, &[4]].concat(),
+        change(b"u", &[&[2], &row, &[2], &row]),
+        change(b"c", &[&[0, 2], &row]),
+        change(b"d", &[&[2], &row, &[0]]),
+        change(b"t", &[&[0, 0]]),
+    ]
+}
+
+/// By the file of `formats::PROTOBUF`.
+fn protobuf() -> Vec<Vec<u8>> {
+    let double = [&[0x19][..], &57.16f64.to_le_bytes()].concat();
+    let whole = [
+        &[0x08, 0x80, 0xd0, 0x95, 0xff, 0xbc, 0x2e, 0x10, 0x0e][..],
+        &double,
+        &[0x22, 4, 0x0a, 2, b'o', b'k', 0x2a, 4],
+        b"1.25",
+        &[0x32, 6, 8, 16, 0x10, 0x80, 0x89, 0x7a],
+        &[0x3a, 9, 8, 3, 0x10, 1, 0x1a, 1, 7, 0x22, 0, 0x40, 1],
+        &[0x4a, 1, 9, 0x85, 0x7d, 1, 2, 3, 4],
+    ]
+    .concat();
+    let unknown = [
+        &[0xa3, 1, 8, 7, 0xab, 1, 0xac, 1, 0xa4, 1, 0xb0, 1, 5][..],
+        &[0xb9, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0xc2, 1, 2, 9, 9, 8, 7],
+    ]
+    .concat();
+    vec![
+        vec![8, 7],
+        [whole.clone(), whole.clone()].concat(),
+        whole,
+        unknown,
+    ]
+}
+
+fn changes() -> Vec<Vec<u8>> {
+    let mysql = r#"{"connector":"mysql","name":"n","db":"d","table":"t","server_id":1,"file":"f","pos":4,"row":0}"#;
+    let snapshot = r#"{"connector":"postgresql","name":"n","snapshot":"first","lsn":7}"#;
+    let row = r#"{"t":1600000000000,"id":7,"s":"ok","d":"1.25","o":{"x":1}}"#;
+    let change = |op: &str, before: &str, after: &str, source: &str| {
+        format!(r#"{{"before":{before},"after":{after},"source":{source},"op":"{op}","ts_ms":9}}"#)
+    };
+    let schema = r#"{"type":"struct","fields":[{"type":"struct","field":"after","fields":[
+        {"field":"t","type":"int64","name":"io.debezium.time.MicroTimestamp"},
+        {"field":"d","type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}}]}]}"#;
+    let schema = schema.replace('\n', " ");
+    let by_schema = r#"{"t":1600000000000000,"id":7,"d":"FlQ="}"#;
+    let payload = change("c", "null", by_schema, mysql);
+    let wrapped = format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
+    let all = [
+        change("u", row, row, mysql),
+        change("d", row, "null", mysql),
+        change("r", "null", row, snapshot),
+        change("t", "null", "null", mysql),
+        wrapped,
+    ];
+    let together = all.join("\n");
+    all.into_iter()
+        .chain([together])
+        .map(String::into_bytes)
+        .collect()
+}
+
+fn schemas() -> Vec<Vec<u8>> {
+    let avro = formats::AVRO.map(|text| [&[0], text.as_bytes()].concat());
+    let protobuf = [&[1], formats::PROTOBUF.as_bytes()].concat();
+    avro.into_iter().chain([protobuf]).collect()
 }
 
 fn rows() -> Vec<Vec<u8>> {

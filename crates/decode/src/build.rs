@@ -176,6 +176,7 @@ impl Builder {
         match (&mut self.values, item) {
             (Values::Int64(values), Item::Int(number)) => values.push(number),
             (Values::Float64(values), Item::Int(number)) => values.push(number as f64),
+            (Values::Float64(values), Item::Unscaled(number, 0)) => values.push(number as f64),
             (Values::Float64(values), Item::Float(number)) => {
                 if !number.is_finite() {
                     return self.not_finite();

@@ -128,6 +128,7 @@ impl Item<'_> {
             Item::Bool(value) => value.to_string(),
             Item::Int(number) => format!("number {number}"),
             Item::Float(number) => format!("number {number}"),
+            Item::Unscaled(number, 0) => format!("number {number}"),
             Item::Unscaled(number, scale) => format!("number {number}e{}", -i64::from(*scale)),
             Item::Text(text) => format!("string \"{}\"", excerpt(text)),
             Item::Raw(bytes) => format!("{} bytes", bytes.len()),

@@ -35,6 +35,7 @@ pub struct Messages {
     /// The message that is read where the framing does not say which.
     first: Vec<i64>,
     all: BTreeMap<Vec<i64>, Entry>,
+    columns: usize,
 }
 
 #[derive(Debug)]
@@ -102,9 +103,17 @@ impl ProtobufReader {
             };
             all.insert(place, entry);
         }
+        let columns = columns.len();
+        let known = |first| Messages {
+            first,
+            all,
+            columns,
+        };
         match (first, error, &self.wanted) {
-            (Some(first), ..) => Ok(Messages { first, all }),
+            (Some(first), ..) => Ok(known(first)),
             (None, Some(error), _) => Err(error),
+            // Another table's, where the framing says so.
+            (None, None, Some(_)) if self.framing == Framing::Confluent => Ok(known(Vec::new())),
             (None, None, Some(name)) => Err(SchemaError::Unreadable(format!(
                 "it has no message \"{name}\""
             ))),
@@ -163,7 +172,7 @@ impl Messages {
     pub fn absent(&self) -> Vec<usize> {
         match self.all.get(&self.first) {
             Some(Entry::Read(program)) => program.absent(),
-            _ => Vec::new(),
+            _ => (0..self.columns).collect(),
         }
     }
 }

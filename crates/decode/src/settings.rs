@@ -37,6 +37,8 @@ pub enum Format {
     /// One Protobuf message, by a file that is taught.
     Protobuf {
         /// Its full name. Without it: what the Confluent framing says, or the first of the file.
+        /// With it, records that the framing says are other messages are dropped as of another
+        /// table.
         message: Option<String>,
     },
     /// A change of a table's row as JSON, with or without its schema beside it.

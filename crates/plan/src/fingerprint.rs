@@ -62,6 +62,9 @@ fn canonical(
             columns.extend(expect.check.columns());
         }
     }
+    if source.not_finite_as_null {
+        lines.push("not finite as null".to_owned());
+    }
     columns.extend(source.retracts.iter().flat_map(Compiled::columns));
     columns.sort_unstable();
     columns.dedup();

@@ -111,6 +111,11 @@ pub struct Source {
     pub expects: Vec<Expect>,
     /// The largest record accepted, in bytes; defaults to 1 MiB.
     pub max_record_bytes: usize,
+    /// The longest text or bytes of a used column; defaults to 64 KiB.
+    pub max_text_bytes: usize,
+    /// Whether a NaN or an infinity is read as null, where the column may be null; else its record
+    /// is refused.
+    pub not_finite_as_null: bool,
     /// The columns that the plan uses, as indices into `columns`, ascending:
     /// event time, event id, keys, and whatever expressions name. Only these are decoded,
     /// in this order, and expressions are compiled against just these.

@@ -143,6 +143,12 @@ pub(crate) struct Source {
     pub(crate) expect: Vec<At<Expect>>,
     /// The largest record that is accepted. Default: `1MiB`.
     pub(crate) max_record_bytes: Option<At<Size>>,
+    /// The longest text or bytes that a used column may hold; a record with a longer one is refused
+    /// (`text_too_long`). Default: `64KiB`.
+    pub(crate) max_text_bytes: Option<At<Size>>,
+    /// What to make of a NaN or an infinity, which Avro and Protobuf can write: `reject` the
+    /// record (default), or read it `as_null`.
+    pub(crate) not_finite: Option<At<NotFinite>>,
     /// A sentence for the catalogue.
     #[allow(dead_code, reason = "documentation only")]
     pub(crate) description: Option<At<String>>,
@@ -272,6 +278,16 @@ pub(crate) enum Otherwise {
     Drop,
     /// In all the same.
     Keep,
+}
+
+/// What to make of a NaN or an infinity.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "policy", rename_all = "snake_case")]
+pub(crate) enum NotFinite {
+    /// To the dead letters.
+    Reject,
+    /// As null; where the column may not be null, to the dead letters.
+    AsNull,
 }
 
 /// What features are about.

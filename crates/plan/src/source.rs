@@ -105,6 +105,8 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             retracts: None,
             expects: vec![],
             max_record_bytes: 0,
+            max_text_bytes: 0,
+            not_finite_as_null: false,
             used: vec![],
         },
         scope,

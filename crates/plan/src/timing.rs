@@ -1,4 +1,4 @@
-//! A source's clocks: how late, how early, how far behind, and since when it is whole.
+//! A source's bounds: how late, how early, how far behind, how large, and since when it is whole.
 
 use crate::at::At;
 use crate::model::Source;
@@ -18,11 +18,15 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, source: &mut Source) -> 
     let horizon = duration_or(report, horizon, lateness.unwrap_or_default());
     let complete_since = complete_since(report, raw.complete_since.as_ref());
     let max_record = scalar::size_or(report, raw.max_record_bytes.as_ref(), 1 << 20);
+    let max_text = scalar::size_or(report, raw.max_text_bytes.as_ref(), 64 << 10);
+    let not_finite = raw.not_finite.as_ref().and_then(|at| at.value);
+    source.not_finite_as_null = matches!(not_finite, Some(raw::NotFinite::AsNull));
     source.allowed_lateness = lateness?;
     source.max_lag = max_lag?;
     source.max_ahead = max_ahead?;
     source.complete_since = complete_since?;
     source.max_record_bytes = usize::try_from(max_record?).ok()?;
+    source.max_text_bytes = usize::try_from(max_text?).ok()?;
     source.dedup_horizon = horizon?;
     if let Some(at) = &raw.dedup_horizon
         && source.dedup_horizon < source.allowed_lateness

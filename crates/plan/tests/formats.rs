@@ -47,6 +47,23 @@ fn fingerprint(text: &str) -> u64 {
 }
 
 #[test]
+fn bounds_of_texts_and_numbers() {
+    let text = "stream: { kafka: { topic: payments }, format: avro }
+columns: { at: timestamp, customer: int64, amount: float64 }";
+    let plain = source(text);
+    assert_eq!(plain.max_text_bytes, 64 << 10);
+    assert!(!plain.not_finite_as_null);
+    let own = format!("{text}\nmax_text_bytes: 2KiB\nnot_finite: as_null");
+    let source = source(&own);
+    assert_eq!(source.max_text_bytes, 2048);
+    assert!(source.not_finite_as_null);
+    // Which events there are is another thing then; how long texts may be is not.
+    assert_ne!(fingerprint(&own), fingerprint(text));
+    let longer = format!("{text}\nmax_text_bytes: 2MiB");
+    assert_eq!(fingerprint(&longer), fingerprint(text));
+}
+
+#[test]
 fn how_to_reach_kafka_and_the_registry() {
     let plan = plan(
         "stream: { kafka: { topic: payments, header: { table: payments } }, format: avro }

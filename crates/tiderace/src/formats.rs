@@ -33,8 +33,11 @@ pub fn settings(
         event_time,
         event_id,
         max_record_bytes: source.max_record_bytes,
-        max_text_bytes: Settings::MAX_TEXT_BYTES,
-        not_finite: NotFinite::default(),
+        max_text_bytes: source.max_text_bytes,
+        not_finite: match source.not_finite_as_null {
+            true => NotFinite::Null,
+            false => NotFinite::Refuse,
+        },
     }
 }
 

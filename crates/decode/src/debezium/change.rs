@@ -16,7 +16,7 @@ use tiderace_types::{Dropped, Reason};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// What is read of an envelope, whatever its format, by its path.
-pub const HEAD: [&str; 26] = [
+pub const HEAD: [&str; 28] = [
     "op",
     "before",
     "after",
@@ -43,6 +43,8 @@ pub const HEAD: [&str; 26] = [
     "source.vgtid",
     "source.shard",
     "source.keyspace",
+    "source.lcr_position",
+    "source.scn_idx",
 ];
 
 const OP: usize = 0;
@@ -144,7 +146,7 @@ const CONNECTORS: [Connector; 7] = [
     Connector {
         name: "oracle",
         needed: &[17],
-        more: &[18, 19, 20, 21, 22],
+        more: &[18, 19, 20, 21, 22, 26, 27],
         of_one_row: false,
     },
     Connector {

@@ -6,6 +6,9 @@ use protox::prost_reflect::{DescriptorPool, FileDescriptor};
 /// What the file itself is called; nothing imports it.
 const OWN: &str = "tiderace-schema.proto";
 
+/// How deep a file may nest.
+const MAX_DEPTH: usize = 100;
+
 /// Files that Confluent's registry knows by itself, and nobody refers to by hand.
 const KNOWN: [(&str, &str); 2] = [
     (
@@ -34,6 +37,10 @@ const KNOWN: [(&str, &str); 2] = [
 /// When it, or what it imports, is not a Protobuf file; the text says what and where.
 pub fn parse(text: &str, references: &[(String, String)]) -> Result<FileDescriptor, String> {
     let files = Files { text, references };
+    let given = references.iter().map(|(_, text)| text.as_str());
+    if [text].into_iter().chain(given).any(is_too_deep) {
+        return Err(format!("it nests more than {MAX_DEPTH} deep"));
+    }
     let owned = Owned {
         files: files.all(),
         google: GoogleFileResolver::new(),
@@ -45,6 +52,19 @@ pub fn parse(text: &str, references: &[(String, String)]) -> Result<FileDescript
     let pool: DescriptorPool = compiler.descriptor_pool();
     pool.get_file_by_name(OWN)
         .ok_or_else(|| "it has no content".to_owned())
+}
+
+/// Whether braces and brackets nest deeper than a parser that recurses should be given.
+fn is_too_deep(text: &str) -> bool {
+    let mut depth = 0usize;
+    text.bytes().any(|byte| {
+        match byte {
+            b'{' | b'[' | b'(' => depth += 1,
+            b'}' | b']' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
 }
 
 struct Files<'a> {
