@@ -108,8 +108,7 @@ fn envelope(change: Change, table: &str) -> Json {
     })
 }
 
-const COLUMNS: &str = "\
-  id: int64
+const COLUMNS: &str = "  id: int64
   at: { type: timestamp, unit: us }
   customer_id: int64
   amount: float64
@@ -170,8 +169,8 @@ select: \"of = 'payments'\""
         if number % 20 == 0 {
             // The connector went back in the log: the same positions once more.
             let from = sent.len().saturating_sub(15);
-            for (customer, record) in sent[from..].to_vec() {
-                feed.send(customer, Some(&record), &[]);
+            for (customer, record) in &sent[from..] {
+                feed.send(*customer, Some(record), &[]);
             }
         }
     }
@@ -284,8 +283,8 @@ columns:
         }
         if number % 20 == 0 {
             let from = sent.len().saturating_sub(15);
-            for (customer, record) in sent[from..].to_vec() {
-                feed.send(customer, Some(&record), &own);
+            for (customer, record) in &sent[from..] {
+                feed.send(*customer, Some(record), &own);
             }
         }
     }

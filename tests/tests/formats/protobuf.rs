@@ -65,7 +65,11 @@ fn poison(feed: &mut Feed, frame: impl Fn(Encoded) -> Vec<u8>) {
     // A field that says that it is longer than anything.
     endless = endless.then_bytes(&[0x2a, 0xff, 0xff, 0xff, 0xff, 0x0f]);
     feed.bad(1, "malformed", &frame(endless));
-    feed.bad(2, "malformed", &frame(Encoded::new().then_bytes(&[0x0f])));
+    // A kind of field that there is not; and the identity as a text.
+    let unheard_of = Encoded::new().then_bytes(&[0x7f]);
+    feed.bad(2, "malformed", &frame(unheard_of));
+    let mistyped = Encoded::new().bytes_field(1, b"one");
+    feed.bad(3, "wrong_type", &frame(mistyped));
 }
 
 #[test]

@@ -155,7 +155,6 @@ fn a_number_that_is_not_known_is_refused_until_it_is() {
             let payload = first(payment).framed(late);
             feed.send(payment.customer, Some(&payload), &[]);
             feed.flush();
-            id += 1;
             times(&registry) > before
         },
     )

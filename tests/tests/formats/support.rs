@@ -288,7 +288,10 @@ fn counters(metrics: &str, family: &str, label: &str) -> BTreeMap<String, u64> {
     for line in metrics.lines().filter(|line| line.starts_with(family)) {
         let value = line.split(&format!("{label}=\"")).nth(1);
         let value = value.and_then(|rest| rest.split('"').next());
-        let count = line.rsplit(' ').next().and_then(|count| count.parse().ok());
+        let count = line
+            .rsplit(' ')
+            .next()
+            .and_then(|count| count.parse::<u64>().ok());
         let (Some(value), Some(count)) = (value, count) else {
             panic!("{line}");
         };
