@@ -47,7 +47,7 @@ fn outputs(view: &View) -> Vec<String> {
 
 #[test]
 fn the_example_loads_and_is_typed() {
-    let Loaded { plan, tests } = example();
+    let Loaded { plan, tests, .. } = example();
     assert_eq!(plan.project.name, "card_risk");
     assert_eq!(
         (plan.sources.len(), plan.entities.len(), plan.services.len()),
