@@ -1,6 +1,9 @@
 //! Producing into a topic and reading it back, apart from the code under test.
 
 use anyhow::{Context, Result, bail};
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -9,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tiderace_testkit::wait;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -177,4 +181,47 @@ pub fn read(
             return Ok(());
         }
     }
+}
+
+/// Deletes a topic, and waits until it is gone.
+///
+/// # Errors
+/// When Kafka refuses.
+pub fn delete(bootstrap: &str, topic: &str) -> Result<()> {
+    let admin = admin(bootstrap)?;
+    let deleted = admin.delete_topics(&[topic], &AdminOptions::new());
+    for result in block_on(deleted).context("delete a topic")? {
+        if let Err((topic, code)) = result {
+            bail!("delete topic {topic:?}: {code}");
+        }
+    }
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .context("make a consumer")?;
+    wait::until("the topic is gone", WITHIN, || {
+        let metadata = consumer.fetch_metadata(None, WITHIN);
+        metadata.is_ok_and(|metadata| metadata.topics().iter().all(|held| held.name() != topic))
+    })
+}
+
+/// Has the first records of a partition expire: those before `offset`.
+///
+/// # Errors
+/// When Kafka refuses.
+pub fn expire(bootstrap: &str, topic: &str, partition: i32, offset: i64) -> Result<()> {
+    let admin = admin(bootstrap)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    let deleted = admin.delete_records(&list, &AdminOptions::new());
+    for element in block_on(deleted).context("delete records")?.elements() {
+        element.error().context("delete records")?;
+    }
+    Ok(())
+}
+
+fn admin(bootstrap: &str) -> Result<AdminClient<DefaultClientContext>> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    config.create().context("make an admin client")
 }

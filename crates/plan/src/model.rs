@@ -101,6 +101,8 @@ pub struct Source {
     pub max_ahead: Option<Duration>,
     /// Past this, answers are STALE.
     pub max_lag: Duration,
+    /// Whether reading goes on where the topic does not have what comes next.
+    pub continues_past_losses: bool,
     /// A floor on how long identities are kept.
     pub dedup_horizon: Duration,
     /// What the source declares of its beginning; `None` says nothing.

@@ -135,6 +135,10 @@ pub(crate) struct Source {
     /// Which records of the stream are this source's, where several tables share it: an SQL condition
     /// over the columns. The other records are another table's: counted, and not read further.
     pub(crate) select: Option<At<String>>,
+    /// What to do where the topic does not have what comes next: its records have expired, or it was
+    /// emptied, cut or made anew. `stop` (default) reads no further and says so; `continue` goes on with
+    /// what there is, and the source's features are warming from then on.
+    pub(crate) on_lost_offsets: Option<At<OnLostOffsets>>,
     /// Which events take another back, of the same time and content: an SQL condition over the
     /// columns. See docs/retraction.md.
     pub(crate) retract_when: Option<At<String>>,
@@ -266,6 +270,16 @@ pub(crate) struct Expect {
     pub(crate) check: At<String>,
     /// What happens to an event that fails. Default: `reject`.
     pub(crate) otherwise: Option<At<Otherwise>>,
+}
+
+/// What to do where the topic does not have what comes next.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "choice", rename_all = "snake_case")]
+pub(crate) enum OnLostOffsets {
+    /// Reads no further, and says so.
+    Stop,
+    /// Goes on with what there is, and says so.
+    Continue,
 }
 
 /// What happens to an event that fails a check. It is always counted.

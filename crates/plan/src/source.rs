@@ -100,6 +100,10 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             allowed_lateness: Duration::ZERO,
             max_ahead: None,
             max_lag: Duration::ZERO,
+            continues_past_losses: matches!(
+                raw.on_lost_offsets.as_ref().and_then(|at| at.value),
+                Some(raw::OnLostOffsets::Continue)
+            ),
             dedup_horizon: Duration::ZERO,
             complete_since: None,
             retracts: None,

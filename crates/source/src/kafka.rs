@@ -6,6 +6,7 @@ pub use config::KafkaConfig;
 mod error;
 
 mod reader;
+mod resume;
 pub use reader::KafkaReader;
 
 mod topic;

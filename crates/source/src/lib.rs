@@ -30,6 +30,9 @@ pub use registry::{
 mod log;
 pub use log::{Durability, Log, LogOptions, LogReader, Repair};
 
+mod trail;
+pub use trail::{Loss, Mark, OnLoss, Track, Trail};
+
 mod memory;
 pub use memory::{MemoryLog, MemoryReader};
 

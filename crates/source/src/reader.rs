@@ -4,6 +4,7 @@ use crate::Error;
 use crate::kafka::{KafkaConfig, KafkaReader};
 use crate::log::LogReader;
 use crate::memory::MemoryReader;
+use crate::{Loss, OnLoss, Trail};
 use std::time::Duration;
 use tiderace_types::{RecordBatch, SourceId};
 
@@ -51,6 +52,42 @@ impl Reader {
         start: &[(u32, i64)],
     ) -> Result<Reader, Error> {
         KafkaReader::open(config, topic, source, start).map(Reader::Kafka)
+    }
+
+    /// Reads a Kafka topic on from what is remembered of it; see [`KafkaReader::resume`].
+    ///
+    /// # Errors
+    /// As [`KafkaReader::resume`].
+    pub fn resume(
+        config: &KafkaConfig,
+        topic: &str,
+        source: SourceId,
+        start: &[(u32, i64)],
+        trail: Trail,
+        on_loss: OnLoss,
+    ) -> Result<Reader, Error> {
+        let reader = KafkaReader::resume(config, topic, source, start, trail, on_loss);
+        reader.map(Reader::Kafka)
+    }
+
+    /// Remembers the last records of `batch`, and gives what is to be kept for
+    /// [`Reader::resume`]. Only topics need it.
+    pub fn mark(&mut self, batch: &RecordBatch) -> Option<&Trail> {
+        match self {
+            Reader::Kafka(reader) => {
+                reader.mark(batch);
+                Some(reader.trail())
+            }
+            Reader::Log(_) | Reader::Memory(_) => None,
+        }
+    }
+
+    /// What has been found missing since the last call.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        match self {
+            Reader::Kafka(reader) => reader.take_losses(),
+            Reader::Log(_) | Reader::Memory(_) => Vec::new(),
+        }
     }
 
     /// Marks the records that lack one of these headers with its value as another table's

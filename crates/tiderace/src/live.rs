@@ -39,7 +39,9 @@ use tiderace_engine::{LaneView, recut, recut_ledgers};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream};
 use tiderace_serve::{Owner, Reading};
-use tiderace_source::{DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, Reader};
+use tiderace_source::{
+    DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, Trail,
+};
 use tiderace_state::{Options, RocksStore};
 use tiderace_types::{Generation, Marker, Positions, ShardRange, SourceId};
 
@@ -220,7 +222,12 @@ impl Live {
                 }
                 Stream::Kafka { topic, headers, .. } => {
                     let config = kafka(plan)?;
-                    Reader::kafka(&config, topic, source.id, &from)
+                    let trail = self.trail(source)?;
+                    let on_loss = match source.continues_past_losses {
+                        true => OnLoss::Continue,
+                        false => OnLoss::Stop,
+                    };
+                    Reader::resume(&config, topic, source.id, &from, trail, on_loss)
                         .map(|reader| reader.only(headers.clone()))
                 }
             };
@@ -228,6 +235,16 @@ impl Live {
             Ok((Arc::clone(source), reader))
         };
         consumed(plan).map(open).collect()
+    }
+
+    /// What is remembered of a source's topic.
+    fn trail(&self, source: &Source) -> Result<Trail> {
+        let stored = self.state.get_meta(&intake::trail_meta(source.id))?;
+        let Some(bytes) = stored else {
+            return Ok(Trail::default());
+        };
+        Trail::decode(&bytes)
+            .with_context(|| format!("read what state has of the topic of `{}`", source.name))
     }
 
     fn start_lane(
@@ -327,6 +344,7 @@ impl Live {
             lanes,
             coverage: Arc::clone(coverage),
             ledger: Arc::clone(&self.ledger),
+            state: self.state.clone(),
             stop: Arc::clone(&self.stop),
             source,
         };

@@ -11,16 +11,18 @@
 
 use super::config::KafkaConfig;
 use super::error::error;
+use super::resume::Asking;
 use super::topic::partitions;
+use crate::trail::{Loss, Mark, OnLoss, Track, Trail};
 use crate::{Error, Kind, Limit};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
-use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId, Timestamp};
+use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId, Timestamp, hash_key};
 
 /// How often new partitions are looked for.
 const DISCOVERY: Duration = Duration::from_secs(5);
@@ -39,8 +41,13 @@ pub struct KafkaReader {
     source: SourceId,
     /// What the headers of the source's own records say.
     headers: Vec<(String, String)>,
-    /// The next offset of each partition that is being read.
+    /// The broker's next offset of each partition that is being read.
     next: BTreeMap<u32, i64>,
+    /// What is remembered of the topic, and how its offsets become ours.
+    trail: Trail,
+    on_loss: OnLoss,
+    /// What was found missing and has not been told.
+    losses: Vec<Loss>,
     discovered: Instant,
     request_timeout: Duration,
 }
@@ -59,6 +66,22 @@ impl KafkaReader {
         source: SourceId,
         start: &[(u32, i64)],
     ) -> Result<KafkaReader, Error> {
+        KafkaReader::resume(config, topic, source, start, Trail::default(), OnLoss::Stop)
+    }
+
+    /// As [`KafkaReader::open`], with what is remembered of the topic from before; `on_loss` says what
+    /// to do where it does not have what should come next. Offsets are ours, see [`Track::shift`].
+    ///
+    /// # Errors
+    /// As [`KafkaReader::open`].
+    pub fn resume(
+        config: &KafkaConfig,
+        topic: &str,
+        source: SourceId,
+        start: &[(u32, i64)],
+        trail: Trail,
+        on_loss: OnLoss,
+    ) -> Result<KafkaReader, Error> {
         let client = config.consumer();
         let create = || {
             client
@@ -72,6 +95,9 @@ impl KafkaReader {
             source,
             headers: Vec::new(),
             next: BTreeMap::new(),
+            trail,
+            on_loss,
+            losses: Vec::new(),
             discovered: Instant::now(),
             request_timeout: config.request_timeout,
         };
@@ -87,13 +113,70 @@ impl KafkaReader {
         }
         let asked: BTreeMap<u32, i64> = start.iter().copied().collect();
         for number in partitions {
-            let (low, high) = reader.watermarks(number)?;
-            let offset = asked.get(&number).copied().unwrap_or(low);
-            check_start(topic, number, offset, low, high)?;
-            reader.next.insert(number, offset);
+            // Where reading began is known even where nothing has been committed since.
+            let began = reader.trail.0.get(&number).map(|track| track.start);
+            let next = asked.get(&number).copied().or(began);
+            reader.go_on(number, next)?;
         }
         reader.assign()?;
         Ok(reader)
+    }
+
+    /// Sets where a partition goes on after our offset `next`, or from its beginning.
+    fn go_on(&mut self, number: u32, next: Option<i64>) -> Result<(), Error> {
+        let track = self.trail.0.get(&number).cloned().unwrap_or_default();
+        let asking = Asking {
+            asker: &self.asker,
+            topic: &self.topic,
+            timeout: self.request_timeout,
+        };
+        let resumed = asking.resume(number, next, &track)?;
+        if let Some(loss) = resumed.loss {
+            if self.on_loss == OnLoss::Stop {
+                return Err(Error::invalid(loss.what));
+            }
+            self.losses.push(loss);
+        }
+        let track = self.trail.0.entry(number).or_insert_with(|| Track {
+            start: resumed.next,
+            ..Track::default()
+        });
+        if track.shift != resumed.shift {
+            track.shift = resumed.shift;
+            track.marks.clear();
+        }
+        self.next.insert(number, resumed.next);
+        Ok(())
+    }
+
+    /// What is remembered of the topic now.
+    #[must_use]
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// What has been found missing since the last call.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// Remembers the last record of each partition in `batch`.
+    pub fn mark(&mut self, batch: &RecordBatch) {
+        let mut done = BTreeSet::new();
+        for (index, meta) in batch.metas.iter().enumerate().rev() {
+            let number = meta.partition.number;
+            if done.insert(number)
+                && let Some(track) = self.trail.0.get_mut(&number)
+            {
+                track.mark(Mark {
+                    offset: meta.offset,
+                    hash: hash_key(batch.payload(index)),
+                });
+            }
+            if done.len() == self.next.len() {
+                return;
+            }
+        }
     }
 
     /// See [`crate::Reader::only`].
@@ -106,8 +189,9 @@ impl KafkaReader {
     /// See [`crate::Reader::poll`].
     ///
     /// # Errors
-    /// [`Kind::Retry`] while the brokers are away; [`Kind::Invalid`] when the
-    /// next offset has expired or the topic is gone.
+    /// [`Kind::Retry`] while the brokers are away, or where fetched records are damaged, which
+    /// are then fetched again; [`Kind::Invalid`] when the next offset has expired or the topic
+    /// is gone.
     pub fn poll(
         &mut self,
         batch: &mut RecordBatch,
@@ -118,30 +202,62 @@ impl KafkaReader {
             self.discover()?;
         }
         let mut wait = timeout;
+        let before = batch.len();
+        let mut away = None;
         while limit.allows(batch) {
             let Some(polled) = self.consumer.poll(wait) else {
                 break;
             };
             match polled {
                 Ok(message) => {
-                    if accept(self.source, &self.headers, &mut self.next, &message, batch) {
+                    let number = message.partition().unsigned_abs();
+                    let shift = self.trail.0.get(&number).map_or(0, |track| track.shift);
+                    let (source, headers) = (self.source, &self.headers);
+                    if accept(source, headers, &mut self.next, shift, &message, batch) {
                         wait = Duration::ZERO;
                     }
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(cause) => return Err(self.explain(&cause)),
+                Err(cause) if is_damage(&cause) || is_lost(&cause) => {
+                    if is_lost(&cause) {
+                        self.look_again()?;
+                    }
+                    // The client goes on behind what it could not read, or at an offset that
+                    // damaged bytes have named: back to where we are.
+                    self.assign()?;
+                    let what = format!(
+                        "read topic \"{}\": what came is damaged and is read again",
+                        self.topic
+                    );
+                    return Err(Error::new(Kind::Retry, error(&what, &cause).to_string()));
+                }
+                Err(cause) => {
+                    let error = error(&format!("read topic \"{}\"", self.topic), &cause);
+                    if error.kind() != Kind::Retry {
+                        return Err(error);
+                    }
+                    // During an outage such news pile up, and what is behind them must not wait
+                    // for them one by one.
+                    away = Some(error);
+                    wait = Duration::ZERO;
+                }
             }
         }
-        Ok(())
+        match away {
+            Some(error) if batch.len() == before => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// See [`crate::Reader::positions`].
     #[must_use]
     pub fn positions(&self) -> Vec<(u32, i64)> {
-        self.next
-            .iter()
-            .map(|(number, next)| (*number, *next))
-            .collect()
+        let ours = |(number, next): (&u32, &i64)| (*number, *next + self.shift(*number));
+        self.next.iter().map(ours).collect()
+    }
+
+    fn shift(&self, number: u32) -> i64 {
+        self.trail.0.get(&number).map_or(0, |track| track.shift)
     }
 
     /// See [`crate::Reader::ends`]: one request to each broker that leads a partition.
@@ -172,7 +288,8 @@ impl KafkaReader {
                     format!("{what}: no answer for partition {}", element.partition()),
                 ));
             };
-            ends.push((element.partition().unsigned_abs(), end));
+            let number = element.partition().unsigned_abs();
+            ends.push((number, end + self.shift(number)));
         }
         ends.sort_unstable();
         Ok(ends)
@@ -202,20 +319,12 @@ impl KafkaReader {
         let known = self.next.len();
         for number in partitions {
             self.next.entry(number).or_insert(0);
+            self.trail.0.entry(number).or_default();
         }
         if self.next.len() > known {
             self.assign()?;
         }
         Ok(())
-    }
-
-    fn watermarks(&self, number: u32) -> Result<(i64, i64), Error> {
-        self.asker
-            .fetch_watermarks(&self.topic, signed(number), self.request_timeout)
-            .map_err(|cause| {
-                let what = format!("ask what topic \"{}\" partition {number} holds", self.topic);
-                error(&what, &cause)
-            })
     }
 
     /// Assigns every partition at its next offset. What was fetched before is dropped by the client.
@@ -231,23 +340,12 @@ impl KafkaReader {
             .map_err(|cause| error(&what, &cause))
     }
 
-    /// Names the partition and the gap when an offset has expired; the client does not tell.
-    fn explain(&self, cause: &KafkaError) -> Error {
-        let lost = matches!(
-            cause.rdkafka_error_code(),
-            Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)
-        );
-        if lost {
-            for (&number, &offset) in &self.next {
-                let Ok((low, high)) = self.watermarks(number) else {
-                    continue;
-                };
-                if let Err(gap) = check_start(&self.topic, number, offset, low, high) {
-                    return gap;
-                }
-            }
+    /// Finds which of our offsets the broker has not got any more; the client does not tell.
+    fn look_again(&mut self) -> Result<(), Error> {
+        for (number, next) in self.positions() {
+            self.go_on(number, Some(next))?;
         }
-        error(&format!("read topic \"{}\"", self.topic), cause)
+        Ok(())
     }
 }
 
@@ -256,6 +354,7 @@ fn accept(
     source: SourceId,
     headers: &[(String, String)],
     next: &mut BTreeMap<u32, i64>,
+    shift: i64,
     message: &BorrowedMessage<'_>,
     batch: &mut RecordBatch,
 ) -> bool {
@@ -274,7 +373,7 @@ fn accept(
     let partition = Partition { source, number };
     let meta = RecordMeta {
         partition,
-        offset,
+        offset: offset + shift,
         broker_time,
     };
     let record = u32::try_from(batch.len()).expect("a batch has fewer than 2^32 records");
@@ -299,24 +398,31 @@ fn has(message: &BorrowedMessage<'_>, (name, value): &(String, String)) -> bool 
     })
 }
 
-fn check_start(topic: &str, number: u32, offset: i64, low: i64, high: i64) -> Result<(), Error> {
-    let place = format!("topic \"{topic}\" partition {number}: offset {offset}");
-    if offset < low {
-        return Err(Error::invalid(format!(
-            "{place} is gone: the first one held is {low}, so {} records are missing",
-            low - offset
-        )));
-    }
-    if offset > high {
-        return Err(Error::invalid(format!(
-            "{place} is past the end {high}: the topic was emptied or is another one"
-        )));
-    }
-    Ok(())
+/// Tells whether the client asked for an offset that there is not.
+fn is_lost(cause: &KafkaError) -> bool {
+    matches!(
+        cause.rdkafka_error_code(),
+        Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)
+    )
+}
+
+/// Tells whether a fetched batch could not be read. The client leaves such a batch out, so
+/// whoever goes on has lost records.
+fn is_damage(cause: &KafkaError) -> bool {
+    matches!(
+        cause.rdkafka_error_code(),
+        Some(
+            Code::BadMessage
+                | Code::InvalidMessage
+                | Code::BadCompression
+                | Code::NotImplemented
+                | Code::Underflow
+        )
+    )
 }
 
 /// Kafka's partition numbers are signed and never negative.
-fn signed(number: u32) -> i32 {
+pub(super) fn signed(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 

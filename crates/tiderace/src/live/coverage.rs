@@ -97,6 +97,23 @@ impl Coverage {
         Ok(())
     }
 
+    /// Notes that records of a source are missing: what is before `from` is not covered any more.
+    pub fn lost(&self, views: &[ViewId], from: Timestamp) -> Result<()> {
+        let mut held = self.locked();
+        for view in views {
+            if let Some(held) = held.get_mut(view) {
+                held.covered_from = match held.covered_from {
+                    CoveredFrom::Instant(before) if before > from => held.covered_from,
+                    _ => CoveredFrom::Instant(from),
+                };
+                self.state
+                    .set_view(*view, *held)
+                    .context("write the view's state")?;
+            }
+        }
+        Ok(())
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<ViewId, ViewState>> {
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
-use tiderace_source::{DeadLetters, Kind, Limit, Reader};
-use tiderace_types::{DeadLetter, Partition, RecordBatch, Timestamp};
+use tiderace_source::{DeadLetters, Kind, Limit, Reader, Trail};
+use tiderace_state::Store;
+use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, Timestamp};
 
 /// One batch: enough to amortise, little enough to be fresh.
 const LIMIT: Limit = Limit {
@@ -35,7 +36,16 @@ pub struct Worker {
     pub lanes: Vec<Sender<Message>>,
     pub coverage: Arc<Coverage>,
     pub ledger: Arc<Ledger>,
+    pub state: Store,
     pub stop: Arc<AtomicBool>,
+}
+
+/// How often the last records are remembered, by which a topic is known again.
+const MARKING: Duration = Duration::from_secs(5);
+
+/// Where state keeps what is remembered of a source's topic.
+pub fn trail_meta(source: SourceId) -> String {
+    format!("trail/{}", source.0)
 }
 
 impl Worker {
@@ -44,7 +54,16 @@ impl Worker {
         let name = self.source.name.clone();
         let mut sampled: Option<Instant> = None;
         let mut first = true;
+        let mut marked: Option<Instant> = None;
         let mut pause = Duration::from_millis(50);
+        // What was found missing is on disk before anything that comes behind it.
+        if !self.note_losses() {
+            return self.ledger.stopped(&name);
+        }
+        if let Err(error) = self.note_start() {
+            tracing::error!(source = name, %error, "where reading begins cannot be stored");
+            return self.ledger.stopped(&name);
+        }
         self.begin();
         while !self.stopping() {
             if sampled.is_none_or(|at| at.elapsed() >= SAMPLING) {
@@ -62,18 +81,92 @@ impl Worker {
                 Err(error) => {
                     tracing::error!(source = name, %error, "the source stops here; its views go stale");
                     if records.is_empty() {
-                        return;
+                        return self.ledger.stopped(&name);
                     }
                 }
+            }
+            if !self.note_losses() {
+                return self.ledger.stopped(&name);
             }
             if records.is_empty() {
                 continue;
             }
             if std::mem::take(&mut first) && !self.cover(&records) {
-                return;
+                return self.ledger.stopped(&name);
+            }
+            if marked.is_none_or(|at| at.elapsed() >= MARKING) {
+                marked = Some(Instant::now());
+                self.mark(&records);
             }
             self.take(records);
         }
+    }
+
+    /// Stores where reading began: a topic that lets go of that before the first commit has lost it.
+    fn note_start(&mut self) -> Result<(), tiderace_state::Error> {
+        match self.reader.mark(&RecordBatch::default()) {
+            Some(trail) => {
+                let name = trail_meta(self.source.id);
+                self.state.put_meta(&name, &trail.encode())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers the last records, by which the topic is known again.
+    fn mark(&mut self, records: &RecordBatch) {
+        let Some(trail) = self.reader.mark(records) else {
+            return;
+        };
+        let noted = self
+            .state
+            .note_meta(&trail_meta(self.source.id), &trail.encode());
+        if let Err(error) = noted {
+            tracing::warn!(source = self.source.name, %error, "the last records are not remembered");
+        }
+    }
+
+    /// Says which records were found missing, and that what is before now is not whole; tells whether
+    /// that is stored.
+    fn note_losses(&mut self) -> bool {
+        let losses = self.reader.take_losses();
+        if losses.is_empty() {
+            return true;
+        }
+        let name = &self.source.name;
+        for loss in &losses {
+            let (partition, missing, what) = (loss.partition, loss.missing, &loss.what);
+            tracing::error!(
+                source = name,
+                partition,
+                missing,
+                what,
+                "records are lost; reading goes on as on_lost_offsets says, and features are warming from now on"
+            );
+            self.ledger.lost(name, missing);
+        }
+        let ahead = self
+            .source
+            .max_ahead
+            .unwrap_or(tiderace_types::Duration::ZERO);
+        let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
+        let empty = RecordBatch::default();
+        let trail = self.reader.mark(&empty).map(Trail::encode);
+        let noted = self
+            .coverage
+            .lost(&views, now().plus(ahead))
+            .and_then(|()| {
+                let trail = trail.unwrap_or_default();
+                Ok(self.state.put_meta(&trail_meta(self.source.id), &trail)?)
+            });
+        if let Err(error) = &noted {
+            tracing::error!(
+                source = name,
+                error = format!("{error:#}"),
+                "what was lost cannot be stored"
+            );
+        }
+        noted.is_ok()
     }
 
     fn stopping(&self) -> bool {

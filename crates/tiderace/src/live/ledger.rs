@@ -50,6 +50,12 @@ pub struct SourceLedger {
     pub kept_failing: u64,
     /// The largest event time accepted.
     pub clock: Option<Timestamp>,
+    /// How often the topic did not have what should have come next, since the process began.
+    pub losses: u64,
+    /// How many records are known to be missing because of that.
+    pub lost: u64,
+    /// Whether reading has ended for good: somebody has to look.
+    pub stopped: bool,
 }
 
 impl SourceLedger {
@@ -189,6 +195,21 @@ impl Ledger {
             }
             counts.publish_delays.push(delay);
         }
+    }
+
+    /// Notes that a source's topic did not have what should have come next.
+    pub(super) fn lost(&self, source: &str, missing: u64) {
+        let mut counts = self.locked();
+        let ledger = counts.sources.entry(source.to_owned()).or_default();
+        ledger.losses += 1;
+        ledger.lost += missing;
+    }
+
+    /// Notes that a source is read no further.
+    pub(super) fn stopped(&self, source: &str) {
+        let mut counts = self.locked();
+        let ledger = counts.sources.entry(source.to_owned()).or_default();
+        ledger.stopped = true;
     }
 
     pub(super) fn swept(&self, blocks: u64, bytes: u64) {

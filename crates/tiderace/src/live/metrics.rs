@@ -57,6 +57,33 @@ impl Counts {
                 page.line(name, &[("source", source), ("outcome", outcome)], count);
             }
         }
+        let name = "tiderace_losses_total";
+        page.family(
+            name,
+            "counter",
+            "Times that a source's topic did not have what should have come next.",
+        );
+        for (source, ledger) in &self.sources {
+            page.line(name, &[("source", source)], ledger.losses);
+        }
+        let name = "tiderace_lost_records_total";
+        page.family(
+            name,
+            "counter",
+            "Records that are known to be missing from a source's topic.",
+        );
+        for (source, ledger) in &self.sources {
+            page.line(name, &[("source", source)], ledger.lost);
+        }
+        let name = "tiderace_source_stopped";
+        page.family(
+            name,
+            "gauge",
+            "1 where a source is read no further and somebody has to look.",
+        );
+        for (source, ledger) in &self.sources {
+            page.line(name, &[("source", source)], ledger.stopped.into());
+        }
         let name = "tiderace_kept_failing_total";
         page.family(
             name,
