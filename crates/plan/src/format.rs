@@ -146,7 +146,8 @@ fn framing(
             "name its file: `schema: schemas/payment.avsc`",
         );
     }
-    let registry_is_missing = matches!(kafka, Kafka::There { registry: false } | Kafka::Missing);
+    // Where Kafka itself is missing, that is said already.
+    let registry_is_missing = kafka == Kafka::There { registry: false };
     if framing == Framing::Confluent && registry_is_missing {
         let (message, help) = match stream.schema {
             None => (

@@ -4,7 +4,6 @@ use crate::formats;
 use crate::live::{kafka, registry};
 use anyhow::Result;
 use std::path::Path;
-use std::sync::Arc;
 use tiderace_decode::{Decoder, Framing, Schema, SchemaError};
 use tiderace_plan::model::{self, Source, Stream};
 use tiderace_plan::{Code, Diagnostic, Loaded, Severity, SourceFile};
@@ -100,13 +99,17 @@ impl Project<'_> {
             Ok(fits) => fits,
             Err(why) => {
                 let message = format!("schema file `{path}`: {why}");
-                let help = format!(
-                    "expected {} relative to the folder of tiderace.yaml",
-                    match source.format.encoding {
-                        model::Encoding::Protobuf => "a .proto file, and those that it imports,",
-                        _ => "an Avro schema in JSON,",
+                let help = match source.format.encoding {
+                    model::Encoding::Protobuf => {
+                        "expected a .proto file; paths are relative to the folder of tiderace.yaml"
                     }
-                );
+                    model::Encoding::DebeziumAvro => {
+                        "expected the Avro schema of a change, with `before` and `after`"
+                    }
+                    _ => {
+                        "expected an Avro schema; paths are relative to the folder of tiderace.yaml"
+                    }
+                };
                 return vec![self.finding(source, None, Code::Schema, message, help)];
             }
         };
@@ -148,11 +151,15 @@ pub fn check_online(folder: &Path, files: &[SourceFile], loaded: &Loaded) -> Res
         found: vec![],
         seen: vec![],
     };
+    let mut kafka_answers = true;
     for source in &loaded.plan.sources {
         let Stream::Kafka { topic, .. } = &source.stream else {
             continue;
         };
-        project.check_topic(source, topic, &mut online)?;
+        // A cluster that is away is waited for once.
+        if kafka_answers {
+            kafka_answers = project.check_topic(source, topic, &mut online)?;
+        }
         let by_number = source.format.framing == model::Framing::Confluent;
         if let Some(registry) = &registry
             && source.format.encoding.has_schema()
@@ -165,33 +172,33 @@ pub fn check_online(folder: &Path, files: &[SourceFile], loaded: &Loaded) -> Res
 }
 
 impl Project<'_> {
-    fn check_topic(&self, source: &Arc<Source>, topic: &str, online: &mut Online) -> Result<()> {
-        let trouble = match count_partitions(&kafka(&self.loaded.plan)?, topic) {
+    /// Asks for a topic; tells whether Kafka answers.
+    fn check_topic(&self, source: &Source, topic: &str, online: &mut Online) -> Result<bool> {
+        let counted = count_partitions(&kafka(&self.loaded.plan)?, topic);
+        let answers = counted.is_ok();
+        let (message, help) = match counted {
             Ok(Some(count)) => {
-                online.seen.push(format!(
-                    "{}: topic {topic} has {count} partitions",
-                    source.name
-                ));
-                return Ok(());
+                let seen = format!("{}: topic {topic} has {count} partitions", source.name);
+                online.seen.push(seen);
+                return Ok(true);
             }
             Ok(None) => (
                 format!("there is no topic `{topic}`"),
-                "create it, or correct its name: the first record of a topic that is made by itself may be in the wrong number of partitions",
+                "create it, or correct its name",
             ),
             Err(error) => (
                 format!("Kafka does not tell: {error}"),
-                "check `brokers` and `properties`",
+                "check `brokers` and `properties`; other topics were not asked for",
             ),
         };
-        let (message, help) = trouble;
         let finding = self.finding(source, None, Code::Online, message, help);
         online.found.push(finding);
-        Ok(())
+        Ok(answers)
     }
 
     fn check_subject(
         &self,
-        source: &Arc<Source>,
+        source: &Source,
         topic: &str,
         registry: &Registry,
         online: &mut Online,

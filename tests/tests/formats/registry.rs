@@ -84,7 +84,7 @@ fn away_at_the_start_and_in_the_middle() {
     let server = project.run().expect("run again");
     send(&mut feed, 300..350, one);
     send(&mut feed, 350..400, two);
-    feed.check_answers(&server);
+    feed.check(&server);
     server.stop().expect("stop");
 }
 
