@@ -53,6 +53,8 @@ pub use retraction::Balance;
 mod row;
 pub use row::{Base, Offer, Row};
 
+mod changing;
+
 mod codec;
 pub use codec::{CodecError, is_merged, is_spent, version_of};
 

@@ -7,6 +7,7 @@ use support::{Case, cases, spans};
 use tiderace_aggregate::{
     Bounds, Calendar, Edge, Kept, Part, Passing, Period, Row, Span, Unit, Window, Zone,
 };
+use tiderace_testkit::naive;
 use tiderace_types::{Duration, Timestamp};
 
 const HOUR: i64 = 3_600_000_000;
@@ -465,6 +466,51 @@ proptest! {
     }
 
     #[test]
+    fn what_a_window_holds_stands_until_it_is_said_to_change(
+        window in windows(),
+        at in anywhere(),
+        steps in prop::collection::vec((-3i64..40, any::<bool>()), 0..12),
+        wide in any::<bool>(),
+        bits in prop::collection::vec(0u64..2, 12),
+        filter in prop::option::of(Just(0usize)),
+        share in 0.0..1.0f64,
+    ) {
+        // Near the ends of time edges stand still.
+        let at = Timestamp(at.0 >> 2);
+        let scale = if wide { HOUR } else { 1 };
+        let mut times: Vec<i64> = steps
+            .iter()
+            .map(|(step, ahead)| {
+                let back = window.horizon().unwrap_or(Duration(20)).0 / 2;
+                let by = step.saturating_mul(scale);
+                at.0.saturating_add(if *ahead { by } else { by.saturating_sub(back) })
+            })
+            .collect();
+        times.sort_unstable();
+        let passing = Passing { bits: &bits[..times.len()], filter };
+        let held = |at: Timestamp| -> Vec<usize> {
+            window.select(at, &times, passing).filter(|i| passing.passes(*i)).collect()
+        };
+        let now = held(at);
+        let end = Timestamp(1 << 61);
+        let (until, changed) = match window.changes_after(at, &times, passing) {
+            Some(until) => {
+                prop_assert!(until > at, "{window} at {at} until {until}");
+                (until, true)
+            }
+            None => (end.plus(Duration(1)), false),
+        };
+        let before = Timestamp(until.0 - 1);
+        let between = at.plus(Duration((before.since(at).0 as f64 * share) as i64)).min(before);
+        for probe in [at, between, before] {
+            prop_assert_eq!(held(probe), now.clone(), "{} from {} at {}, until {}", window, at, probe, until);
+        }
+        if changed {
+            prop_assert_ne!(held(until), now, "{} from {} until {}", window, at, until);
+        }
+    }
+
+    #[test]
     fn edges_go_where_they_are_said_to(
         window in windows(),
         at in anywhere(),
@@ -533,6 +579,46 @@ fn needs_are_enough(case: &Case) {
     }
 }
 
+/// What a row answers is the same at every instant before the one that it says.
+fn answers_stand(case: &Case) {
+    let (spec, facts) = (case.spec(), case.facts());
+    let row = support::row(&spec, &facts);
+    let mut instants = case.instants(&spec, &facts);
+    instants.sort_unstable();
+    let end = Timestamp(1 << 61);
+    for as_of in instants
+        .iter()
+        .copied()
+        .filter(|at| at.0.unsigned_abs() < 1 << 60)
+    {
+        for (index, output) in spec.outputs.iter().enumerate() {
+            let until = row.valid_until(&spec, index, as_of);
+            let until = until.unwrap_or(end).min(end);
+            assert!(until > as_of, "{} {}", output.name, output.window);
+            let before = Timestamp(until.0 - 1);
+            let within = instants.iter().copied();
+            let within = within.filter(|at| as_of < *at && *at < until);
+            let now = row.finish(&spec, &[index], as_of);
+            // Edges are held at the ends of time.
+            if output.window.reach().0 > 1 << 58 {
+                continue;
+            }
+            for probe in within.chain([before]) {
+                let then = row.finish(&spec, &[index], probe);
+                let same = match (&now[0], &then[0]) {
+                    (Ok(now), Ok(then)) => naive::agree(&now.value, &then.value),
+                    (now, then) => now.is_err() == then.is_err(),
+                };
+                assert!(
+                    same,
+                    "{} {} is {:?} at {as_of} until {until}, but {:?} at {probe}",
+                    output.name, output.window, now[0], then[0]
+                );
+            }
+        }
+    }
+}
+
 /// A row that lets go as its spec says answers every instant that the spec promises.
 fn trimming_by_the_spec_keeps_its_promise(case: &Case) {
     let mut spec = case.spec();
@@ -580,6 +666,11 @@ fn trimming_by_the_spec_keeps_its_promise(case: &Case) {
 }
 
 proptest! {
+
+    #[test]
+    fn answers_stand_until_they_are_said_to_change(case in cases()) {
+        answers_stand(&case);
+    }
 
     #[test]
     fn what_is_needed_decides(case in cases()) {
