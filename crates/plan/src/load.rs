@@ -1,7 +1,7 @@
 //! All the files of a project to one plan, in the order in which things refer to each other.
 
 use crate::environment::{self, Environment};
-use crate::model::{Entity, Plan, Project, Service, Source, Test};
+use crate::model::{Entity, Plan, Project, Service, Source, Stream, Test};
 use crate::names::{Defined, listed, unknown};
 use crate::node::Node;
 use crate::places::Places;
@@ -204,6 +204,7 @@ impl Documents {
             .values()
             .map(|draft| (draft.source.id.0, draft.source.name.as_str()));
         distinct_ids(report, "sources", ids);
+        distinct_dead_letters(report, defined.values());
         defined
     }
 
@@ -319,6 +320,25 @@ fn seal_all(
         sealed.views.iter().position(|s| s.view.name == *name)
     });
     (sealed, by_name)
+}
+
+/// Dead letters are told apart by where their record stood: sources of one topic keep them apart.
+fn distinct_dead_letters<'a>(report: &Report, drafts: impl Iterator<Item = &'a source::Draft>) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for draft in drafts {
+        let name = draft.source.name.as_str();
+        let Stream::Kafka { dead_letters, .. } = &draft.source.stream else {
+            continue;
+        };
+        if let Some(other) = seen.insert(dead_letters, name) {
+            report.error_help(
+                draft.place,
+                Code::Duplicate,
+                format!("the sources `{other}` and `{name}` have the same dead letters, topic `{dead_letters}`"),
+                "give one a topic of its own: `kafka: { topic: …, dead_letters: … }`",
+            );
+        }
+    }
 }
 
 /// Numbers are hashes of names; two that meet would share state.
