@@ -2,7 +2,7 @@
 # Installs what is missing to build and run Tiderace, and only that.
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
-#   scripts/setup.sh test   also what the tests need: redis-server, Java, Kafka's jars,
+#   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, Kafka's jars,
 #                           and cargo-deny, compiled from source (two minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,6 +44,7 @@ system_packages() {
     need libssl-dev pkg-config --exists openssl
     if [ "$what" != demo ]; then
         need redis-server has redis-server
+        need redis-tools has redis-cli
         if ! cmp -s tests/kafka/pom.xml "$TIDERACE_CACHE/kafka/pom.xml"; then
             need maven has mvn
         fi

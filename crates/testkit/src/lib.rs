@@ -5,7 +5,7 @@
 //! | [`naive`] | the answer of any feature, by the most obvious loops: the oracle |
 //! | [`generate`] | card payments that a stranger would believe, from a seed; with disorder, repeats and broken records where asked |
 //! | [`kafka`] | a real Apache Kafka on free ports, in a folder of its own |
-//! | [`redis`] | a real redis-server on a free port |
+//! | [`redis`] | a real redis-server on a free port, or a cluster of them |
 //! | [`registry`] | a schema registry that misbehaves at a word |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
 //! | [`process`] | children that never outlive the test, and signals to them |

@@ -1,4 +1,5 @@
-//! A real redis-server on a free port: loopback only, nothing kept on disk unless asked.
+//! A real redis-server on a free port, or a cluster of them: loopback only, nothing kept on disk
+//! unless asked.
 
 use crate::process::{self, Process, Signal};
 use crate::wait;
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
+
+mod cluster;
+pub use cluster::Cluster;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -36,8 +40,12 @@ impl Redis {
     /// # Errors
     /// As [`Redis::start`].
     pub fn start_with(settings: &[&str]) -> Result<Redis> {
+        Redis::start_on(process::free_ports(1)?[0], settings)
+    }
+
+    fn start_on(port: u16, settings: &[&str]) -> Result<Redis> {
         let mut redis = Redis {
-            port: process::free_ports(1)?[0],
+            port,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             folder: tempfile::tempdir().context("make a folder for redis")?,
             process: None,
@@ -111,6 +119,12 @@ impl Redis {
         if let Some(process) = &mut self.process {
             process.signal(Signal::Resume);
         }
+    }
+
+    /// Tells whether it runs, standing still or not.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
     }
 
     /// The running process, to measure it.

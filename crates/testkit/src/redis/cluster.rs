@@ -1,0 +1,184 @@
+//! A Redis Cluster on loopback: its servers can be killed, stopped, emptied and filled one by one.
+
+use super::Redis;
+use crate::wait;
+use anyhow::{Context, Result, bail, ensure};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// How long a server may be silent before the others take it for dead.
+const NODE_TIMEOUT: &str = "2000";
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a server's bus port is above its own.
+const BUS: u16 = 10_000;
+
+/// Ports to choose from: below those that the system gives to outgoing connections, bus ports too.
+const PORTS: std::ops::Range<u16> = 11_000..22_000;
+
+/// A running cluster, killed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Redis>,
+}
+
+impl Cluster {
+    /// Starts `masters` servers that share the slots, with as many `replicas` each, and waits until
+    /// the replicas have everything. Further settings are as in [`Redis::start_with`].
+    ///
+    /// # Errors
+    /// When there is no redis-server or redis-cli, or it does not come up.
+    pub fn start(masters: usize, replicas: usize, settings: &[&str]) -> Result<Cluster> {
+        let own = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            NODE_TIMEOUT,
+        ];
+        let settings = [&own[..], settings].concat();
+        let ports = free_ports(masters * (replicas + 1))?;
+        let nodes = ports.iter().map(|port| Redis::start_on(*port, &settings));
+        let cluster = Cluster {
+            nodes: nodes.collect::<Result<_>>()?,
+        };
+        let addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let created = Command::new("redis-cli")
+            .args(["--cluster", "create"])
+            .args(addresses)
+            .args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"])
+            .stdin(Stdio::null())
+            .output()
+            .context("run redis-cli (Debian: redis-tools)")?;
+        ensure!(
+            created.status.success(),
+            "redis-cli --cluster create: {}{}",
+            String::from_utf8_lossy(&created.stdout),
+            String::from_utf8_lossy(&created.stderr)
+        );
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// Waits until every slot is served, all running servers agree, and replicas have what their
+    /// masters have.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub fn wait_ready(&self) -> Result<()> {
+        wait::until("the cluster to be ready", READY_WITHIN, || {
+            let mut running = self.nodes.iter().filter(|node| node.runs());
+            running.all(|node| {
+                let info = node.command(&["CLUSTER", "INFO"]).unwrap_or_default();
+                let replication = node.command(&["INFO", "replication"]).unwrap_or_default();
+                info.contains("cluster_state:ok")
+                    && info.contains("cluster_slots_ok:16384")
+                    && !replication.contains("master_link_status:down")
+                    && !replication.contains("state=wait")
+            })
+        })
+    }
+
+    /// The URL that names every server.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .collect();
+        format!("redis://{}", hosts.join(","))
+    }
+
+    /// The servers, in the order of their start.
+    #[must_use]
+    pub fn nodes(&self) -> &[Redis] {
+        &self.nodes
+    }
+
+    /// One of the servers.
+    pub fn node(&mut self, place: usize) -> &mut Redis {
+        &mut self.nodes[place]
+    }
+
+    /// The places of the servers that have slots now, as a running server says.
+    ///
+    /// # Errors
+    /// When none says so.
+    pub fn masters(&self) -> Result<Vec<usize>> {
+        let lines = self.lines()?;
+        let masters = lines
+            .iter()
+            .filter(|line| line.master.is_none() && line.slots);
+        Ok(masters.map(|line| line.place).collect())
+    }
+
+    /// The place of a replica of the master at `place`.
+    ///
+    /// # Errors
+    /// When it has none, or no server says so.
+    pub fn replica_of(&self, place: usize) -> Result<usize> {
+        let lines = self.lines()?;
+        let master = lines.iter().find(|line| line.place == place);
+        let id = &master.context("an unknown server")?.id;
+        let replica = lines.iter().find(|line| line.master.as_ref() == Some(id));
+        Ok(replica.context("it has no replica")?.place)
+    }
+
+    fn lines(&self) -> Result<Vec<Line>> {
+        let mut running = self.nodes.iter().filter(|node| node.runs());
+        let text = running.find_map(|node| node.command(&["CLUSTER", "NODES"]).ok());
+        let text = text.context("no server of the cluster answers")?;
+        let place = |port: u16| self.nodes.iter().position(|node| node.port() == port);
+        text.lines().map(|line| Line::read(line, place)).collect()
+    }
+}
+
+/// A line of `CLUSTER NODES`.
+struct Line {
+    id: String,
+    place: usize,
+    master: Option<String>,
+    slots: bool,
+}
+
+impl Line {
+    fn read(line: &str, place: impl Fn(u16) -> Option<usize>) -> Result<Line> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [id, address, flags, master, ..] = &fields[..] else {
+            bail!("CLUSTER NODES says {line:?}");
+        };
+        let port = address
+            .split('@')
+            .next()
+            .and_then(|address| address.rsplit(':').next());
+        let port: u16 = port.context("a server without a port")?.parse()?;
+        Ok(Line {
+            id: (*id).to_owned(),
+            place: place(port).context("a server that is not ours")?,
+            master: flags.contains("slave").then(|| (*master).to_owned()),
+            slots: fields.len() > 8,
+        })
+    }
+}
+
+/// Finds ports that are free together with their bus ports.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = (std::process::id() % 997) as u16 * 11;
+    let mut held: Vec<(u16, TcpListener, TcpListener)> = Vec::new();
+    for _ in PORTS {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(spread);
+        let port = PORTS.start + next % (PORTS.end - PORTS.start);
+        let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
+        if let (Ok(own), Ok(bus)) = (bind(port), bind(port + BUS)) {
+            held.push((port, own, bus));
+            if held.len() == count {
+                return Ok(held.into_iter().map(|(port, ..)| port).collect());
+            }
+        }
+    }
+    bail!("no {count} free ports for a cluster")
+}
