@@ -34,6 +34,8 @@ pub struct Project {
     pub schema_registry: Option<SchemaRegistry>,
     /// The Redis URL; without it the online store is embedded.
     pub redis_url: Option<String>,
+    /// Whether a Redis is accepted that deletes rows by itself.
+    pub redis_allow_eviction: bool,
     /// Where state lives.
     pub state_path: String,
     /// Where the archive lives.

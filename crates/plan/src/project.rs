@@ -15,6 +15,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let online = raw.online.as_ref().and_then(|at| at.value.as_ref());
     let redis = online.and_then(|online| online.redis.as_ref()?.value.as_ref());
     let redis_url = redis.and_then(|redis| redis_url(report, &redis.url));
+    let eviction = redis.and_then(|redis| redis.allow_eviction.as_ref());
     let state = raw.state.as_ref().and_then(|at| at.value.as_ref());
     let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
     let grpc = listen(report, raw, |serving| &serving.grpc, "127.0.0.1:6565");
@@ -41,6 +42,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         kafka_properties: properties?,
         schema_registry: schema_registry?,
         redis_url,
+        redis_allow_eviction: eviction.and_then(|at| at.value).unwrap_or(false),
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
         grpc: grpc?,

@@ -64,8 +64,13 @@ pub(crate) struct Online {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Redis {
-    /// `redis://host:port`, or `rediss://` for TLS.
+    /// `redis://host:port`, or `rediss://` for TLS. Of a cluster any of its servers, or several:
+    /// `redis://host:port,host:port`.
     pub(crate) url: At<String>,
+    /// Whether servers are accepted whose `maxmemory-policy` is not `noeviction`, or not told. They
+    /// delete rows by themselves, and an entity whose row is gone is answered as one without
+    /// events: only for trials. Default: `false`.
+    pub(crate) allow_eviction: Option<At<bool>>,
 }
 
 /// Where the archive lives.

@@ -25,6 +25,9 @@ fn the_schema_describes_every_kind() {
     }
     assert!(definitions["Source"]["properties"]["kind"].is_object());
     let text = schema.to_string();
+    let eviction = &definitions["Redis"]["properties"]["allow_eviction"];
+    let said = eviction["description"].as_str().expect("a description");
+    assert!(said.contains("noeviction"), "{said}");
     for word in ["count_distinct", "top_n", "allowed_lateness", "lifetime"] {
         assert!(text.contains(word), "{word}");
     }

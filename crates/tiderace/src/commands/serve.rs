@@ -140,7 +140,11 @@ async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
         return Store::embedded(&path, EmbeddedOptions::default())
             .context("open the embedded online store");
     };
-    let store = Store::redis_unchecked(url, &plan.project.name, RedisOptions::default())
+    let options = RedisOptions {
+        allow_eviction: plan.project.redis_allow_eviction,
+        ..RedisOptions::default()
+    };
+    let store = Store::redis_unchecked(url, &plan.project.name, options)
         .context("open the online store")?;
     match store.check().await {
         Ok(()) => {}
