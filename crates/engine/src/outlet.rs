@@ -82,6 +82,8 @@ pub(crate) struct Outlet {
     owed: Vec<RowKey>,
     since: Option<Timestamp>,
     drain: Option<Drain>,
+    /// How many drains have begun.
+    drains: u64,
     published: Positions,
     committed: Option<u64>,
     /// Commits whose rows are in the store.
@@ -104,6 +106,7 @@ impl Outlet {
             owed: Vec::new(),
             since: None,
             drain: None,
+            drains: 0,
             published: Positions::default(),
             committed: None,
             settled: None,
@@ -192,17 +195,20 @@ impl Lane {
         self.outlet.owed = Vec::new();
     }
 
-    /// Owes every held row, for a store that has lost them; the shell owes the stored rest.
-    pub fn owe_held(&mut self, now: Timestamp) {
+    /// Owes the held rows of the entities that `lost` names, for a store that has lost them; the
+    /// shell owes the stored rest. They go with the drains up to [`Lane::next_drain`].
+    pub fn owe_held(&mut self, now: Timestamp, lost: impl Fn(&[u8]) -> bool) {
         for (view, table) in self.tables.iter_mut().enumerate() {
             for (slot, held) in table.iter_mut() {
-                if !std::mem::replace(&mut held.unpublished, true) {
+                if lost(&held.entity) && !std::mem::replace(&mut held.unpublished, true) {
                     self.outlet.touch(view, slot, now);
                 }
             }
         }
-        self.outlet.least_lag.clear();
-        self.outlet.promised.clear();
+    }
+
+    /// Takes back what was claimed: the store has to get every row first.
+    pub fn forget_claims(&mut self) {
         // What a drain under way has put there may be lost as well, so that it proves nothing.
         self.outlet.published = Positions::default();
         self.outlet.settled = self.outlet.paid;
@@ -216,6 +222,24 @@ impl Lane {
         }
     }
 
+    /// Forgets how soon rows may expire by the markers that were in the store: none is there.
+    pub fn forget_promises(&mut self) {
+        self.outlet.least_lag.clear();
+        self.outlet.promised.clear();
+    }
+
+    /// The number of the drain that takes what is owed from now on.
+    #[must_use]
+    pub fn next_drain(&self) -> u64 {
+        self.outlet.drains + 1
+    }
+
+    /// Tells whether drain `number` is over, or nothing is left that it could take.
+    #[must_use]
+    pub fn has_drained(&self, number: u64) -> bool {
+        self.outlet.idle() || self.outlet.drains - u64::from(self.draining()) >= number
+    }
+
     /// The next at most `limit` rows to publish, fewer where they are long; starts a drain when
     /// none is under way.
     ///
@@ -225,6 +249,7 @@ impl Lane {
         let outlet = &mut self.outlet;
         let mut drain = outlet.drain.take().unwrap_or_else(|| {
             outlet.since = None;
+            outlet.drains += 1;
             Drain {
                 fresh: std::mem::take(&mut outlet.fresh),
                 owed: std::mem::take(&mut outlet.owed),

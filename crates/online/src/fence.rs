@@ -2,7 +2,7 @@
 
 use crate::error::Kind;
 use crate::{Error, MarkerWrite, RowWrite};
-use tiderace_types::{Duration, Marker, MarkerError, ShardRange, Timestamp, Version};
+use tiderace_types::{Duration, Marker, MarkerError, MarkerHead, ShardRange, Timestamp, Version};
 
 /// Reads the version that `value` begins with.
 pub(crate) fn version_of(value: &[u8]) -> Option<Version> {
@@ -95,13 +95,20 @@ pub(crate) fn expiry(now: Timestamp, ttl: Option<Duration>) -> Timestamp {
 
 /// Reads a stored marker.
 pub(crate) fn read_marker(bytes: &[u8]) -> Result<Marker, Error> {
-    Marker::decode(bytes).map_err(|error| {
-        let kind = match error {
-            MarkerError::Codec(_) => Kind::Invalid,
-            MarkerError::Wire(_) => Kind::Corrupt,
-        };
-        Error::new(kind, format!("online store: {error}"))
-    })
+    Marker::decode(bytes).map_err(|error| unreadable(&error))
+}
+
+/// Reads the head of a stored marker.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<MarkerHead, Error> {
+    MarkerHead::decode(bytes).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &MarkerError) -> Error {
+    let kind = match error {
+        MarkerError::Codec(_) => Kind::Invalid,
+        MarkerError::Wire(_) => Kind::Corrupt,
+    };
+    Error::new(kind, format!("online store: {error}"))
 }
 
 #[cfg(test)]

@@ -22,20 +22,30 @@
 //! time and may or may not have happened; repeating it is always safe. No message
 //! and no `Debug` form shows a password.
 //!
+//! **Parts.** A Redis Cluster is a store of many parts ([`Part`]), each with markers of its own
+//! beside its rows: one server can lose what it holds alone. A lane's [`Writer`] tells which part
+//! has lost what.
+//!
 //! **Lacks on purpose.** Default values (an unreadable store is an error, never
-//! an empty row), knowledge of what rows mean, Redis Cluster (refused at start).
+//! an empty row), knowledge of what rows mean.
 
 mod error;
 pub use error::{Error, Kind};
 
 mod model;
-pub use model::{Found, MarkerWrite, RowWrite};
+pub use model::{Found, MarkerWrite, RowWrite, Witnesses};
+
+mod part;
+pub use part::Part;
 
 mod clock;
 pub use clock::Clock;
 
 mod store;
 pub use store::Store;
+
+mod writer;
+pub use writer::{Loss, Lost, Marked, Writer};
 
 mod redis;
 pub use redis::{RedisOptions, RedisStore};

@@ -1,8 +1,9 @@
 //! The one online store that callers see.
 
+use crate::redis::{Expected, PartWrite, Receipts};
 use crate::{
-    Clock, EmbeddedOptions, EmbeddedStore, Error, Found, MarkerWrite, MemoryStore, RedisOptions,
-    RedisStore, RowWrite,
+    Clock, EmbeddedOptions, EmbeddedStore, Error, Found, MarkerWrite, MemoryStore, Part,
+    RedisOptions, RedisStore, RowWrite,
 };
 use bytes::Bytes;
 use std::path::Path;
@@ -11,7 +12,7 @@ use tiderace_types::{Marker, RowKey, ShardRange, Version};
 /// Where readers look. A handle: clones share one store.
 #[derive(Clone, Debug)]
 pub enum Store {
-    /// A Redis server.
+    /// A Redis server or cluster.
     Redis(RedisStore),
     /// A folder of this process.
     Embedded(EmbeddedStore),
@@ -58,8 +59,7 @@ impl Store {
         Store::Memory(MemoryStore::new(Clock::Wall))
     }
 
-    /// Tells whether the store can be relied on: there, not a cluster, and evicting nothing
-    /// by itself.
+    /// Tells whether the store can be relied on: there, and evicting nothing by itself.
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid) saying what to change;
@@ -80,7 +80,7 @@ impl Store {
     pub async fn put_rows(&self, rows: &[RowWrite]) -> Result<(), Error> {
         crate::fence::check(rows)?;
         match self {
-            Store::Redis(redis) => redis.put_rows(rows).await,
+            Store::Redis(redis) => redis.put_rows(rows, None).await.map(drop),
             Store::Embedded(embedded) => embedded.put_rows(rows).await,
             Store::Memory(memory) => memory.put_rows(rows),
         }
@@ -113,7 +113,41 @@ impl Store {
         }
     }
 
-    /// Writes a lane's marker, after the rows it speaks for.
+    /// Publishes rows as [`Store::put_rows`], and behind them receipts, whose number rises; gives
+    /// the parts that rows went to.
+    pub(crate) async fn put_rows_noted(
+        &self,
+        rows: &[RowWrite],
+        receipts: &mut Receipts,
+    ) -> Result<Vec<Part>, Error> {
+        crate::fence::check(rows)?;
+        match self {
+            Store::Redis(redis) => redis.put_rows(rows, Some(receipts)).await,
+            Store::Embedded(_) | Store::Memory(_) => {
+                self.put_rows(rows).await?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Tells whether the store may lose the end of what it has acknowledged and go on.
+    pub(crate) fn goes_back(&self) -> bool {
+        matches!(self, Store::Redis(_))
+    }
+
+    /// The parts of the store, in the order of their slots.
+    ///
+    /// # Errors
+    /// When they are not known yet and the store is away.
+    pub async fn parts(&self) -> Result<Vec<Part>, Error> {
+        match self {
+            Store::Redis(redis) => redis.parts().await,
+            Store::Embedded(_) | Store::Memory(_) => Ok(vec![Part::WHOLE]),
+        }
+    }
+
+    /// Writes a lane's marker to every part, after the rows it speaks for, and gives the worst
+    /// that came of it: for a store that is one part. Of many, see [`Writer`](crate::Writer).
     ///
     /// `expected` is the version that this lane wrote last in this incarnation of the
     /// store; without one, any lower version or none may be there. See [`MarkerWrite`].
@@ -132,18 +166,45 @@ impl Store {
         }
     }
 
-    /// Reads every marker, in the order of their ranges.
+    /// Writes a lane's marker to one part, if what is there is as expected.
+    pub(crate) async fn put_marker_in(
+        &self,
+        part: Part,
+        expected: Expected,
+        marker: &Marker,
+    ) -> Result<PartWrite, Error> {
+        match self {
+            Store::Redis(redis) => redis.put_marker_in(part, expected, marker).await,
+            Store::Embedded(_) | Store::Memory(_) => Ok(PartWrite {
+                write: self.put_marker(expected.marker, marker).await?,
+                receipt: None,
+            }),
+        }
+    }
+
+    /// Reads every marker, in the order of their ranges, whatever part it is from; those that are
+    /// the same in several parts once.
     ///
     /// # Errors
     /// When the store is away or slow, or a marker is damaged.
     pub async fn markers(&self) -> Result<Vec<Marker>, Error> {
-        let mut markers = match self {
-            Store::Redis(redis) => redis.markers().await?,
-            Store::Embedded(embedded) => embedded.markers()?,
-            Store::Memory(memory) => memory.markers()?,
-        };
-        markers.sort_by_key(|marker| marker.shards);
+        let parts = self.markers_by_part().await?;
+        let mut markers: Vec<Marker> = parts.into_iter().flat_map(|(_, markers)| markers).collect();
+        markers.sort_by_key(|marker| (marker.shards, marker.version));
+        markers.dedup();
         Ok(markers)
+    }
+
+    /// Reads every marker of every part.
+    ///
+    /// # Errors
+    /// As [`Store::markers`].
+    pub async fn markers_by_part(&self) -> Result<Vec<(Part, Vec<Marker>)>, Error> {
+        Ok(match self {
+            Store::Redis(redis) => redis.markers().await?,
+            Store::Embedded(embedded) => vec![(Part::WHOLE, embedded.markers()?)],
+            Store::Memory(memory) => vec![(Part::WHOLE, memory.markers()?)],
+        })
     }
 
     /// Deletes the markers of other ranges that overlap `overlapping` and are older than the
@@ -160,6 +221,19 @@ impl Store {
             Store::Redis(redis) => redis.retire_markers(overlapping, except).await,
             Store::Embedded(embedded) => embedded.retire_markers(overlapping, except),
             Store::Memory(memory) => memory.retire_markers(overlapping, except),
+        }
+    }
+
+    /// As [`Store::retire_markers`], in one part.
+    pub(crate) async fn retire_markers_in(
+        &self,
+        part: Part,
+        overlapping: ShardRange,
+        except: ShardRange,
+    ) -> Result<(), Error> {
+        match self {
+            Store::Redis(redis) => redis.retire_markers_in(part, overlapping, except).await,
+            Store::Embedded(_) | Store::Memory(_) => self.retire_markers(overlapping, except).await,
         }
     }
 

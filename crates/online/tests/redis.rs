@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 use support::{key, marker, patient, row, version};
-use tiderace_online::{Error, Kind, MarkerWrite, RedisOptions, RowWrite, Store};
+use tiderace_online::{Error, Kind, MarkerWrite, Part, RedisOptions, RowWrite, Store};
 use tiderace_testkit::redis::Redis;
 use tiderace_types::{RowKey, ShardRange};
 
@@ -130,11 +130,12 @@ fn rows_come_with_the_markers_that_tell_a_lost_one() {
         let found = store.read(&keys).await.expect("read");
         assert_eq!(found.rows, store.get_rows(&keys).await.expect("get"));
         assert!(found.rows[0].is_some() && found.rows[1].is_none());
-        assert_eq!(found.markers().expect("markers"), Some(vec![said]));
+        let whole = |markers| vec![(Part::WHOLE, markers)];
+        assert_eq!(found.markers().expect("markers"), whole(vec![said]));
         redis.flush().expect("flush");
         let found = store.read(&keys).await.expect("read");
         assert_eq!(found.rows, [None, None]);
-        assert_eq!(found.markers().expect("markers"), Some(vec![]));
+        assert_eq!(found.markers().expect("markers"), whole(vec![]));
     });
 }
 
@@ -232,14 +233,27 @@ fn a_server_that_hides_its_policy_is_refused_unless_allowed() {
 }
 
 #[test]
-fn a_cluster_is_refused() {
+fn a_cluster_that_is_not_made_yet_is_waited_for() {
     run(async {
         let redis = Redis::start_with(&["--cluster-enabled", "yes"]).expect("start redis");
-        let refused = Store::redis(&redis.url(), "test", patient())
-            .await
-            .expect_err("refused");
+        let early = Store::redis(&redis.url(), "test", patient()).await;
+        assert_eq!(early.expect_err("no slots").kind(), Kind::Retry);
+    });
+}
+
+#[test]
+fn several_servers_that_are_no_cluster_are_refused() {
+    run(async {
+        let redis = [(); 2].map(|()| Redis::start().expect("start redis"));
+        let ports = redis.each_ref().map(Redis::port);
+        let url = format!("redis://127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1]);
+        let refused = Store::redis(&url, "test", patient()).await;
+        let refused = refused.expect_err("refused");
         assert_eq!(refused.kind(), Kind::Invalid);
-        assert!(refused.to_string().contains("Cluster"), "{refused}");
+        assert!(
+            refused.to_string().contains("no Redis Cluster"),
+            "{refused}"
+        );
     });
 }
 

@@ -210,30 +210,32 @@ impl Lookup {
     }
 
     /// The markers as they stood after the rows were read, if they do not say any more what those
-    /// in `snapshot` said of a row that is absent.
+    /// in `snapshot` said of a row.
     ///
-    /// A store that was emptied after its markers were read has lost the row, which is not the
-    /// same as an entity without events. What is kept in this process is never lost.
+    /// A server that was emptied after its markers were read has lost the row, which is not the
+    /// same as an entity without events; one that went back, as a replica does that becomes the
+    /// master, has an older row than the snapshot speaks for. What is kept in this process is
+    /// never lost.
     fn doubted(
         &self,
         reads: &Reads<'_>,
         found: &Found,
         snapshot: &Snapshot,
     ) -> Result<Option<Arc<Snapshot>>, Error> {
-        let absent = || {
-            let rows = reads.keys.iter().zip(&found.rows);
-            rows.filter(|(_, row)| row.is_none())
-                .map(|(key, _)| key.shard())
+        let witnesses = found.witnesses().map_err(|error| unreadable(&error))?;
+        let Some(witnesses) = witnesses else {
+            return Ok(None);
         };
-        if absent().next().is_none() {
+        let stands = reads.keys.iter().enumerate().all(|(place, key)| {
+            let shard = key.shard();
+            snapshot.stands(shard, witnesses.of(place, shard))
+        });
+        if stands {
             return Ok(None);
         }
-        let Some(markers) = found.markers().map_err(|error| unreadable(&error))? else {
-            return Ok(None);
-        };
-        let again = Snapshot::new(markers, (self.clock)());
-        let stands = absent().all(|shard| again.stands_by(snapshot, shard));
-        Ok((!stands).then(|| Arc::new(again)))
+        let markers = found.markers().map_err(|error| unreadable(&error))?;
+        let again = snapshot.renewed(markers, (self.clock)());
+        Ok(Some(Arc::new(again)))
     }
 
     async fn fetch(&self, keys: &[RowKey]) -> Result<Found, Error> {
@@ -289,7 +291,7 @@ impl<'a> Reads<'a> {
     }
 
     fn cell(&mut self, read: &ViewRead, snapshot: &'a Snapshot, entity: &KeyBytes) -> Cell<'a> {
-        let marker = snapshot.of(Shard::of(entity));
+        let marker = snapshot.of(entity, Shard::of(entity));
         let view = marker.and_then(|marker| {
             let mut views = marker.views.iter();
             views.find(|view| {

@@ -8,26 +8,33 @@
 use crate::{Clock, Error, Kind};
 use std::sync::Arc;
 use std::time::Duration;
-use tiderace_online::Store;
-use tiderace_types::{Marker, Shard, Timestamp};
+use tiderace_online::{Part, Store};
+use tiderace_types::{Marker, MarkerHead, Shard, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-/// The markers as of one reading, by shard.
+/// The markers as of one reading, by part of the store and shard.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// When they were read, by this process's clock.
     pub read_at: Timestamp,
+    /// In the order of their slots.
+    parts: Vec<Said>,
+}
+
+/// What the markers of one part say.
+#[derive(Clone, Debug)]
+struct Said {
+    part: Part,
     markers: Vec<Marker>,
     /// Which marker speaks for a shard.
     by_shard: Vec<Option<usize>>,
 }
 
-impl Snapshot {
+impl Said {
     /// Files markers by shard: where ranges overlap, the greatest version speaks.
-    #[must_use]
-    pub fn new(markers: Vec<Marker>, read_at: Timestamp) -> Snapshot {
+    fn new((part, markers): (Part, Vec<Marker>)) -> Said {
         let greatest = |shard: u8| {
             let holders = markers.iter().enumerate();
             holders
@@ -36,28 +43,62 @@ impl Snapshot {
                 .map(|(place, _)| place)
         };
         let by_shard = (0..=u8::MAX).map(greatest).collect();
-        Snapshot {
-            read_at,
+        Said {
+            part,
             markers,
             by_shard,
         }
     }
 
-    /// The marker that speaks for `shard`.
-    #[must_use]
-    pub fn of(&self, shard: Shard) -> Option<&Marker> {
+    fn of(&self, shard: Shard) -> Option<&Marker> {
         self.by_shard[usize::from(shard.0)].map(|place| &self.markers[place])
     }
+}
 
-    /// Tells whether the store still holds what `earlier` spoke for in `shard`: the same
-    /// incarnation, and no marker from before it.
+impl Snapshot {
+    /// Files the markers of each part by shard.
     #[must_use]
-    pub fn stands_by(&self, earlier: &Snapshot, shard: Shard) -> bool {
-        match (self.of(shard), earlier.of(shard)) {
-            (Some(now), Some(then)) => {
-                now.incarnation == then.incarnation && now.version >= then.version
-            }
-            _ => false,
+    pub fn new(parts: Vec<(Part, Vec<Marker>)>, read_at: Timestamp) -> Snapshot {
+        let mut parts: Vec<Said> = parts.into_iter().map(Said::new).collect();
+        parts.sort_by_key(|said| said.part);
+        Snapshot { read_at, parts }
+    }
+
+    /// The marker that speaks for the rows of `entity`, which is of `shard`.
+    #[must_use]
+    pub fn of(&self, entity: &[u8], shard: Shard) -> Option<&Marker> {
+        let said = match &self.parts[..] {
+            [said] if said.part == Part::WHOLE => said,
+            parts => parts.iter().find(|said| said.part.holds(entity))?,
+        };
+        said.of(shard)
+    }
+
+    /// Tells whether the store still holds what this spoke for when a row of `shard` had been read:
+    /// it was read from a part that this knows, of the same incarnation, and the marker there is not
+    /// from before this one's.
+    #[must_use]
+    pub fn stands(&self, shard: Shard, witness: Option<(Part, &MarkerHead)>) -> bool {
+        let Some((part, head)) = witness else {
+            return false;
+        };
+        let said = self.parts.iter().find(|said| said.part == part);
+        said.and_then(|said| said.of(shard)).is_some_and(|then| {
+            head.incarnation == then.incarnation && head.version >= then.version
+        })
+    }
+
+    /// This with what was read since in the place of what it says of the same slots.
+    #[must_use]
+    pub fn renewed(&self, parts: Vec<(Part, Vec<Marker>)>, read_at: Timestamp) -> Snapshot {
+        let stays = |said: &&Said| !parts.iter().any(|(part, _)| part.overlaps(said.part));
+        let stay = self.parts.iter().filter(stays).cloned();
+        let mut all: Vec<Said> = stay.collect();
+        all.extend(parts.into_iter().map(Said::new));
+        all.sort_by_key(|said| said.part);
+        Snapshot {
+            read_at,
+            parts: all,
         }
     }
 }
@@ -173,7 +214,7 @@ async fn refresh(
     loop {
         let read = async {
             ticks.tick().await;
-            tokio::time::timeout(LONGEST, store.markers()).await
+            tokio::time::timeout(LONGEST, store.markers_by_part()).await
         };
         // The channel never carries a message: it only ends.
         let read = tokio::select! {
@@ -234,7 +275,7 @@ mod tests {
             views: vec![],
         };
         let markers = vec![marker(0, 127, 5), marker(64, 200, 6), marker(100, 110, 1)];
-        let snapshot = Snapshot::new(markers, Timestamp(0));
+        let snapshot = Snapshot::new(vec![(Part::WHOLE, markers)], Timestamp(0));
         for (shard, seq) in [
             (0, Some(5)),
             (63, Some(5)),
@@ -243,7 +284,9 @@ mod tests {
             (200, Some(6)),
             (201, None),
         ] {
-            let found = snapshot.of(Shard(shard)).map(|marker| marker.version.seq);
+            let found = snapshot
+                .of(b"any", Shard(shard))
+                .map(|marker| marker.version.seq);
             assert_eq!(found, seq, "shard {shard}");
         }
     }

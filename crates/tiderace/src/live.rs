@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tiderace_engine::{LaneView, recut, recut_ledgers};
+use tiderace_online::{Part, Writer};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream};
 use tiderace_serve::{Owner, Reading};
@@ -62,6 +63,9 @@ pub struct Live {
     /// Where the lanes are asked, by their shards.
     askers: Vec<(ShardRange, crossbeam_channel::Sender<lane::Ask>)>,
 }
+
+/// What the names of rows that were published lately may take, of all lanes together.
+const RECENT: usize = 64 << 20;
 
 /// Questions that may wait for a lane.
 const ASKS: usize = 64;
@@ -107,9 +111,10 @@ impl Live {
             ledger: Arc::new(Ledger::new(&plan.sources)),
             askers: Vec::new(),
         };
-        let markers = online.markers().await.unwrap_or_default();
+        let markers = online.markers_by_part().await.unwrap_or_default();
         // State that was lost starts counting again; what it published before must not fence it out.
-        let served = markers.iter().map(|marker| marker.version.epoch + 1).max();
+        let served = markers.iter().flat_map(|(_, markers)| markers);
+        let served = served.map(|marker| marker.version.epoch + 1).max();
         let epoch = state.epoch().max(served.unwrap_or_default());
         let mut lanes: Vec<_> = ranges
             .iter()
@@ -123,7 +128,7 @@ impl Live {
         let readers = live.open_readers(plan, &start)?;
         let mut senders = Vec::new();
         for lane in lanes {
-            senders.push(live.start_lane(lane, plan, layout, &online, &markers, &coverage)?);
+            senders.push(live.start_lane(lane, epoch, plan, layout, &online, &markers, &coverage)?);
         }
         for (source, reader) in readers {
             live.start_intake(
@@ -247,13 +252,18 @@ impl Live {
             .with_context(|| format!("read what state has of the topic of `{}`", source.name))
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where a lane's parts meet"
+    )]
     fn start_lane(
         &mut self,
         lane: tiderace_engine::Lane,
+        epoch: u64,
         plan: &Arc<Plan>,
         layout: &Layout,
         online: &tiderace_online::Store,
-        markers: &[Marker],
+        markers: &[(Part, Vec<Marker>)],
         coverage: &Arc<Coverage>,
     ) -> Result<crossbeam_channel::Sender<lane::Message>> {
         let (sender, packets) = crossbeam_channel::bounded(QUEUE);
@@ -261,8 +271,16 @@ impl Live {
         let (replies, from_publisher) = crossbeam_channel::bounded(4);
         let (asker, asks) = crossbeam_channel::bounded(ASKS);
         self.askers.push((lane.shards, asker));
+        let mut trusted = Vec::new();
+        for (part, markers) in markers {
+            let marker = lane::trusted(&lane, plan, coverage, markers, &self.state)?;
+            trusted.extend(marker.map(|marker| (*part, marker)));
+        }
+        let recent = RECENT / plan.project.lanes.max(1);
+        let store = online.clone();
+        let writer = Writer::new(store, lane.shards, epoch, recent, trusted.iter().copied());
         let publisher = publisher::Publisher {
-            online: online.clone(),
+            writer,
             shards: lane.shards,
             orders,
             replies,
@@ -274,7 +292,7 @@ impl Live {
             lane,
             Arc::clone(plan),
             self.state.clone(),
-            markers.to_vec(),
+            &trusted,
             Arc::clone(coverage),
             Arc::clone(&self.ledger),
             lane::Wires {

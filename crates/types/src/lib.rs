@@ -36,7 +36,7 @@ mod commit;
 pub use commit::{Commit, SegmentChange, SegmentKey, SegmentWrite, Write};
 
 mod marker;
-pub use marker::{CoveredFrom, Marker, MarkerError, ViewMarker};
+pub use marker::{CoveredFrom, Marker, MarkerError, MarkerHead, ViewMarker};
 
 mod allocation;
 pub use allocation::allocated;

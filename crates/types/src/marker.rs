@@ -94,6 +94,45 @@ pub enum MarkerError {
 
 const CODEC: u8 = 1;
 
+/// What a marker begins with: enough to tell whether it is the one that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkerHead {
+    /// The publication it belongs to.
+    pub version: Version,
+    /// The store's incarnation.
+    pub incarnation: u64,
+    /// The shards it speaks for.
+    pub shards: ShardRange,
+}
+
+impl MarkerHead {
+    /// Reads the head of what [`Marker::encode`] makes.
+    ///
+    /// # Errors
+    /// [`MarkerError`] for bytes that do not begin so.
+    pub fn decode(bytes: &[u8]) -> Result<MarkerHead, MarkerError> {
+        MarkerHead::read(&mut Reader::new(bytes))
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<MarkerHead, MarkerError> {
+        let version = Version::from_bytes(reader.array()?);
+        let codec = reader.u8()?;
+        if codec != CODEC {
+            return Err(MarkerError::Codec(codec));
+        }
+        let incarnation = u64::from_be_bytes(reader.array()?);
+        let [first, last] = reader.array()?;
+        if first > last {
+            return Err(reader.error().into());
+        }
+        Ok(MarkerHead {
+            version,
+            incarnation,
+            shards: ShardRange { first, last },
+        })
+    }
+}
+
 impl Marker {
     /// Writes the byte form: the version's 16 bytes first, so that stores can compare them.
     #[must_use]
@@ -137,13 +176,11 @@ impl Marker {
     /// [`MarkerError`] for any bytes that [`Marker::encode`] never makes.
     pub fn decode(bytes: &[u8]) -> Result<Marker, MarkerError> {
         let mut reader = Reader::new(bytes);
-        let version = Version::from_bytes(reader.array()?);
-        let codec = reader.u8()?;
-        if codec != CODEC {
-            return Err(MarkerError::Codec(codec));
-        }
-        let incarnation = u64::from_be_bytes(reader.array()?);
-        let [first, last] = reader.array()?;
+        let MarkerHead {
+            version,
+            incarnation,
+            shards,
+        } = MarkerHead::read(&mut reader)?;
         let written_at = Timestamp(reader.i64()?);
         let mut positions = Positions::default();
         for _ in 0..reader.count(4)? {
@@ -177,13 +214,13 @@ impl Marker {
                 least_lag: Duration(reader.i64()?),
             });
         }
-        if !reader.rest().is_empty() || first > last {
+        if !reader.rest().is_empty() {
             return Err(reader.error().into());
         }
         Ok(Marker {
             version,
             incarnation,
-            shards: ShardRange { first, last },
+            shards,
             written_at,
             positions,
             views,

@@ -704,7 +704,9 @@ fn republish(worker: &mut Worker, online: &mut Online, wall: Timestamp) {
     let opening = worker.lane.opening(wall, 1);
     worker.marked = Some(opening.version);
     online.mark(None, opening);
-    worker.lane.owe_held(wall);
+    worker.lane.forget_claims();
+    worker.lane.forget_promises();
+    worker.lane.owe_held(wall, |_| true);
     worker.scan = Some(None);
 }
 

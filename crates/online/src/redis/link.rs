@@ -9,8 +9,8 @@ use crate::Error;
 use crate::error::Kind;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, Pipeline, RedisError,
-    RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisResult,
+    ServerErrorKind, Value,
 };
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -34,17 +34,17 @@ struct Current {
 
 type Connecting = Shared<BoxFuture<'static, RedisResult<MultiplexedConnection>>>;
 
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Link").field(&self.address).finish()
+    }
+}
+
 impl Link {
-    pub(super) fn new(url: &str, connect_deadline: Duration) -> Result<Link, Error> {
-        // The URL may hold a password, so neither it nor the parser's words are shown.
-        let invalid = |_| {
-            let expected = "expected redis://[user:password@]host[:port][/db]";
-            Error::new(Kind::Invalid, format!("redis url is malformed; {expected}"))
-        };
-        let info = url.into_connection_info().map_err(invalid)?;
+    pub(super) fn new(info: ConnectionInfo, connect_deadline: Duration) -> Result<Link, Error> {
         let address = info.addr().to_string();
         Ok(Link {
-            client: Client::open(info).map_err(invalid)?,
+            client: Client::open(info).map_err(malformed)?,
             address,
             connect_deadline,
             current: Mutex::default(),
@@ -91,7 +91,15 @@ impl Link {
                 return Err(Error::new(Kind::Retry, why));
             }
         };
-        Ok(answers.into_iter().map(Value::extract_error).collect())
+        let answers: Vec<_> = answers.into_iter().map(Value::extract_error).collect();
+        // A server that has become a replica: who is the master now is found by connecting anew.
+        if answers
+            .iter()
+            .any(|answer| answer.as_ref().is_err_and(is_read_only))
+        {
+            self.forget(number);
+        }
+        Ok(answers)
     }
 
     async fn call(
@@ -183,6 +191,16 @@ async fn connect(client: Client, deadline: Duration) -> RedisResult<MultiplexedC
     client
         .get_multiplexed_async_connection_with_config(&config)
         .await
+}
+
+/// The URL may hold a password, so neither it nor the parser's words are shown.
+pub(super) fn malformed(_: RedisError) -> Error {
+    let expected = "expected redis://[user:password@]host[:port][,host[:port]…][/db]";
+    Error::new(Kind::Invalid, format!("redis url is malformed; {expected}"))
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ServerErrorKind::ReadOnly.into()
 }
 
 fn kind_of(error: &RedisError) -> Kind {

@@ -6,6 +6,7 @@
 
 use crate::MarkerWrite;
 use ::redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
+use tiderace_types::Version;
 
 /// Whether version `a` is greater than version `b`; both start their strings.
 const NEWER: &str = "
@@ -37,15 +38,28 @@ end
 return written
 ";
 
-/// KEYS: the markers. ARGV: the range, the marker, the expected version or ''.
+/// KEYS: a receipt. ARGV: the new one, the least that must be there. Where the server has gone back
+/// it stays as it is: later rows must not hide that earlier ones are gone.
+const PUT_RECEIPT: &str = "
+local held = redis.call('GET', KEYS[1])
+if held and newer(ARGV[1], held) and not newer(ARGV[2], held) then
+  redis.call('SET', KEYS[1], ARGV[1])
+end
+return 1
+";
+
+/// KEYS: the markers, the receipt of the range. ARGV: the range, the marker, the expected version
+/// or '', the least receipt that must be there or '', the receipt to begin with or ''.
 const PUT_MARKER: &str = "
 local range, marker, expected = ARGV[1], ARGV[2], ARGV[3]
+local receipt, first = ARGV[4], ARGV[5]
 local version = string.sub(marker, 1, 16)
 local stored = redis.call('HGET', KEYS[1], range)
 local found = stored and string.sub(stored, 1, 16)
 if found and newer(found, version) then
-  return {'fenced', found}
+  return {'fenced', found, ''}
 end
+local held = redis.call('GET', KEYS[2])
 if not (found and (found == expected or found == version)) then
   local first, last = string.match(range, '^(%d+)-(%d+)$')
   local all = redis.call('HGETALL', KEYS[1])
@@ -58,14 +72,19 @@ if not (found and (found == expected or found == version)) then
     end
   end
   if newest ~= version then
-    return {'fenced', newest}
+    return {'fenced', newest, ''}
   end
   if expected ~= '' then
-    return {'lost', found or ''}
+    return {'lost', found or '', held or ''}
   end
+elseif receipt ~= '' and (not held or newer(receipt, held)) then
+  return {'lost', found, held or ''}
 end
 redis.call('HSET', KEYS[1], range, marker)
-return {'written', ''}
+if first ~= '' then
+  redis.call('SET', KEYS[2], first)
+end
+return {'written', '', ''}
 ";
 
 /// KEYS: the markers. ARGV: first and last shard, the range that stays.
@@ -99,6 +118,10 @@ impl Script {
         Script::new(PUT_ROWS)
     }
 
+    pub(super) fn put_receipt() -> Script {
+        Script::new(PUT_RECEIPT)
+    }
+
     pub(super) fn put_marker() -> Script {
         Script::new(PUT_MARKER)
     }
@@ -120,11 +143,9 @@ impl Script {
         call
     }
 
-    /// The command that teaches it to the server.
-    pub(super) fn load(&self) -> Pipeline {
-        let mut pipeline = Pipeline::new();
+    /// Adds the command that teaches it to the server.
+    pub(super) fn load(&self, pipeline: &mut Pipeline) {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(&self.text);
-        pipeline
     }
 }
 
@@ -133,19 +154,25 @@ pub(super) fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ServerErrorKind::NoScript.into()
 }
 
-/// Reads the answer of the marker script.
-pub(super) fn read_marker_write(answer: &Value) -> Option<MarkerWrite> {
+/// Reads the answer of the marker script, with the receipt that is there if rows were lost.
+pub(super) fn read_marker_write(answer: &Value) -> Option<(MarkerWrite, Option<Version>)> {
     let Value::Array(parts) = answer else {
         return None;
     };
-    let [Value::BulkString(word), Value::BulkString(found)] = &parts[..] else {
+    let [
+        Value::BulkString(word),
+        Value::BulkString(found),
+        Value::BulkString(held),
+    ] = &parts[..]
+    else {
         return None;
     };
     let found = crate::fence::version_of(found);
-    Some(match (&word[..], found) {
+    let written = match (&word[..], found) {
         (b"written", _) => MarkerWrite::Written,
         (b"lost", found) => MarkerWrite::Lost { found },
         (b"fenced", Some(found)) => MarkerWrite::Fenced { found },
         _ => return None,
-    })
+    };
+    Some((written, crate::fence::version_of(held)))
 }

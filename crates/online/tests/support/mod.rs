@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tiderace_online::{
     Clock, EmbeddedOptions, EmbeddedStore, MemoryStore, RedisOptions, RowWrite, Store,
 };
-use tiderace_testkit::redis::Redis;
+use tiderace_testkit::redis::{Cluster, Redis};
 use tiderace_types::{
     CoveredFrom, Duration, Generation, Marker, Partition, PartitionPosition, Positions, RowKey,
     ShardRange, SourceId, Timestamp, Version, ViewId, ViewMarker,
@@ -17,6 +17,7 @@ use tiderace_types::{
 /// An empty store and what is behind it.
 pub enum Place {
     Redis(Redis, Store),
+    Cluster(Cluster, Store),
     Embedded(TempDir, Store, Clock),
     Memory(MemoryStore, Clock),
 }
@@ -37,6 +38,12 @@ impl Place {
         Place::Redis(redis, store.expect("connect"))
     }
 
+    async fn cluster() -> Place {
+        let cluster = Cluster::start(3, 0, &[]).expect("start a cluster");
+        let store = Store::redis(&cluster.url(), "test", patient()).await;
+        Place::Cluster(cluster, store.expect("connect"))
+    }
+
     fn embedded() -> Place {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::manual(Timestamp(1_000_000));
@@ -54,7 +61,9 @@ impl Place {
 
     pub fn store(&self) -> Store {
         match self {
-            Place::Redis(_, store) | Place::Embedded(_, store, _) => store.clone(),
+            Place::Redis(_, store) | Place::Cluster(_, store) | Place::Embedded(_, store, _) => {
+                store.clone()
+            }
             Place::Memory(store, _) => Store::Memory(store.clone()),
         }
     }
@@ -80,6 +89,12 @@ impl Place {
                 redis.flush().expect("flush");
                 redis.command(&["SCRIPT", "FLUSH"]).expect("forget scripts");
             })),
+            Place::Cluster(cluster, _) => Some(Box::new(|| {
+                for node in cluster.nodes() {
+                    node.flush().expect("flush");
+                    node.command(&["SCRIPT", "FLUSH"]).expect("forget scripts");
+                }
+            })),
             Place::Embedded(..) => None,
             Place::Memory(store, _) => Some(Box::new(|| store.clear())),
         }
@@ -94,7 +109,11 @@ pub fn on_each(test: impl AsyncFn(&Place)) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        for place in [Place::memory(), Place::embedded(), Place::redis().await] {
+        let redis = [Place::redis().await, Place::cluster().await];
+        for place in [Place::memory(), Place::embedded()]
+            .into_iter()
+            .chain(redis)
+        {
             test(&place).await;
         }
     });

@@ -1,7 +1,7 @@
 //! One lane's thread: drives the pure lane, commits by interval, publishes by deadline.
 
 mod publishing;
-use publishing::Scan;
+use publishing::Healing;
 
 use super::clock::now;
 use super::coverage::Coverage;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, TOGETHER, Wants};
+use tiderace_online::Part;
 use tiderace_plan::Plan;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
@@ -65,11 +66,8 @@ pub struct Worker {
     names: Vec<String>,
     /// Positions that the store already serves: nothing is published before they are passed.
     hold: Option<Positions>,
-    incarnation: u64,
-    /// The marker that this lane wrote last.
-    marked: Option<Version>,
-    /// The marker whose writing failed without saying whether it is there.
-    in_doubt: Option<Version>,
+    /// Whether it is known what the store lacks.
+    opened: bool,
     marked_at: Instant,
     /// Whether the publisher has an order.
     busy: bool,
@@ -81,8 +79,8 @@ pub struct Worker {
     drain_since: Option<Timestamp>,
     /// When the last drain began.
     drained_at: Timestamp,
-    /// The place in the scan of a full republication.
-    scan: Option<Scan>,
+    /// What the store has lost and is getting again.
+    healing: Option<Healing>,
     committed_at: Instant,
     commits: u64,
 }
@@ -96,31 +94,29 @@ impl Worker {
         mut lane: Lane,
         plan: Arc<Plan>,
         state: Store,
-        markers: Vec<Marker>,
+        trusted: &[(Part, &Marker)],
         coverage: Arc<Coverage>,
         ledger: Arc<Ledger>,
         wires: Wires,
         dead_letters: BTreeMap<SourceId, DeadLetters>,
     ) -> Result<Worker> {
-        let known = state.get_meta(&meta(&lane))?.and_then(|bytes| {
-            let bytes: [u8; 16] = bytes.try_into().ok()?;
-            Some(Version::from_bytes(bytes))
-        });
-        let trusted = trusted(&lane, &plan, &coverage, &markers, known);
         let owed = state.outbox(lane.shards).context("read the outbox")?;
         lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
         let dense = state.dense_rows(lane.shards);
         lane.owe_anchors(dense.context("read the directories")?);
-        for view in trusted.iter().flat_map(|marker| &marker.views) {
+        // The oldest last: rows live as long as any of them says.
+        let mut markers: Vec<&Marker> = trusted.iter().map(|(_, marker)| *marker).collect();
+        markers.sort_by_key(|marker| std::cmp::Reverse(marker.version));
+        for view in markers.iter().flat_map(|marker| &marker.views) {
             lane.inherit_lag(view.view, view.least_lag);
         }
         // After an end in good order it is passed already, and no packet may ever come to tell.
-        let hold = trusted
+        let hold = markers
+            .first()
             .map(|marker| marker.positions.clone())
             .filter(|hold| !lane.positions().covers(hold));
-        let incarnation = trusted.map_or_else(rand::random, |marker| marker.incarnation);
         let names = plan.views.iter().map(|view| view.name.clone()).collect();
-        let mut worker = Worker {
+        Ok(Worker {
             lane,
             plan,
             state,
@@ -130,23 +126,17 @@ impl Worker {
             dead_letters,
             names,
             hold,
-            incarnation,
-            marked: trusted.map(|marker| marker.version),
-            in_doubt: None,
+            opened: false,
             marked_at: Instant::now(),
             busy: false,
             last: false,
             sent: 0,
             drain_since: None,
             drained_at: Timestamp::MIN,
-            scan: None,
+            healing: None,
             committed_at: Instant::now(),
             commits: 0,
-        };
-        if trusted.is_none() {
-            worker.republish("the store has no marker of this state");
-        }
-        Ok(worker)
+        })
     }
 
     /// Runs until every intake has hung up, then commits and publishes what is left.
@@ -187,7 +177,7 @@ impl Worker {
     /// How long there is nothing to do but wait.
     fn patience(&self) -> Duration {
         match self.due_at() {
-            Some(at) if !self.busy && self.hold.is_none() && self.opened() => {
+            Some(at) if !self.busy && self.hold.is_none() && self.opened => {
                 let left = at.since(now()).0.clamp(0, 20_000);
                 Duration::from_micros(left.unsigned_abs())
             }
@@ -331,10 +321,10 @@ impl Worker {
         if self.lane.take_due(at) {
             self.anchor(at)?;
         }
-        if !self.busy {
-            self.publish()?;
+        match self.busy {
+            true => self.read_ahead(),
+            false => self.publish(),
         }
-        Ok(())
     }
 
     fn commit_all(&mut self) -> Result<()> {
@@ -394,7 +384,7 @@ impl Worker {
                     }
                 }
             }
-            if self.scan.is_some() || self.hold.is_some() {
+            if self.healing.is_some() || self.hold.is_some() || !self.opened {
                 return Ok(());
             }
             if self.lane.owing_since().is_none() {
@@ -427,14 +417,26 @@ fn meta(lane: &Lane) -> String {
 
 /// The marker that speaks for the lane's shards, if what it says still holds: every view at its
 /// generation and definition, and it is not older than the last one written.
-fn trusted<'a>(
+pub fn trusted<'a>(
     lane: &Lane,
     plan: &Plan,
     coverage: &Coverage,
     markers: &'a [Marker],
-    known: Option<Version>,
+    state: &Store,
+) -> Result<Option<&'a Marker>> {
+    let known = state.get_meta(&meta(lane))?;
+    let known = known.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let known = known.map(Version::from_bytes);
+    Ok(known.and_then(|known| newest(lane, plan, coverage, markers, known)))
+}
+
+fn newest<'a>(
+    lane: &Lane,
+    plan: &Plan,
+    coverage: &Coverage,
+    markers: &'a [Marker],
+    known: Version,
 ) -> Option<&'a Marker> {
-    let known = known?;
     let marker = markers.iter().find(|marker| marker.shards == lane.shards)?;
     // Lanes that were cut otherwise since then have published more, and for less long.
     let superseded = markers

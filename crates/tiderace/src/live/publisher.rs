@@ -4,26 +4,36 @@ use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_online::{MarkerWrite, RowWrite, Store};
-use tiderace_types::{Marker, ShardRange, Version};
+use tiderace_online::{Marked, Part, RowWrite, Writer};
+use tiderace_types::{Marker, ShardRange};
 use tokio::sync::mpsc::Receiver;
 
 /// What a lane asks.
 pub enum Order {
     /// Put rows.
     Rows(Vec<RowWrite>),
-    /// Write a marker over the one of this version.
-    Marker(Box<Marker>, Option<Version>),
+    /// Write markers.
+    Mark(Box<Mark>),
+}
+
+/// What is to be said of the rows.
+pub struct Mark {
+    /// What a part is told that lacks nothing.
+    pub marker: Marker,
+    /// What a part is told that is new or has lost rows.
+    pub opening: Marker,
+    /// The parts that are told nothing yet.
+    pub healing: Vec<Part>,
 }
 
 /// What came of it.
 pub enum Reply {
     /// The rows are in the store.
     RowsThere,
-    /// The marker was tried.
-    Marker(MarkerWrite, Version),
-    /// It is not known whether the marker was written; the store is away.
-    MarkerFailed(Version),
+    /// The markers were tried.
+    Marked(Marked, Box<Mark>),
+    /// It is not known whether the markers were written; the store is away.
+    MarkerFailed,
     /// The loop is stopping and the store is away: the rows stay owed.
     GaveUp,
 }
@@ -35,7 +45,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const PARTING: Duration = Duration::from_secs(3);
 
 pub struct Publisher {
-    pub online: Store,
+    pub writer: Writer,
     pub shards: ShardRange,
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
@@ -48,7 +58,7 @@ impl Publisher {
         while let Some(order) = self.orders.recv().await {
             let reply = match order {
                 Order::Rows(rows) => self.put(&rows).await,
-                Order::Marker(marker, expected) => self.mark(&marker, expected).await,
+                Order::Mark(mark) => self.mark(mark).await,
             };
             // A lane has at most one order out, so there is always room for its reply.
             if self.replies.try_send(reply).is_err() {
@@ -57,12 +67,12 @@ impl Publisher {
         }
     }
 
-    async fn put(&self, rows: &[RowWrite]) -> Reply {
+    async fn put(&mut self, rows: &[RowWrite]) -> Reply {
         let mut pause = PAUSE.0;
         let mut away_since: Option<Instant> = None;
         let mut parting: Option<Instant> = None;
         loop {
-            let error = match self.online.put_rows(rows).await {
+            let error = match self.writer.put_rows(rows).await {
                 Ok(()) => {
                     if let Some(since) = away_since {
                         let seconds = since.elapsed().as_secs_f64();
@@ -87,20 +97,17 @@ impl Publisher {
         }
     }
 
-    async fn mark(&self, marker: &Marker, expected: Option<Version>) -> Reply {
-        match self.online.put_marker(expected, marker).await {
-            Ok(written) => {
-                if written == MarkerWrite::Written && expected.is_none() {
-                    let retired = self.online.retire_markers(ShardRange::ALL, self.shards);
-                    if let Err(error) = retired.await {
-                        tracing::debug!(%error, "old markers stay for now");
-                    }
-                }
-                Reply::Marker(written, marker.version)
-            }
+    async fn mark(&mut self, mark: Box<Mark>) -> Reply {
+        let Mark {
+            marker,
+            opening,
+            healing,
+        } = &*mark;
+        match self.writer.mark(marker, opening, healing).await {
+            Ok(marked) => Reply::Marked(marked, mark),
             Err(error) => {
                 tracing::debug!(%error, "the marker was not written");
-                Reply::MarkerFailed(marker.version)
+                Reply::MarkerFailed
             }
         }
     }

@@ -1,43 +1,58 @@
-//! The publishing side of a lane's thread: drains, markers, full republications.
+//! The publishing side of a lane's thread: drains, markers, and healing.
 //!
 //! At most one order is with the publisher; the next is made when it has answered, from what is
 //! owed by then. Under load that alone makes the batches; at rest the deadline spaces them.
 
 use super::{Worker, meta, numbered};
 use crate::live::clock::now;
-use crate::live::publisher::{Order, Reply};
+use crate::live::publisher::{Mark, Order, Reply};
 use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Publication, Stored};
-use tiderace_online::{MarkerWrite, RowWrite};
+use tiderace_online::{Loss, Lost, Marked, Part, RowWrite};
 use tiderace_types::{RowKey, Timestamp};
 
 /// Rows in one order to the publisher.
 const CHUNK: usize = 1024;
 
+/// How many bytes of rows make an order full.
+const CHUNK_BYTES: usize = 4 << 20;
+
 /// How often a marker is written when nothing else happens.
 const MARKING: Duration = Duration::from_millis(100);
 
-/// A full republication under way: the last row scanned.
-pub(super) struct Scan {
-    after: Option<RowKey>,
+/// Rows that parts of the store have lost, on their way back there. Until they are, an opening
+/// marker stands in these parts, which speaks for no view: nothing is answered from them, and a
+/// restart midway begins again.
+pub(super) struct Healing {
+    /// The parts that get no marker yet.
+    parts: Vec<Part>,
+    /// The parts of which every stored row is published again.
+    whole: Vec<Part>,
+    /// Whether other parts stand meanwhile.
+    standing: bool,
+    /// The scan of the stored rows, until it is over.
+    scan: Option<Scan>,
+    /// The drain that takes the last of what else is owed.
+    drain: u64,
     rows: usize,
     since: Instant,
-    /// Whether the publisher's present order is of the scan, and whether it is the last one.
-    out: Option<bool>,
     /// Takes turns with live publications.
     turn: bool,
-    /// Whether the opening marker is in the store.
-    opened: bool,
+}
+
+/// The place in a scan of the stored rows.
+#[derive(Default)]
+struct Scan {
+    after: Option<RowKey>,
+    /// What has been read ahead of the publisher, and whether it is the last.
+    ready: Option<(Vec<RowWrite>, bool)>,
+    /// Whether the publisher's present order is of the scan, and whether it is the last one.
+    out: Option<bool>,
 }
 
 impl Worker {
-    /// Whether rows may be published: not before a full republication is announced.
-    pub(super) fn opened(&self) -> bool {
-        self.scan.as_ref().is_none_or(|scan| scan.opened)
-    }
-
     /// When what is owed is to be published: a deadline after the last drain began, so that a
     /// change after a pause shows at once, and no change waits longer than the deadline.
     pub(super) fn due_at(&self) -> Option<Timestamp> {
@@ -52,33 +67,50 @@ impl Worker {
             return Ok(());
         }
         let due = self.due_at().is_some_and(|at| now() >= at);
-        if !self.opened() {
-            if self.marked_at.elapsed() >= MARKING {
-                self.marked_at = Instant::now();
-                let marker = self.lane.opening(now(), self.incarnation);
-                return self.order(Order::Marker(Box::new(marker), self.marked));
-            }
-            return Ok(());
-        }
-        let marking = self.scan.is_none() && !self.lane.draining();
         let elapsed = self.marked_at.elapsed() >= MARKING;
+        // What the store lacks is to be known before anything is published.
+        if !self.opened {
+            return if elapsed { self.mark() } else { Ok(()) };
+        }
+        self.heal();
+        let standing = self.healing.as_ref().is_none_or(|healing| healing.standing);
+        let marking = standing && !self.lane.draining();
         if marking && (elapsed || due && self.lane.must_mark()) {
             return self.mark();
         }
-        if self
-            .scan
-            .as_mut()
-            .is_some_and(|scan| std::mem::replace(&mut scan.turn, false) || !due)
+        if let Some(healing) = &mut self.healing
+            && healing.scan.is_some()
+            && (std::mem::replace(&mut healing.turn, false) || !due)
         {
             return self.scan_on();
         }
         if due {
-            if let Some(scan) = &mut self.scan {
-                scan.turn = true;
+            if let Some(healing) = &mut self.healing {
+                healing.turn = true;
             }
             return self.publish_chunk();
         }
         Ok(())
+    }
+
+    /// Ends the healing when every row is there.
+    fn heal(&mut self) {
+        let healed = self
+            .healing
+            .take_if(|healing| healing.scan.is_none() && self.lane.has_drained(healing.drain));
+        if let Some(healed) = healed {
+            let seconds = healed.since.elapsed().as_secs_f64();
+            let (parts, rows) = (healed.parts.len(), healed.rows);
+            tracing::info!(
+                shards = %self.lane.shards,
+                parts,
+                rows,
+                seconds,
+                "what the online store lost is published again"
+            );
+            // The next marker may speak for them.
+            self.marked_at = Instant::now() - MARKING;
+        }
     }
 
     /// Publishes the next of what is owed.
@@ -119,10 +151,18 @@ impl Worker {
     pub(super) fn mark(&mut self) -> Result<()> {
         self.marked_at = Instant::now();
         let coverage = Arc::clone(&self.coverage);
+        let incarnation = rand::random();
         let marker = self
             .lane
-            .marker(now(), self.incarnation, |view| coverage.of(view));
-        self.order(Order::Marker(Box::new(marker), self.marked))
+            .marker(now(), incarnation, |view| coverage.of(view));
+        let opening = self.lane.opening(now(), incarnation);
+        let healing = self.healing.as_ref();
+        let healing = healing.map(|healing| healing.parts.clone());
+        self.order(Order::Mark(Box::new(Mark {
+            marker,
+            opening,
+            healing: healing.unwrap_or_default(),
+        })))
     }
 
     pub(super) fn order(&mut self, order: Order) -> Result<()> {
@@ -131,41 +171,66 @@ impl Worker {
         sent.map_err(|_| anyhow!("the publisher is gone"))
     }
 
-    /// The next stretch of a full republication.
-    pub(super) fn scan_on(&mut self) -> Result<()> {
-        let Some(mut scan) = self.scan.take() else {
+    /// Publishes the next stretch of the stored rows.
+    fn scan_on(&mut self) -> Result<()> {
+        self.read_ahead()?;
+        let Some(scan) = self.healing.as_mut().and_then(|h| h.scan.as_mut()) else {
             return Ok(());
         };
-        let found = self
-            .state
-            .scan(self.lane.shards, scan.after.as_ref(), CHUNK);
-        let found = found.context("scan state")?;
-        let end = found.len() < CHUNK;
-        let mut rows = Vec::with_capacity(found.len());
-        for (key, blocks) in found {
-            let blocks = numbered(blocks);
-            rows.extend(self.publish_stored(&key, &blocks)?);
-            scan.after = Some(key);
-        }
-        scan.rows += rows.len();
+        let Some((rows, end)) = scan.ready.take() else {
+            return Ok(());
+        };
         scan.out = Some(end);
-        self.scan = Some(scan);
         self.order(Order::Rows(rows))
+    }
+
+    /// Reads the next stretch of the stored rows, while the publisher is at the last.
+    pub(super) fn read_ahead(&mut self) -> Result<()> {
+        let Some(mut healing) = self.healing.take() else {
+            return Ok(());
+        };
+        if let Some(scan) = &mut healing.scan
+            && scan.ready.is_none()
+            && scan.out != Some(true)
+        {
+            let mut rows = Vec::with_capacity(CHUNK);
+            let (mut bytes, mut end) = (0, false);
+            'full: while rows.len() < CHUNK && !end {
+                let limit = (CHUNK - rows.len()).max(CHUNK / 4);
+                let found = self
+                    .state
+                    .scan(self.lane.shards, scan.after.as_ref(), limit);
+                let found = found.context("scan state")?;
+                let count = found.len();
+                for (key, blocks) in found {
+                    if healing.whole.iter().any(|part| part.holds(&key.entity)) {
+                        let row = self.publish_stored(&key, &numbered(blocks))?;
+                        bytes += row.as_ref().map_or(0, |row| row.value.len());
+                        rows.extend(row);
+                    }
+                    scan.after = Some(key);
+                    if bytes >= CHUNK_BYTES {
+                        break 'full;
+                    }
+                }
+                end = count < limit;
+            }
+            healing.rows += rows.len();
+            scan.ready = Some((rows, end));
+        }
+        self.healing = Some(healing);
+        Ok(())
     }
 
     pub(super) fn hear(&mut self, reply: Reply) -> Result<()> {
         self.busy = false;
         match reply {
             Reply::RowsThere => {
-                if let Some(end) = self.scan.as_mut().and_then(|scan| scan.out.take()) {
-                    if end && let Some(scan) = self.scan.take() {
-                        let seconds = scan.since.elapsed().as_secs_f64();
-                        tracing::info!(
-                            shards = %self.lane.shards,
-                            rows = scan.rows,
-                            seconds,
-                            "every row is published again"
-                        );
+                let healing = self.healing.as_mut();
+                let scan = healing.and_then(|healing| healing.scan.as_mut());
+                if let Some(end) = scan.and_then(|scan| scan.out.take()) {
+                    if end && let Some(healing) = &mut self.healing {
+                        healing.scan = None;
                     }
                 } else {
                     let mut delay = None;
@@ -180,32 +245,39 @@ impl Worker {
                     self.ledger.published(std::mem::take(&mut self.sent), delay);
                 }
             }
-            Reply::Marker(MarkerWrite::Written, version) => {
-                self.marked = Some(version);
-                match &mut self.scan {
-                    Some(scan) => scan.opened = true,
-                    None => self.lane.marked(),
+            Reply::Marked(
+                Marked::Written {
+                    lost,
+                    standing,
+                    everywhere,
+                },
+                mark,
+            ) => {
+                self.opened |= everywhere;
+                if everywhere && standing {
+                    self.lane.marked();
                 }
-                self.state
-                    .note_meta(&meta(&self.lane), &version.to_bytes())?;
+                if everywhere {
+                    let said = if standing {
+                        &mark.marker
+                    } else {
+                        &mark.opening
+                    };
+                    let version = said.version.to_bytes();
+                    self.state.note_meta(&meta(&self.lane), &version)?;
+                }
+                if !lost.is_empty() {
+                    self.lost(lost, standing);
+                }
             }
-            // An attempt that timed out may have been written after all.
-            Reply::Marker(MarkerWrite::Lost { found }, _)
-                if found.is_some() && found == self.in_doubt =>
-            {
-                self.marked = found;
-            }
-            Reply::Marker(MarkerWrite::Lost { found }, _) => {
-                tracing::warn!(shards = %self.lane.shards, ?found, "the online store has lost rows");
-                self.republish("the store is not as this lane left it");
-            }
-            Reply::Marker(MarkerWrite::Fenced { found }, version) => {
+            Reply::Marked(Marked::Fenced { found }, mark) => {
                 return Err(anyhow!(
-                    "another process has published version {found} for shards {} over {version}: this one stops",
-                    self.lane.shards
+                    "another process has published version {found} for shards {} over {}: this one stops",
+                    self.lane.shards,
+                    mark.marker.version
                 ));
             }
-            Reply::MarkerFailed(version) => self.in_doubt = Some(version),
+            Reply::MarkerFailed => {}
             Reply::GaveUp => {
                 tracing::warn!(shards = %self.lane.shards, "the online store is away; what it is owed waits in state");
             }
@@ -213,23 +285,73 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to publish every row again. An opening marker, which speaks for no view, comes
-    /// first: while it stands nothing is answered, a restart midway begins again, and a
-    /// store that is lost once more is noticed.
+    /// Begins to heal parts that have lost rows; those that are being healed stay.
+    fn lost(&mut self, lost: Vec<Loss>, standing: bool) {
+        let parts: Vec<Part> = lost.iter().map(|loss| loss.part).collect();
+        let (mut whole, mut owed) = (Vec::new(), Vec::new());
+        for loss in lost {
+            match loss.rows {
+                Lost::All => whole.push(loss.part),
+                Lost::These(rows) => owed.extend(rows),
+            }
+        }
+        tracing::info!(
+            shards = %self.lane.shards,
+            parts = parts.len(),
+            whole = whole.len(),
+            rows = owed.len(),
+            "publishing again what the online store has lost"
+        );
+        self.ledger.republication();
+        // Of rows that stay, what was promised of their expiry still holds.
+        if !standing && whole.len() == parts.len() {
+            self.lane.forget_claims();
+            self.lane.forget_promises();
+        }
+        let holds = |entity: &[u8]| whole.iter().any(|part| part.holds(entity));
+        self.lane.owe_held(now(), holds);
+        let count = owed.len();
+        self.lane.owe(owed);
+        self.begin_healing(parts, whole, standing, count);
+    }
+
+    /// Publishes every row again, for a lane that has lost count of what it owes. The marker that
+    /// stands holds, and grows old meanwhile.
     pub(super) fn republish(&mut self, why: &str) {
         tracing::info!(shards = %self.lane.shards, why, "publishing every row");
         self.ledger.republication();
-        self.incarnation = rand::random();
-        self.marked = None;
-        self.lane.owe_held(now());
-        self.scan = Some(Scan {
-            after: None,
+        self.lane.forget_claims();
+        self.lane.owe_held(now(), |_| true);
+        self.begin_healing(vec![Part::WHOLE], vec![Part::WHOLE], false, 0);
+    }
+
+    fn begin_healing(&mut self, parts: Vec<Part>, whole: Vec<Part>, standing: bool, rows: usize) {
+        let earlier = self.healing.take();
+        let (drain, since) = (self.lane.next_drain(), Instant::now());
+        let mut healing = earlier.unwrap_or(Healing {
+            parts: Vec::new(),
+            whole: Vec::new(),
+            standing: true,
+            scan: None,
+            drain,
             rows: 0,
-            since: Instant::now(),
-            out: None,
+            since,
             turn: true,
-            opened: false,
         });
+        healing.parts.extend(parts);
+        healing.standing &= standing;
+        healing.drain = drain;
+        healing.rows += rows;
+        if !whole.is_empty() {
+            healing.whole.extend(whole);
+            // Rows that were read ahead go before the beginning: each is read again after it.
+            let ready = healing.scan.take().and_then(|scan| scan.ready);
+            healing.scan = Some(Scan {
+                ready: ready.map(|(rows, _)| (rows, false)),
+                ..Scan::default()
+            });
+        }
+        self.healing = Some(healing);
     }
 }
 
