@@ -13,4 +13,5 @@ pub mod input;
 pub mod ledger;
 pub mod oracle;
 pub mod project;
+pub mod scene;
 pub mod topic;

@@ -1,9 +1,7 @@
 //! Redis down, back, flushed, come back empty, standing still: consuming goes on, no answer
 //! is ever silently wrong, and the answers converge by themselves.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tiderace_testkit::bin::Server;
 use tiderace_testkit::generate::{Payments, Town};
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
@@ -11,134 +9,18 @@ use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::{Payment, made_up};
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings};
-use tiderace_types::Timestamp;
+use tiderace_tests::scene::Scene;
 
-const WITHIN: Duration = Duration::from_secs(60);
 const CUSTOMERS: usize = 40;
-
-/// A server with Redis, and payments that come in portions.
-struct Scene {
-    redis: Redis,
-    server: Server,
-    asker: Asker,
-    payments: Payments,
-    oracle: Oracle,
-    last: Timestamp,
-    _project: Project,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let redis = Redis::start().expect("redis");
-        let project = Project::new(&Settings {
-            redis: Some(redis.url()),
-            source: format!("{PAST}max_lag: 2s\n"),
-            history: "all",
-            ..Settings::default()
-        });
-        let project = project.expect("project");
-        let server = project.run().expect("run");
-        let asker = Asker::new(&server.grpc_url()).expect("connect");
-        let payments = Payments::new(Town {
-            customers: CUSTOMERS,
-            terminals: 30,
-            ..Town::default()
-        });
-        Scene {
-            redis,
-            server,
-            asker,
-            payments,
-            oracle: Oracle::default(),
-            last: Timestamp::MIN,
-            _project: project,
-        }
-    }
-
-    /// Pushes a thousand payments more.
-    fn pay(&mut self) {
-        let paid: Vec<_> = self.payments.by_ref().take(1000).collect();
-        let payloads = paid.iter().map(|p| p.to_json().into_bytes()).collect();
-        assert_eq!(self.asker.push(payloads).expect("push"), 1000);
-        for payment in paid.iter().map(made_up) {
-            self.last = self.last.max(payment.time);
-            self.oracle.add(payment);
-        }
-    }
-
-    fn questions(&self) -> Vec<Question> {
-        let about = |service| {
-            let entities = self.oracle.entities(service).into_iter();
-            entities.map(move |entity| Question::at(service, entity, self.last))
-        };
-        about("spend").chain(about("habits")).collect()
-    }
-
-    /// Waits until every answer is complete and right.
-    fn converges(&self, after: &str) {
-        let questions = self.questions();
-        let mut fault = String::new();
-        let right = wait::until("right answers", WITHIN, || {
-            let found = match self.asker.ask_all(&questions) {
-                Ok(answers) => {
-                    let mut asked = questions.iter().zip(&answers);
-                    asked.find_map(|(question, answer)| self.oracle.fault(question, answer))
-                }
-                Err(error) => Some(format!("{error:#}")),
-            };
-            fault = found.clone().unwrap_or_default();
-            found.is_none()
-        });
-        let log = self.server.log();
-        right.unwrap_or_else(|late| panic!("after {after}: {late}: {fault}\n{log}"));
-    }
-
-    /// Waits until no question is answered as if nothing were the matter.
-    fn admits(&self, trouble: &str) {
-        let questions = self.questions();
-        let admitted = wait::until("errors or admitted incompleteness", WITHIN, || {
-            questions.iter().step_by(7).all(|question| {
-                !self
-                    .asker
-                    .ask(question)
-                    .is_ok_and(|answer| answer.is_complete())
-            })
-        });
-        admitted.unwrap_or_else(|late| panic!("{trouble}: {late}"));
-    }
-
-    /// Keeps asking while `meanwhile` runs: an answer that claims to be complete must be right,
-    /// before or after what is paid meanwhile.
-    fn never_wrong_while(&self, meanwhile: impl FnOnce(&Scene)) {
-        let questions = self.questions();
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    for question in &questions {
-                        let Ok(answer) = self.asker.ask(question) else {
-                            continue;
-                        };
-                        if answer.is_complete() {
-                            let fault = self.oracle.fault(question, &answer);
-                            assert_eq!(fault, None, "claims to be complete");
-                        }
-                    }
-                }
-            });
-            meanwhile(self);
-            over.store(true, Ordering::Relaxed);
-        });
-    }
-}
 
 #[test]
 fn answers_converge_whatever_redis_does() {
-    let mut scene = Scene::new();
+    let mut redis = Redis::start().expect("redis");
+    let mut scene = Scene::new(redis.url(), CUSTOMERS, 0).expect("a scene");
     scene.pay();
     scene.converges("the first payments");
 
-    scene.redis.kill();
+    redis.kill();
     scene.pay();
     scene.admits("redis is down");
     let said = scene.asker.ask(&scene.questions()[0]);
@@ -147,28 +29,118 @@ fn answers_converge_whatever_redis_does() {
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
     }
     scene.pay();
-    scene.redis.restart().expect("redis again");
+    redis.restart().expect("redis again");
     scene.converges("redis came back empty");
 
     scene.never_wrong_while(|scene| {
-        scene.redis.flush().expect("flush");
+        redis.flush().expect("flush");
         scene.converges("a flush");
     });
     scene.pay();
     scene.converges("payments after the flush");
 
-    scene.redis.pause();
+    redis.pause();
     scene.pay();
     scene.admits("redis stands still");
-    scene.redis.resume();
+    redis.resume();
     scene.converges("redis went on");
 
     // Some of the keys lost, the markers with them: as an emptied node of a cluster.
-    scene.redis.flush().expect("flush");
-    scene.redis.kill();
-    scene.redis.restart().expect("redis again");
+    redis.flush().expect("flush");
+    redis.kill();
+    redis.restart().expect("redis again");
     scene.pay();
     scene.converges("a flush and a restart");
+
+    // Full: every write is refused until there is room again.
+    redis
+        .command(&["CONFIG", "SET", "maxmemory", "1mb"])
+        .expect("make it full");
+    scene.pay();
+    scene.never_wrong_while(|scene| {
+        scene.admits("redis is full");
+        redis
+            .command(&["CONFIG", "SET", "maxmemory", "0"])
+            .expect("make room");
+        scene.converges("there is room again");
+    });
+    scene.server.stop().expect("stop");
+}
+
+/// As a replica that takes over without the last writes: the end of what was acknowledged is gone.
+#[test]
+fn a_redis_that_went_back_gets_what_it_lost_and_no_more() {
+    let mut redis = Redis::start_with(&["--dbfilename", "kept.rdb"]).expect("redis");
+    let mut scene = Scene::new(redis.url(), 400, 0).expect("a scene");
+    for _ in 0..4 {
+        scene.pay();
+    }
+    scene.converges("the first payments");
+    let published = scene.metric("tiderace_rows_published_total");
+    for round in 0..2 {
+        redis.command(&["SAVE"]).expect("save");
+        scene.pay();
+        scene.converges("payments that redis will forget");
+        let healed = scene.metric("tiderace_republications_total");
+        scene.never_wrong_while(|scene| {
+            redis.restart().expect("redis as it was saved");
+            // What was published since is gone, and the marker that spoke for it.
+            let noticed = wait::until("the loss to be noticed", Duration::from_secs(60), || {
+                scene.metric("tiderace_republications_total") > healed
+            });
+            noticed.expect("noticed");
+            scene.converges("redis went back");
+        });
+        let log = scene.server.log();
+        let partly = log.matches("whole=0").count();
+        assert_eq!(
+            partly,
+            round + 1,
+            "only what was lost is published again\n{log}"
+        );
+    }
+    assert!(scene.metric("tiderace_rows_published_total") > published);
+    scene.server.stop().expect("stop");
+}
+
+/// The load goes on while Redis stands still: rows that are owed are names, and their number is
+/// that of the entities at most.
+#[test]
+fn memory_is_flat_while_redis_stands_still() {
+    const MIB: u64 = 1 << 20;
+    const PORTIONS: usize = 40;
+    let mut redis = Redis::start().expect("redis");
+    let mut scene = Scene::new(redis.url(), 2_000, 0).expect("a scene");
+    for _ in 0..10 {
+        scene.pay();
+    }
+    scene.asker.wait_caught_up().expect("caught up");
+    redis.pause();
+    let mut resident = Vec::new();
+    for _ in 0..PORTIONS {
+        scene.pay();
+        resident.push(scene.server.usage().expect("usage").resident / MIB);
+    }
+    let read = || scene.metric("tiderace_records_total") > 0;
+    assert!(read());
+    scene.admits("redis stands still");
+    let applied = wait::until("the load to be consumed", Duration::from_secs(120), || {
+        let (_, page) = scene.server.get("/metrics").expect("metrics");
+        let accepted = format!(
+            "tiderace_records_total{{source=\"card_payments\",outcome=\"accepted\"}} {}",
+            (PORTIONS + 10) * 1000
+        );
+        page.lines().any(|line| line == accepted)
+    });
+    applied.expect("consuming goes on");
+    let owed = scene.metric("tiderace_rows_owed");
+    assert!(owed <= 2_000 * 2 + 30, "{owed} rows owed");
+    // The first quarter warms up; what comes after may take what new rows take and no more.
+    let (early, late) = (resident[PORTIONS / 4], resident[PORTIONS - 1]);
+    println!("MiB resident, portion by portion: {resident:?}; {owed} rows owed");
+    assert!(late < early + 48, "{early} MiB, then {late} MiB");
+    redis.resume();
+    scene.converges("redis went on");
     scene.server.stop().expect("stop");
 }
 
