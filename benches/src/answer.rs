@@ -6,7 +6,8 @@ use tiderace_serve::proto::column::Values;
 use tiderace_serve::proto::feature_store_client::FeatureStoreClient;
 use tiderace_serve::proto::get_online_features_request::Selection;
 use tiderace_serve::proto::{
-    Column, DoubleColumn, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, Int64Column, Status,
+    Column, DoubleColumn, Durability, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse,
+    Int64Column, PushRequest, Status,
 };
 use tiderace_testkit::bin::Server;
 use tiderace_types::Timestamp;
@@ -86,6 +87,22 @@ impl Asker {
     pub fn ask(&mut self, request: GetOnlineFeaturesRequest) -> Result<GetOnlineFeaturesResponse> {
         let asked = self.client.get_online_features(request);
         Ok(self.runtime.block_on(asked)?.into_inner())
+    }
+
+    /// Pushes events into a source, durable when it returns.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn push(&mut self, source: &str, payloads: Vec<Vec<u8>>) -> Result<()> {
+        for payloads in payloads.chunks(1000) {
+            let request = PushRequest {
+                source: source.to_owned(),
+                payloads: payloads.iter().cloned().map(Into::into).collect(),
+                durability: Durability::Disk.into(),
+            };
+            self.runtime.block_on(self.client.push(request))?;
+        }
+        Ok(())
     }
 
     /// Asks again when a busy machine has made the store's answer late.

@@ -14,7 +14,6 @@ use clap::Args;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tiderace_state::{Options, RocksStore};
-use tiderace_testkit::generate::Payment;
 use tiderace_testkit::redis::Redis;
 
 #[derive(Args)]
@@ -58,7 +57,7 @@ fn measure(events: usize, per_entity: usize, cores: &Cores) -> Result<()> {
         ..Settings::default()
     })?;
     let file = project.folder().join("payments.jsonl");
-    payments::write(&file, evenly(events, entities))?;
+    payments::write(&file, payments::evenly(events, entities))?;
     project.replay(&file)?;
     let began = Instant::now();
     let mut server = project.launch(cores)?;
@@ -83,19 +82,6 @@ fn measure(events: usize, per_entity: usize, cores: &Cores) -> Result<()> {
         mebibytes(usage.peak),
     ]);
     Ok(())
-}
-
-/// Payments of which every customer and every terminal has as many.
-fn evenly(events: usize, entities: usize) -> impl Iterator<Item = Payment> {
-    let town = payments::town(events, entities, entities, 25).take(events);
-    town.enumerate().map(move |(number, payment)| {
-        let round = number / entities;
-        Payment {
-            customer_id: (number % entities) as i64,
-            terminal_id: ((number + 7919 * round) % entities) as i64,
-            ..payment
-        }
-    })
 }
 
 fn used_memory(redis: &Redis) -> Result<u64> {

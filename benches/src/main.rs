@@ -7,6 +7,7 @@
 //! | `freshness` | from produce to the first answer that shows the event | consume, SET, GET |
 //! | `lookup` | one entity with all its features, at 1, 16 and 64 in flight | a bare tonic echo; plain GETs |
 //! | `footprint` | bytes per event and entity, memory of the process | – |
+//! | `healing` | rows a second after a FLUSHALL, one server and a cluster; the time to heal after a failover | – |
 //! | `engine` | the engine alone: records in memory to committed rows | parse the needed fields and drop |
 //! | `reading` | decoding and finishing a row, by what is asked of it | the sum |
 //! | `windows` | hopping windows over a file, every row emitted | Flink (`peers/flink`) |
@@ -34,6 +35,7 @@ mod raw;
 
 mod footprint;
 mod freshness;
+mod healing;
 mod recount;
 
 mod ingest;
@@ -73,6 +75,8 @@ enum Command {
     Lookup(lookup::Arguments),
     /// Bytes per event and per entity.
     Footprint(footprint::Arguments),
+    /// Rows a second after a FLUSHALL, and the time to heal after a failover.
+    Healing(healing::Arguments),
     /// The engine alone: events per processor-second from records in memory to committed rows.
     Engine(engine::Arguments),
     /// Decoding and finishing a row, sparse and dense, by what is asked of it.
@@ -110,6 +114,7 @@ fn main() -> Result<()> {
         Command::Freshness(arguments) => freshness::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Footprint(arguments) => footprint::run(&arguments),
+        Command::Healing(arguments) => healing::run(&arguments),
         Command::Engine(arguments) => engine::run(&arguments),
         Command::Reading(arguments) => reading::run(&arguments),
         Command::Windows(arguments) => engine::windows::run(&arguments),

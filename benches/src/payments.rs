@@ -32,6 +32,19 @@ pub fn town(events: usize, customers: usize, terminals: usize, days: i64) -> Pay
     })
 }
 
+/// Payments of which every customer and every terminal has as many.
+pub fn evenly(events: usize, entities: usize) -> impl Iterator<Item = Payment> {
+    let payments = town(events, entities, entities, 25).take(events);
+    payments.enumerate().map(move |(number, payment)| {
+        let round = number / entities;
+        Payment {
+            customer_id: (number % entities) as i64,
+            terminal_id: ((number + 7919 * round) % entities) as i64,
+            ..payment
+        }
+    })
+}
+
 /// The record: what the features need, and some more that they do not.
 pub fn record(payment: &Payment) -> String {
     let mut json = payment.to_json();
