@@ -98,7 +98,7 @@ pub(crate) fn read_marker(bytes: &[u8]) -> Result<Marker, Error> {
     Marker::decode(bytes).map_err(|error| {
         let kind = match error {
             MarkerError::Codec(_) => Kind::Invalid,
-            MarkerError::Wire(_) => Kind::Corrupt,
+            MarkerError::Wire(_) | MarkerError::Damaged => Kind::Corrupt,
         };
         Error::new(kind, format!("online store: {error}"))
     })
