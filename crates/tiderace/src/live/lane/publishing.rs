@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Publication, Stored};
 use tiderace_online::{MarkerWrite, RowWrite};
-use tiderace_types::{RowKey, Timestamp};
+use tiderace_types::{RowKey, Timestamp, Version};
 
 /// Rows in one order to the publisher.
 const CHUNK: usize = 1024;
@@ -186,8 +186,7 @@ impl Worker {
                     Some(scan) => scan.opened = true,
                     None => self.lane.marked(),
                 }
-                self.state
-                    .note_meta(&meta(&self.lane), &version.to_bytes())?;
+                self.note(version);
             }
             // An attempt that timed out may have been written after all.
             Reply::Marker(MarkerWrite::Lost { found }, _)
@@ -211,6 +210,18 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Notes the marker's version. A note that cannot be stored now comes with the next marker;
+    /// until then a start would take the older one for the last, which is as well.
+    fn note(&mut self, version: Version) {
+        let noted = self.state.note_meta(&meta(&self.lane), &version.to_bytes());
+        if let Err(error) = &noted
+            && !self.note_failed
+        {
+            tracing::warn!(shards = %self.lane.shards, %error, "the marker's version cannot be noted");
+        }
+        self.note_failed = noted.is_err();
     }
 
     /// Begins to publish every row again. An opening marker, which speaks for no view, comes
