@@ -14,3 +14,4 @@ pub mod ledger;
 pub mod oracle;
 pub mod project;
 pub mod topic;
+pub mod traffic;
