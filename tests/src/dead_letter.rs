@@ -2,7 +2,7 @@
 
 use crate::topic;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Where a refused record came from: partition and offset.
@@ -40,9 +40,10 @@ pub fn of_topic(bootstrap: &str, topic: &str, count: usize) -> Result<BTreeMap<P
         };
         let other = letters.insert(place, letter);
         if let Some(other) = other {
-            // Every view judges copies by the content that it uses itself.
+            // Every view judges copies by the content that it uses itself. After a crash a
+            // letter may be there twice, the same both times.
             anyhow::ensure!(
-                other.reason == "conflict",
+                other.reason == "conflict" || letters.get(&place) == Some(&other),
                 "{place:?} is there twice: {other:?}"
             );
         }
@@ -96,4 +97,22 @@ pub fn of_folder(folder: &Path) -> Result<BTreeMap<Place, Letter>> {
         }
     }
     Ok(letters)
+}
+
+/// Reads the dead-letter topic of `topic` until every one of `expected` is among the payloads;
+/// gives all that came by then.
+///
+/// # Errors
+/// When they do not come in time.
+pub fn payloads_of_topic(
+    bootstrap: &str,
+    topic: &str,
+    expected: &BTreeSet<Vec<u8>>,
+) -> Result<BTreeSet<Vec<u8>>> {
+    let mut found = BTreeSet::new();
+    topic::read(bootstrap, &format!("{topic}.dead-letters"), |received| {
+        found.insert(received.payload);
+        Ok(expected.is_subset(&found))
+    })?;
+    Ok(found)
 }

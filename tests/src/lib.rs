@@ -15,3 +15,4 @@ pub mod oracle;
 pub mod project;
 pub mod scene;
 pub mod topic;
+pub mod traffic;

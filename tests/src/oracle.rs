@@ -38,6 +38,13 @@ impl Oracle {
         terminals.entry(payment.terminal).or_default().push(payment);
     }
 
+    /// The times of all payments, customer by customer.
+    #[must_use]
+    pub fn times(&self) -> Vec<Timestamp> {
+        let payments = self.by_customer.values().flatten();
+        payments.map(|payment| payment.time).collect()
+    }
+
     /// The payments of the entity that a question is about.
     #[must_use]
     pub fn of(&self, question: &Question) -> &[Payment] {

@@ -96,6 +96,24 @@ impl Project {
         Server::launch(self.folder(), self.ports)
     }
 
+    /// Starts `tiderace run` without waiting, with more in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_with(&self, environment: &[(&str, String)]) -> Result<Server> {
+        Server::launch_as("run", self.folder(), self.ports, None, environment)
+    }
+
+    /// Starts `tiderace serve` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it is not; with its log.
+    pub fn serve(&self) -> Result<Server> {
+        let mut server = Server::launch_as("serve", self.folder(), self.ports, None, &[])?;
+        server.wait_ready()?;
+        Ok(server)
+    }
+
     /// Starts `tiderace run` without waiting, under a limit of memory if there is one.
     ///
     /// # Errors
@@ -142,7 +160,9 @@ impl Settings {
         text
     }
 
-    fn definitions(&self) -> String {
+    /// The definitions of the views that [`crate::oracle`] recounts.
+    #[must_use]
+    pub fn definitions(&self) -> String {
         let stream = match self.kafka {
             Some(_) => format!("{{ kafka: {{ topic: {TOPIC} }}, format: json }}"),
             None => "embedded".to_owned(),

@@ -1,60 +1,179 @@
 //! kill -9 at random points, again and again, while payments come: every answer is that of
-//! a recount in the end. The points come from a seed, which is printed.
+//! a recount in the end, every row that of a run without kills, every bad record a dead letter,
+//! and the ledger exact. The points come from a seed, which is printed.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::generate::{Dice, Record, Town, Trouble, records};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::redis::Redis;
+use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
-use tiderace_tests::input::{Payment, made_up};
+use tiderace_tests::dead_letter;
+use tiderace_tests::ledger;
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::topic::Sender;
+use tiderace_tests::traffic::{self, TROUBLE, Traffic, first_copies};
 use tiderace_types::Duration;
 
 #[test]
 fn with_kafka_and_redis() {
     let seed = seed();
     let mut kafka = Kafka::start(1).expect("kafka");
-    kafka.create_topic(TOPIC, 4).expect("topic");
+    kafka.create_topic(TOPIC, PARTITIONS as u32).expect("topic");
     let redis = Redis::start().expect("redis");
-    let project = Project::new(&Settings {
+    let settings = Settings {
         kafka: Some(kafka.bootstrap()),
         redis: Some(redis.url()),
         source: PAST.to_owned(),
         history: "all",
         lanes: 3,
         ..Settings::default()
-    });
-    let project = project.expect("project");
-    let records = stream(seed);
+    };
+    let project = Project::new(&settings).expect("project");
+    let kills = kills();
+    let town = Town {
+        customers: 150,
+        terminals: 120,
+        ..traffic::town(seed)
+    };
+    let mut traffic = Traffic::new(&town, TROUBLE, 20_000.max(kills * 150), PARTITIONS);
     let sender = Sender::new(&kafka.bootstrap(), TOPIC).expect("sender");
     let mut dice = Dice::new(seed);
-    let rounds = rounds();
-    for (round, chunk) in records.chunks(records.len() / rounds + 1).enumerate() {
+    let started = Instant::now();
+    for kill in 0..kills {
         let mut server = project.launch().expect("launch");
-        live_a_little(&mut server, &mut dice);
-        for record in chunk {
-            // A copy may come by any partition.
-            let partition = match record {
-                Record::Copy(_) => i32::try_from(dice.below(4)).ok(),
-                _ => None,
-            };
-            let sent = sender.send(&record.key(), &record.payload(), partition);
-            sent.expect("send");
+        let killed_at = Instant::now() + random_life(&mut dice);
+        // Records come all the time, so that there is something to do wherever the kill falls.
+        let portion = traffic.left() / (kills - kill) / 8;
+        while Instant::now() < killed_at {
+            traffic.send(&sender, portion.max(1)).expect("send");
+            if dice.chance(0.3) {
+                // Whether it answers does not matter.
+                let _ = server.get("/ready");
+            }
+            if kill == kills / 2 && kafka_dies(&mut kafka, &mut server) {
+                break;
+            }
         }
-        if round == rounds / 2 {
-            // Kafka itself dies, under a server that has opened its topic.
-            server.wait_ready().expect("ready");
-            sender.flush().expect("flush");
-            kafka.kill();
-            kafka.restart().expect("kafka again");
-        }
-        live_a_little(&mut server, &mut dice);
         server.kill();
     }
-    sender.flush().expect("flush");
-    check(&project, &records, seed);
+    eprintln!("{kills} kills in {} s", started.elapsed().as_secs());
+    traffic.send(&sender, usize::MAX).expect("send");
+
+    let server = project.run().expect("run");
+    check(&server, &traffic.oracle, seed);
+    check_rows(&redis, &traffic, &settings, seed);
+    let expected = &traffic.letters;
+    let found = dead_letter::of_topic(&kafka.bootstrap(), TOPIC, expected.len());
+    assert_eq!(&found.expect("dead letters"), expected, "dead letters");
+    check_ledger(&server, &traffic);
+    server.stop().expect("stop");
+}
+
+const PARTITIONS: usize = 4;
+
+/// From 0.1 to 3 seconds.
+fn random_life(dice: &mut Dice) -> std::time::Duration {
+    std::time::Duration::from_millis(100 + dice.below(2900))
+}
+
+/// Kafka itself dies and comes back, under a server that has opened its topic.
+fn kafka_dies(kafka: &mut Kafka, server: &mut Server) -> bool {
+    server.wait_ready().expect("ready");
+    kafka.kill();
+    kafka.restart().expect("kafka again");
+    true
+}
+
+/// Every row in Redis is that of a run without kills, and readers of Redis alone are answered right.
+fn check_rows(redis: &Redis, traffic: &Traffic, settings: &Settings, seed: u64) {
+    let reader = Project::new(settings).expect("a project to serve from");
+    let serving = reader.serve().expect("serve");
+    check(&serving, &traffic.oracle, seed);
+    serving.stop().expect("stop");
+
+    let clean_redis = Redis::start().expect("redis");
+    let clean = Project::new(&Settings {
+        redis: Some(clean_redis.url()),
+        ..settings.clone()
+    });
+    let server = clean.expect("project").run().expect("a run without kills");
+    check(&server, &traffic.oracle, seed);
+    server.stop().expect("stop");
+    let (rows, clean_rows) = (rows(redis), rows(&clean_redis));
+    assert!(!rows.is_empty(), "no rows");
+    assert_eq!(rows.len(), clean_rows.len(), "rows in redis");
+    let unlike: Vec<_> = rows
+        .iter()
+        .filter(|(key, row)| clean_rows.get(*key) != Some(*row))
+        .map(|(key, row)| (key, row, clean_rows.get(key)))
+        .collect();
+    let missing: Vec<_> = clean_rows
+        .keys()
+        .filter(|key| !rows.contains_key(*key))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "rows of {missing:?} are not in redis; unlike: {unlike:?}"
+    );
+    assert!(
+        unlike.is_empty(),
+        "{} of {} rows in redis differ: {unlike:?}",
+        unlike.len(),
+        rows.len()
+    );
+}
+
+/// The digest of every row but for its version and what depends on it, by key.
+fn rows(redis: &Redis) -> BTreeMap<String, String> {
+    let listed = redis.command(&["EVAL", ROWS, "0"]).expect("rows");
+    let entry = |line: &str| {
+        let (key, row) = line.split_once(' ').expect("a key and a digest");
+        (key.to_owned(), row.to_owned())
+    };
+    listed.lines().map(entry).collect()
+}
+
+/// The version is the first sixteen bytes, the checksum the last four. Where a row with merged
+/// spans is cut depends on when it was published; what it answers is asked.
+const ROWS: &str = "\
+local lines = {}
+for i, key in ipairs(redis.call('KEYS', '*:r{*')) do
+  local row = redis.call('GET', key)
+  local flags = string.byte(row, 18)
+  local digest = 'merged'
+  if bit.band(flags, 4) == 0 then
+    digest = flags .. ':' .. #row .. ':' .. redis.sha1hex(string.sub(row, 17, #row - 4))
+  end
+  local name = string.gsub(key, '.', function(c) return string.format('%02x', string.byte(c)) end)
+  lines[i] = name .. ' ' .. digest
+end
+return table.concat(lines, '\\r\\n')";
+
+/// The ledger holds each record once, however often it was read.
+fn check_ledger(server: &Server, traffic: &Traffic) {
+    let mut expected = BTreeMap::from([
+        ("read".to_owned(), traffic.sent),
+        ("applied".to_owned(), traffic.accepted),
+        ("duplicate".to_owned(), traffic.copies),
+    ]);
+    for letter in traffic.letters.values() {
+        *expected.entry(letter.reason.clone()).or_default() += 1;
+    }
+    let mut found = BTreeMap::new();
+    let exact = wait::until(
+        "an exact ledger",
+        std::time::Duration::from_secs(20),
+        || {
+            found = ledger::of(server, "card_payments").expect("a ledger that balances");
+            found == expected
+        },
+    );
+    exact.unwrap_or_else(|late| panic!("{late}: {found:?}, not {expected:?}"));
+    eprintln!("the ledger: {found:?}");
 }
 
 #[test]
@@ -98,18 +217,17 @@ fn embedded() {
         asker.push(payloads(chunk)).expect("push");
     }
     server.stop().expect("stop");
-    check(&project, &records, seed);
+    let server = project.run().expect("run");
+    check(&server, &Oracle::new(first_copies(&records)), seed);
+    server.stop().expect("stop");
 }
 
-/// Starts once more, and asks about every entity at three instants.
-fn check(project: &Project, records: &[Record], seed: u64) {
-    let server = project.run().expect("run");
+/// Asks about every entity at three instants.
+fn check(server: &Server, oracle: &Oracle, seed: u64) {
     let asker = Asker::new(&server.grpc_url()).expect("connect");
     asker.wait_caught_up().expect("caught up");
-    let payments: Vec<Payment> = records.iter().filter_map(first_copy).collect();
-    let times: Vec<_> = payments.iter().map(|payment| payment.time).collect();
+    let times = oracle.times();
     let last = *times.iter().max().expect("payments");
-    let oracle = Oracle::new(payments);
     let mut dice = Dice::new(seed ^ 1);
     let mut questions = Vec::new();
     for service in ["spend", "habits", "risk"] {
@@ -123,7 +241,6 @@ fn check(project: &Project, records: &[Record], seed: u64) {
     }
     let answers = asker.ask_all(&questions).expect("answers");
     oracle.assert_all(&questions, &answers);
-    server.stop().expect("stop");
 }
 
 fn stream(seed: u64) -> Vec<Record> {
@@ -140,13 +257,6 @@ fn stream(seed: u64) -> Vec<Record> {
         broken: 0.02,
     };
     records(&town, trouble, 20_000)
-}
-
-fn first_copy(record: &Record) -> Option<Payment> {
-    match record {
-        Record::Payment(payment) => Some(made_up(payment)),
-        Record::Copy(_) | Record::Broken(..) => None,
-    }
 }
 
 fn payloads(records: &[Record]) -> Vec<Vec<u8>> {
@@ -167,13 +277,20 @@ fn live_a_little(server: &mut Server, dice: &mut Dice) {
     }
 }
 
-/// How often it is killed: more at night.
+/// How often it is killed: `TIDERACE_KILLS`, or 30, at night 200.
+fn kills() -> usize {
+    let given = std::env::var("TIDERACE_KILLS").ok();
+    let usual = if at_night() { 200 } else { 30 };
+    given.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// How often the one without Kafka is killed.
 fn rounds() -> usize {
-    if std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|value| !value.is_empty()) {
-        60
-    } else {
-        8
-    }
+    if at_night() { 60 } else { 8 }
+}
+
+fn at_night() -> bool {
+    std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|value| !value.is_empty())
 }
 
 /// `TIDERACE_SEED`, or always the same one.

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tiderace_durable::folder;
 use tiderace_types::wire::{Reader, WireError};
 use tiderace_types::{Generation, Marker, RowKey, ShardRange, Timestamp, Version, ViewId};
 
@@ -77,7 +78,7 @@ impl EmbeddedStore {
         let shown = path.display();
         let invalid =
             |why: String| Error::new(Kind::Invalid, format!("online store {shown}: {why}"));
-        std::fs::create_dir_all(path).map_err(|error| invalid(format!("make folder: {error}")))?;
+        folder::create(path).map_err(|error| invalid(format!("make folder: {error}")))?;
         let db =
             DB::open(&db_options(options.memory_bytes, &clock), path).map_err(
                 |error| match error.to_string().contains("lock") {
@@ -190,6 +191,20 @@ impl EmbeddedStore {
         for range in fence::retired(&self.held()?, overlapping, except) {
             batch.delete(marker_key(range));
         }
+        self.write(batch)
+    }
+
+    pub(crate) fn withdraw_markers(&self, shards: ShardRange) -> Result<(), Error> {
+        let _guard = lock(&self.0.markers);
+        let mut batch = WriteBatch::default();
+        self.visit(MARKER, |key, _| {
+            if let [_, first, last] = *key
+                && (ShardRange { first, last }).overlaps(shards)
+            {
+                batch.delete(key);
+            }
+            Ok(())
+        })?;
         self.write(batch)
     }
 
@@ -392,8 +407,13 @@ fn rocks_error(path: &Path, verb: &str, error: &rocksdb::Error) -> Error {
         }
         _ => Kind::Bug,
     };
+    let advice = match kind {
+        Kind::Corrupt => "; it is derived from state: delete the folder and start again",
+        _ => "",
+    };
+    let shown = path.display();
     Error::new(
         kind,
-        format!("online store {}: {verb}: {error}", path.display()),
+        format!("online store {shown}: {verb}: {error}{advice}"),
     )
 }

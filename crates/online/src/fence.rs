@@ -106,7 +106,7 @@ pub(crate) fn read_head(bytes: &[u8]) -> Result<MarkerHead, Error> {
 fn unreadable(error: &MarkerError) -> Error {
     let kind = match error {
         MarkerError::Codec(_) => Kind::Invalid,
-        MarkerError::Wire(_) => Kind::Corrupt,
+        MarkerError::Wire(_) | MarkerError::Damaged => Kind::Corrupt,
     };
     Error::new(kind, format!("online store: {error}"))
 }

@@ -2,11 +2,12 @@
 
 use crate::redis::{Expected, PartWrite, Receipts};
 use crate::{
-    Clock, EmbeddedOptions, EmbeddedStore, Error, Found, MarkerWrite, MemoryStore, Part,
+    Clock, EmbeddedOptions, EmbeddedStore, Error, Found, Kind, MarkerWrite, MemoryStore, Part,
     RedisOptions, RedisStore, RowWrite,
 };
 use bytes::Bytes;
 use std::path::Path;
+use tiderace_durable::failpoint::{self, Side, Step};
 use tiderace_types::{Marker, RowKey, ShardRange, Version};
 
 /// Where readers look. A handle: clones share one store.
@@ -50,7 +51,8 @@ impl Store {
     /// # Errors
     /// When the folder holds something else, is open elsewhere or is damaged.
     pub fn embedded(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Store, Error> {
-        EmbeddedStore::open(path.as_ref(), options, Clock::Wall).map(Store::Embedded)
+        let open = || EmbeddedStore::open(path.as_ref(), options, Clock::Wall);
+        failpoint::around(Step::OnlineOpen, injected, open).map(Store::Embedded)
     }
 
     /// Makes an empty store in memory.
@@ -79,11 +81,13 @@ impl Store {
     /// When it is not known that all are there; repeating the call is safe.
     pub async fn put_rows(&self, rows: &[RowWrite]) -> Result<(), Error> {
         crate::fence::check(rows)?;
+        failpoint::pass(Step::OnlineRows, Side::Before).map_err(injected)?;
         match self {
             Store::Redis(redis) => redis.put_rows(rows, None).await.map(drop),
             Store::Embedded(embedded) => embedded.put_rows(rows).await,
             Store::Memory(memory) => memory.put_rows(rows),
-        }
+        }?;
+        failpoint::pass(Step::OnlineRows, Side::After).map_err(injected)
     }
 
     /// Reads rows in one round trip; `None` for one that is absent or expired.
@@ -159,11 +163,14 @@ impl Store {
         expected: Option<Version>,
         marker: &Marker,
     ) -> Result<MarkerWrite, Error> {
-        match self {
+        failpoint::pass(Step::OnlineMarker, Side::Before).map_err(injected)?;
+        let written = match self {
             Store::Redis(redis) => redis.put_marker(expected, marker).await,
             Store::Embedded(embedded) => embedded.put_marker(expected, marker),
             Store::Memory(memory) => memory.put_marker(expected, marker),
-        }
+        }?;
+        failpoint::pass(Step::OnlineMarker, Side::After).map_err(injected)?;
+        Ok(written)
     }
 
     /// Writes a lane's marker to one part, if what is there is as expected.
@@ -217,10 +224,25 @@ impl Store {
         overlapping: ShardRange,
         except: ShardRange,
     ) -> Result<(), Error> {
+        failpoint::pass(Step::OnlineRetire, Side::Before).map_err(injected)?;
         match self {
             Store::Redis(redis) => redis.retire_markers(overlapping, except).await,
             Store::Embedded(embedded) => embedded.retire_markers(overlapping, except),
             Store::Memory(memory) => memory.retire_markers(overlapping, except),
+        }?;
+        failpoint::pass(Step::OnlineRetire, Side::After).map_err(injected)
+    }
+
+    /// Deletes the markers that overlap `shards` where only this process reads the store, so that
+    /// nothing is answered from rows that it is going to publish again. Other readers go on
+    /// with what they have until the opening marker is there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn withdraw_markers(&self, shards: ShardRange) -> Result<(), Error> {
+        match self {
+            Store::Embedded(embedded) => embedded.withdraw_markers(shards),
+            Store::Redis(_) | Store::Memory(_) => Ok(()),
         }
     }
 
@@ -251,4 +273,8 @@ impl Store {
         keys.dedup();
         Ok(keys)
     }
+}
+
+fn injected(cause: std::io::Error) -> Error {
+    Error::new(Kind::Retry, format!("online store: {cause}"))
 }

@@ -60,7 +60,7 @@ mod server;
 pub use server::{Metrics, Options, Server};
 
 mod owner;
-pub use owner::{Owner, Reading};
+pub use owner::{Asking, Owner, Reading};
 
 pub mod client;
 pub mod render;

@@ -129,16 +129,21 @@ impl Lookup {
             if let Some(owner) = &self.owner {
                 reads.ask(owner, &prepared, at, &mut found.rows).await;
             }
+            let all = request.include_metadata;
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
                 take_turns(row).await;
-                answers.push(reads.answer(
-                    &prepared,
-                    row,
-                    at,
-                    &found.rows,
-                    request.include_metadata,
-                ));
+                let mut answer = reads.answer(&prepared, row, at, &found.rows, all);
+                if !answer.damaged.is_empty()
+                    && let Some(owner) = &self.owner
+                {
+                    for place in std::mem::take(&mut answer.damaged) {
+                        let mended = owner.mend(&reads.keys[place], at.as_of).await;
+                        found.rows[place] = mended.or_else(|| found.rows[place].take());
+                    }
+                    answer = reads.answer(&prepared, row, at, &found.rows, all);
+                }
+                answers.push(answer);
             }
             break answers;
         };
@@ -357,7 +362,8 @@ impl<'a> Reads<'a> {
         let mut values: Vec<Vec<Judged>> = Vec::with_capacity(views);
         for (read, cell) in prepared.views.iter().zip(cells) {
             let bytes = cell.key.and_then(|place| found[place].as_ref());
-            let (judged, standing) = answer_view(read, cell.said, bytes, at);
+            let (judged, standing, readable) = answer_view(read, cell.said, bytes, at);
+            answer.damaged.extend(cell.key.filter(|_| !readable));
             if all_details || judged.iter().any(|value| value.flags != 0) {
                 answer.details.push(details(read, cell.said, &standing));
             }
@@ -385,6 +391,8 @@ struct Judged {
 /// One row of the answer.
 #[derive(Debug, Default)]
 struct Answer {
+    /// The places of the rows that could not be read.
+    damaged: Vec<usize>,
     values: Vec<Judged>,
     details: Vec<proto::ViewDetails>,
 }
@@ -417,13 +425,14 @@ impl Answer {
     }
 }
 
-/// Finishes and judges the asked outputs of one row of one view.
+/// Finishes and judges the asked outputs of one row of one view; tells whether its bytes could be
+/// read.
 fn answer_view<'a>(
     read: &'a ViewRead,
     said: Option<&'a ViewMarker>,
     bytes: Option<&Bytes>,
     at: At,
-) -> (Vec<Judged>, RowStanding<'a>) {
+) -> (Vec<Judged>, RowStanding<'a>, bool) {
     let spec = &read.view.spec;
     let row = match bytes
         .map(|bytes| read.asked.decode(spec, bytes))
@@ -442,7 +451,7 @@ fn answer_view<'a>(
                 ..Judged::default()
             };
             let judged = vec![failed; read.outputs.len()];
-            return (judged, standing);
+            return (judged, standing, false);
         }
     };
     let held = match &row {
@@ -524,7 +533,7 @@ fn answer_view<'a>(
             message,
         });
     }
-    (judged, standing)
+    (judged, standing, true)
 }
 
 fn details(

@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tiderace_durable::failpoint::{self, Step};
+use tiderace_durable::folder;
 use tiderace_types::{DeadLetter, base64};
 
 /// A destination of refused records.
@@ -77,11 +79,11 @@ impl FileDeadLetters {
     }
 
     pub(crate) fn append(&mut self, lines: &str) -> Result<(), Error> {
-        let mut write = || {
+        let write = || {
             self.file.write_all(lines.as_bytes())?;
             self.file.sync_data()
         };
-        if let Err(cause) = write() {
+        if let Err(cause) = failpoint::around(Step::LettersFile, |injected| injected, write) {
             // Part of a line may be there; opening ends it before the next attempt.
             self.file = open(&self.path).map_err(|cause| Error::io("open", &self.path, &cause))?;
             return Err(Error::io("write", &self.path, &cause));
@@ -95,7 +97,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(dir)?;
+    folder::create(dir)?;
     let mut options = OpenOptions::new();
     let mut file = options.read(true).append(true).create(true).open(path)?;
     if file.metadata()?.len() > 0 {
@@ -107,7 +109,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         }
     }
     file.sync_all()?;
-    File::open(dir)?.sync_all()?;
+    folder::sync(dir)?;
     Ok(file)
 }
 

@@ -6,8 +6,8 @@
 //! **Laws.** Offsets have no gaps. What an append with [`Durability::Disk`]
 //! acknowledged survives a crash of the machine; readers never see a record
 //! that such a crash could take back (appends with [`Durability::Process`]
-//! give that up knowingly). A torn end is cut on opening and reported; damage
-//! anywhere else is an error that names file and byte, never a shorter log.
+//! give that up knowingly). A torn end, which was never synced, is cut on opening and
+//! reported; damage anywhere else is an error that names file and byte, never a shorter log.
 //! One process has the directory at a time. A failed write is taken
 //! back; after a failed sync nothing more is accepted until it is opened anew.
 
@@ -16,6 +16,8 @@ mod lock;
 mod frame;
 
 mod segment;
+
+mod mark;
 
 mod recover;
 pub use recover::Repair;

@@ -100,6 +100,7 @@ fn a_torn_end_is_cut_at_the_last_whole_record() {
     let whole = fs::read(path).expect("bytes");
     let last = 16 + payload(9).len();
     for cut in whole.len() - last + 1..whole.len() {
+        unvouched(dir.path());
         fs::write(path, &whole[..cut]).expect("write");
         let log = Log::open(dir.path()).expect("open");
         let repair = log.repair().expect("a repair");
@@ -112,7 +113,69 @@ fn a_torn_end_is_cut_at_the_last_whole_record() {
     // What a power cut may leave: the file's length without its bytes.
     let mut zeros = whole.clone();
     zeros.resize(whole.len() + 5000, 0);
+    unvouched(dir.path());
     fs::write(path, &zeros).expect("write");
+    check(&Log::open(dir.path()).expect("open"), 10);
+}
+
+/// Takes away the note of how far the log was synced.
+fn unvouched(dir: &Path) {
+    fs::remove_file(dir.join("synced")).expect("remove");
+}
+
+/// Of what was never synced a power cut keeps any pages, so that whole records may follow torn
+/// ones: nobody was told of any of them.
+#[test]
+fn what_a_power_cut_tears_is_cut_whatever_follows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::open(dir.path()).expect("open");
+    append(&log, 0..10, Durability::Disk);
+    append(&log, 10..40, Durability::Process);
+    drop(log);
+    let path = &segments(dir.path())[0];
+    let mut bytes = fs::read(path).expect("bytes");
+    let before: usize = (0..12).map(|number| 16 + payload(number).len()).sum();
+    bytes[16 + before..16 + before + 20].fill(0);
+    fs::write(path, &bytes).expect("write");
+    let log = Log::open(dir.path()).expect("open");
+    assert_eq!(log.repair().expect("a repair").byte, 16 + before as u64);
+    check(&log, 12);
+    append(&log, 12..30, Durability::Disk);
+    check(&log, 30);
+}
+
+/// The end of the log is damaged, or lost, and it is not a torn one: it was acknowledged.
+#[test]
+fn what_was_synced_is_vouched_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::open(dir.path()).expect("open");
+    append(&log, 0..10, Durability::Disk);
+    drop(log);
+    let path = &segments(dir.path())[0];
+    let whole = fs::read(path).expect("bytes");
+    let last = 16 + payload(9).len();
+    let mut flipped = whole.clone();
+    flipped[whole.len() - 1] ^= 1;
+    let shorter = &whole[..whole.len() - last];
+    for damaged in [
+        &flipped,
+        shorter,
+        &whole[..whole.len() - 1],
+        &whole[..7],
+        &[],
+    ] {
+        fs::write(path, damaged).expect("write");
+        let error = Log::open(dir.path()).expect_err("damaged");
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        assert!(
+            error.to_string().contains(&*path.to_string_lossy()),
+            "{error}"
+        );
+    }
+    fs::remove_file(path).expect("remove");
+    let error = Log::open(dir.path()).expect_err("gone");
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    fs::write(path, &whole).expect("write");
     check(&Log::open(dir.path()).expect("open"), 10);
 }
 

@@ -41,6 +41,11 @@ impl Error {
         Error::new(Kind::Corrupt, format!("state table {table}: {why}"))
     }
 
+    /// An error that a test made, met while trying to `verb`.
+    pub(crate) fn injected(verb: &str, cause: &std::io::Error) -> Error {
+        Error::new(Kind::Retry, format!("{verb}: {cause}"))
+    }
+
     /// Translates RocksDB's error met while trying to `verb`.
     pub(crate) fn rocks(verb: &str, error: &rocksdb::Error) -> Error {
         Error::new(kind_of(error), format!("{verb}: {error}"))

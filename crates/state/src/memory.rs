@@ -99,18 +99,18 @@ impl MemoryStore {
         self.tables().map.get(key).cloned()
     }
 
-    pub(crate) fn write(&self, ops: Vec<Op>, durability: Durability) {
+    pub(crate) fn write(&self, ops: &[Op], durability: Durability) {
         let mut tables = self.tables();
         let mut undo = Vec::with_capacity(ops.len());
         for op in ops {
             match op {
                 Op::Put(key, value) => {
-                    let old = tables.map.insert(key.clone(), value);
-                    undo.push((key, old));
+                    let old = tables.map.insert(key.clone(), value.clone());
+                    undo.push((key.clone(), old));
                 }
                 Op::Delete(key) | Op::DeleteOnce(key) => {
-                    let old = tables.map.remove(&key);
-                    undo.push((key, old));
+                    let old = tables.map.remove(key);
+                    undo.push((key.clone(), old));
                 }
             }
         }

@@ -21,6 +21,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tiderace_durable::failpoint::{self, Step};
+use tiderace_durable::folder;
 
 /// The layout this binary reads and writes.
 const FORMAT: u64 = 1;
@@ -85,8 +87,11 @@ impl RocksStore {
         let path = path.as_ref();
         check_folder(path)?;
         let cache = Cache::new_lru_cache(options.memory_bytes.max(MEMORY_LEAST));
-        let db = DB::open(&db_options(options.memory_bytes, &cache), path)
-            .map_err(|error| open_error(path, &error))?;
+        let injected = |cause| Error::injected("open state", &cause);
+        let db = failpoint::around(Step::StateOpen, injected, || {
+            let opened = DB::open(&db_options(options.memory_bytes, &cache), path);
+            opened.map_err(|error| open_error(path, &error))
+        })?;
         let debts = debts(&db)?;
         let opening = Opening::new(raise_epoch(&db, path)?, debts);
         let commit_durability = match options.sync_every_commit {
@@ -115,7 +120,7 @@ impl RocksStore {
         read.map_err(|error| self.error("read", &error))
     }
 
-    pub(crate) fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
+    pub(crate) fn write(&self, ops: &mut [Op], durability: Durability) -> Result<(), Error> {
         write(&self.0.db, ops, durability).map_err(|error| self.error("write", &error))
     }
 
@@ -309,7 +314,7 @@ fn row_prefix(key: &[u8]) -> &[u8] {
     &key[..key.len() - key::SEQ]
 }
 
-fn write(db: &DB, mut ops: Vec<Op>, durability: Durability) -> Result<(), rocksdb::Error> {
+fn write(db: &DB, ops: &mut [Op], durability: Durability) -> Result<(), rocksdb::Error> {
     // In the order of their keys each finds its place in the memtable beside the last one's.
     // What is done to one key keeps its order.
     ops.sort_by(|a, b| a.key().cmp(b.key()));
@@ -354,8 +359,11 @@ fn raise_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
     }
     let epoch = read(key::epoch())?.unwrap_or(0) + 1;
     ops.push(Op::Put(key::epoch(), epoch.to_be_bytes().into()));
-    write(db, ops, Durability::Disk)
-        .map_err(|error| Error::rocks(&format!("state {shown}: raise the epoch"), &error))?;
+    let injected = |cause| Error::injected("raise the epoch", &cause);
+    failpoint::around(Step::StateEpoch, injected, || {
+        write(db, &mut ops, Durability::Disk)
+            .map_err(|error| Error::rocks(&format!("state {shown}: raise the epoch"), &error))
+    })?;
     Ok(epoch)
 }
 
@@ -384,7 +392,7 @@ fn check_folder(path: &Path) -> Result<(), Error> {
         let shown = path.display();
         Error::new(Kind::Invalid, format!("state {shown}: {why}"))
     };
-    std::fs::create_dir_all(path).map_err(|error| invalid(format!("make folder: {error}")))?;
+    folder::create(path).map_err(|error| invalid(format!("make folder: {error}")))?;
     let entries =
         std::fs::read_dir(path).map_err(|error| invalid(format!("read folder: {error}")))?;
     let mut stranger = None;

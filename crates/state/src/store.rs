@@ -8,6 +8,7 @@ use crate::write::{Durability, Op};
 use crate::{Block, Commit, Error, Memory, MemoryStore, RocksStore, ViewState, Write};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{ControlFlow, Range};
+use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::{
     Ledger, Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, ShardRange, Timestamp,
     ViewId,
@@ -96,6 +97,19 @@ impl Store {
     /// [`Kind::Bug`] when a row is named twice or lies outside the lane; else when
     /// the store cannot be written. After an error nothing of it is true.
     pub fn commit(&self, commit: Commit) -> Result<u64, Error> {
+        self.commit_patiently(commit, |_| false)
+    }
+
+    /// As [`Store::commit`], and where trying again may help (a full disk), `again` decides
+    /// after each try whether there is another.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], when `again` has said no.
+    pub fn commit_patiently(
+        &self,
+        commit: Commit,
+        mut again: impl FnMut(&Error) -> bool,
+    ) -> Result<u64, Error> {
         let seq = self.opening().next_commit()?;
         let (lane, shards) = (commit.lane, commit.shards);
         let mut ops = Vec::with_capacity(commit.writes.len() * 2 + 4);
@@ -117,7 +131,12 @@ impl Store {
         }
         push_rows(shards, commit.writes, seq, &mut ops)?;
         self.push_segments(shards, commit.segments, seq, &mut ops)?;
-        self.write(ops, self.commit_durability())?;
+        let durability = self.commit_durability();
+        while let Err(error) = self.write(Step::StateCommit, &mut ops, durability) {
+            if error.kind() != Kind::Retry || !again(&error) {
+                return Err(error);
+            }
+        }
         let mut debts = self.opening().debts();
         paid.iter().for_each(|paid| _ = debts.remove(paid));
         debts.extend(owed);
@@ -173,7 +192,7 @@ impl Store {
         for (range, ledger) in ledgers {
             ops.push(Op::Put(key::ledger(*range), codec::ledger(ledger)));
         }
-        self.write(ops, Durability::Disk)
+        self.write(Step::StatePositions, &mut ops, Durability::Disk)
     }
 
     /// What `lane` owes the online store, by commit.
@@ -265,7 +284,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn set_view(&self, view: ViewId, state: ViewState) -> Result<(), Error> {
         let op = Op::Put(key::view(view), codec::view(&state));
-        self.write(vec![op], Durability::Disk)
+        self.write(Step::StateView, &mut [op], Durability::Disk)
     }
 
     /// Reads a small fact.
@@ -282,7 +301,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn put_meta(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let op = Op::Put(key::meta(name), bytes.to_vec());
-        self.write(vec![op], Durability::Disk)
+        self.write(Step::StateClock, &mut [op], Durability::Disk)
     }
 
     /// Writes a small fact that is lost no sooner than the commits after it.
@@ -291,7 +310,7 @@ impl Store {
     /// When the store cannot be written.
     pub fn note_meta(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let op = Op::Put(key::meta(name), bytes.to_vec());
-        self.write(vec![op], self.commit_durability())
+        self.write(Step::StateMarker, &mut [op], self.commit_durability())
     }
 
     /// Makes everything acknowledged so far survive the loss of power.
@@ -300,7 +319,10 @@ impl Store {
     /// When the disk refuses.
     pub fn sync(&self) -> Result<(), Error> {
         match self {
-            Store::Rocks(rocks) => rocks.sync(),
+            Store::Rocks(rocks) => {
+                let injected = |cause| Error::injected("sync state", &cause);
+                failpoint::around(Step::StateSync, injected, || rocks.sync())
+            }
             Store::Memory(memory) => {
                 memory.sync();
                 Ok(())
@@ -365,14 +387,21 @@ impl Store {
         }
     }
 
-    pub(crate) fn write(&self, ops: Vec<Op>, durability: Durability) -> Result<(), Error> {
-        match self {
+    /// Makes all of `ops` true in one write; their order may be changed.
+    pub(crate) fn write(
+        &self,
+        step: Step,
+        ops: &mut [Op],
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let injected = |cause| Error::injected("write state", &cause);
+        failpoint::around(step, injected, || match self {
             Store::Rocks(rocks) => rocks.write(ops, durability),
             Store::Memory(memory) => {
                 memory.write(ops, durability);
                 Ok(())
             }
-        }
+        })
     }
 
     pub(crate) fn visit(&self, range: Range<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
@@ -483,7 +512,8 @@ impl Store {
             true => Op::Delete(key::debt(*debt)),
             false => Op::Put(key::debt(*debt), codec::row_keys(keys)),
         };
-        self.write(entries.iter().map(op).collect(), Durability::Process)?;
+        let mut ops: Vec<Op> = entries.iter().map(op).collect();
+        self.write(Step::StateRefile, &mut ops, Durability::Process)?;
         for (debt, keys) in entries {
             match keys.is_empty() {
                 true => debts.remove(&debt),

@@ -27,6 +27,7 @@ use crate::key;
 use crate::write::{Durability, Op};
 use crate::{Error, Store};
 use std::ops::{ControlFlow, Range};
+use tiderace_durable::failpoint::Step;
 use tiderace_types::{Generation, ShardRange, ViewId};
 
 /// A sweep over the rows of some shards, and how far it has come.
@@ -102,7 +103,7 @@ impl Store {
             Ok(ControlFlow::Continue(()))
         })?;
         if !ops.is_empty() {
-            self.write(ops, Durability::Process)?;
+            self.write(Step::StateSweep, &mut ops, Durability::Process)?;
         }
         (sweep.seen, sweep.dropped) = (seen, dropped);
         sweep.rest.start = next;

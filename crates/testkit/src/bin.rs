@@ -139,15 +139,32 @@ impl Server {
         ports: Ports,
         limit: Option<&MemoryLimit>,
     ) -> Result<Server> {
+        Server::launch_as("run", project, ports, limit, &[])
+    }
+
+    /// Starts `run`, `worker` or `serve` without waiting, with more in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_as(
+        role: &str,
+        project: &Path,
+        ports: Ports,
+        limit: Option<&MemoryLimit>,
+        environment: &[(&str, String)],
+    ) -> Result<Server> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(log_file(project))
             .context("open the server's log")?;
         let folder = project.to_str().context("a project folder that is text")?;
-        let mut command = command(&["run", "--project", folder])?;
+        let mut command = command(&[role, "--project", folder])?;
         if let Some(limit) = limit {
             command = limit.around(&command);
+        }
+        for (name, value) in environment {
+            command.env(name, value);
         }
         command
             .stdin(Stdio::null())

@@ -7,6 +7,8 @@
 //! | [`kafka`] | a real Apache Kafka on free ports, in a folder of its own |
 //! | [`redis`] | a real redis-server on a free port, or a cluster of them |
 //! | [`registry`] | a schema registry that misbehaves at a word |
+//! | [`proxy`] | a network between two of these that fails in every way, when told to |
+//! | [`power`] | a power cut: files as they are when everything that was not synced is lost |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
 //! | [`process`] | children that never outlive the test, and signals to them |
 //! | [`cgroup`] | a hard limit on the memory of children |
@@ -27,3 +29,6 @@ pub mod bin;
 pub mod kafka;
 pub mod redis;
 pub mod registry;
+
+pub mod power;
+pub mod proxy;

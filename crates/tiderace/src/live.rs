@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use tiderace_durable::folder;
 use tiderace_engine::{LaneView, recut, recut_ledgers};
 use tiderace_online::{Part, Writer};
 use tiderace_plan::Plan;
@@ -85,8 +86,7 @@ impl Live {
             sync_every_commit: false,
         };
         let path = layout.state();
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("make folder {}", path.display()))?;
+        folder::create(&path).with_context(|| format!("make folder {}", path.display()))?;
         let state = RocksStore::open(&path, options).context("open state")?;
         let ranges = ShardRange::split(plan.project.lanes);
         let recovered = recut(&state.positions()?, &ranges);
@@ -156,11 +156,16 @@ impl Live {
     #[must_use]
     pub fn owner(&self) -> Owner {
         let askers = self.askers.clone();
-        Owner(Arc::new(move |key, as_of| -> Reading {
+        Owner(Arc::new(move |key, as_of, asking| -> Reading {
             let shard = key.shard();
             let (reply, answer) = tokio::sync::oneshot::channel();
             let lane = askers.iter().find(|(range, _)| range.contains(shard));
-            let ask = lane::Ask { key, as_of, reply };
+            let ask = lane::Ask {
+                key,
+                as_of,
+                asking,
+                reply,
+            };
             // A lane that has more to answer than it can says nothing rather than late.
             let asked = lane.is_some_and(|(_, asker)| asker.try_send(ask).is_ok());
             Box::pin(async move {
@@ -307,6 +312,11 @@ impl Live {
                 .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
                 .collect::<Result<_>>()?,
         )?;
+        if !worker.trusts() {
+            // Before the doors open: what is there may be older than what was answered before.
+            let withdrawn = online.withdraw_markers(worker.shards());
+            withdrawn.context("withdraw the markers of rows that are to be published again")?;
+        }
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || worker.run())?;

@@ -15,6 +15,10 @@ fn main() -> ExitCode {
     if !matches!(cli.command, Command::Demo(_)) {
         commands::log_to_stderr(cli.log_format);
     }
+    if let Err(why) = tiderace_durable::failpoint::arm() {
+        eprintln!("error: {why}");
+        return ExitCode::FAILURE;
+    }
     match commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {

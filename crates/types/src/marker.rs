@@ -5,6 +5,7 @@ use crate::{
     Duration, Generation, Partition, PartitionPosition, Positions, ShardRange, SourceId, Timestamp,
     Version, ViewId,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Since when a view's rows hold every event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +86,18 @@ pub struct Marker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
     /// A codec this binary does not know.
-    #[error("marker has codec {0}; this binary reads 1")]
+    #[error("marker has codec {0}; this binary reads 2")]
     Codec(u8),
+    /// Not as it was written.
+    #[error("marker: its checksum is not that of its bytes")]
+    Damaged,
     /// Cut or malformed.
     #[error("marker: {0}")]
     Wire(#[from] WireError),
 }
 
-const CODEC: u8 = 1;
+/// 1 had no checksum.
+const CODEC: u8 = 2;
 
 /// What a marker begins with: enough to tell whether it is the one that was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +172,7 @@ impl Marker {
             wire::put_i64(view.caught_up_at.0, &mut out);
             wire::put_i64(view.least_lag.0, &mut out);
         }
+        out.extend(xxh3_64(&out).to_be_bytes());
         out
     }
 
@@ -176,6 +182,18 @@ impl Marker {
     /// [`MarkerError`] for any bytes that [`Marker::encode`] never makes.
     pub fn decode(bytes: &[u8]) -> Result<Marker, MarkerError> {
         let mut reader = Reader::new(bytes);
+        let _: [u8; 16] = reader.array()?;
+        let codec = reader.u8()?;
+        if codec != CODEC {
+            return Err(MarkerError::Codec(codec));
+        }
+        let Some((said, check)) = bytes.split_last_chunk::<8>() else {
+            return Err(reader.error().into());
+        };
+        if xxh3_64(said) != u64::from_be_bytes(*check) {
+            return Err(MarkerError::Damaged);
+        }
+        let mut reader = Reader::new(said);
         let MarkerHead {
             version,
             incarnation,
@@ -230,4 +248,58 @@ impl Marker {
 
 fn small(reader: &mut Reader<'_>) -> Result<u32, WireError> {
     u32::try_from(reader.u64()?).map_err(|_| reader.error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marker() -> Marker {
+        let partition = Partition {
+            source: SourceId(1),
+            number: 2,
+        };
+        let position = PartitionPosition {
+            next: 300,
+            clock: Timestamp(1_522_540_831_000_000),
+        };
+        Marker {
+            version: Version { epoch: 3, seq: 70 },
+            incarnation: 99,
+            shards: ShardRange {
+                first: 0,
+                last: 127,
+            },
+            written_at: Timestamp(1_522_540_832_000_000),
+            positions: Positions([(partition, position)].into()),
+            views: vec![ViewMarker {
+                view: ViewId(4),
+                generation: Generation(1),
+                fingerprint: 5,
+                covered_from: CoveredFrom::Instant(Timestamp(6)),
+                clock: Timestamp(7),
+                caught_up_at: Timestamp(8),
+                least_lag: Duration(9),
+            }],
+        }
+    }
+
+    #[test]
+    fn it_reads_what_it_wrote() {
+        assert_eq!(Marker::decode(&marker().encode()), Ok(marker()));
+    }
+
+    /// A marker whose time is damaged would call old values fresh.
+    #[test]
+    fn any_flipped_or_missing_byte_is_noticed() {
+        let bytes = marker().encode();
+        for cut in 0..bytes.len() {
+            Marker::decode(&bytes[..cut]).expect_err("cut");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[cut] ^= 1 << bit;
+                Marker::decode(&flipped).expect_err("flipped");
+            }
+        }
+    }
 }

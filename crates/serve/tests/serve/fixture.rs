@@ -176,7 +176,7 @@ impl Fixture {
         let mut markers = self.server.markers();
         let read = |markers: &tiderace_serve::Markers| {
             let snapshot = markers.latest().ok()?;
-            snapshot.of(Shard(0)).map(|marker| marker.version)
+            snapshot.of(b"", Shard(0)).map(|marker| marker.version)
         };
         while read(&markers) != Some(self.version) {
             assert!(markers.changed().await);

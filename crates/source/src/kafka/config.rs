@@ -19,7 +19,7 @@ pub struct KafkaConfig {
 }
 
 /// Fetches return at once; queues stay small, and a full one is looked at again soon.
-const CONSUMER: [(&str, &str); 14] = [
+const CONSUMER: [(&str, &str); 15] = [
     ("fetch.wait.max.ms", "5"),
     ("fetch.min.bytes", "1"),
     ("fetch.message.max.bytes", "1048576"),
@@ -32,6 +32,8 @@ const CONSUMER: [(&str, &str); 14] = [
     ("reconnect.backoff.ms", "50"),
     ("reconnect.backoff.max.ms", "1000"),
     ("socket.nagle.disable", "true"),
+    // A connection that has gone dead without a word is given up as soon as a slow broker allows.
+    ("socket.timeout.ms", "8000"),
     ("socket.keepalive.enable", "true"),
     // Never used for offsets; the client wants a name to assign partitions.
     ("group.id", "tiderace"),
@@ -47,10 +49,12 @@ const CONSUMER_LAWS: [(&str, &str); 5] = [
 ];
 
 /// What a record may weigh is the topic's to say, not the client's.
-const PRODUCER: [(&str, &str); 9] = [
+const PRODUCER: [(&str, &str); 11] = [
     ("message.max.bytes", "100000000"),
     ("compression.type", "lz4"),
     ("linger.ms", "5"),
+    ("socket.timeout.ms", "8000"),
+    ("request.timeout.ms", "8000"),
     ("batch.size", "1000000"),
     ("queue.buffering.max.kbytes", "65536"),
     ("partitioner", "murmur2_random"),

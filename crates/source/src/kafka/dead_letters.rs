@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
+use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::DeadLetter;
 
 /// Writes dead letters to one topic.
@@ -43,6 +44,13 @@ impl KafkaDeadLetters {
     /// # Errors
     /// When a letter could not be delivered; then write all of them again.
     pub fn write(&mut self, origin: &str, letters: &[DeadLetter]) -> Result<(), Error> {
+        let injected = |cause: std::io::Error| Error::new(Kind::Retry, cause.to_string());
+        failpoint::around(Step::LettersKafka, injected, || {
+            self.write_whole(origin, letters)
+        })
+    }
+
+    fn write_whole(&mut self, origin: &str, letters: &[DeadLetter]) -> Result<(), Error> {
         if self.send(origin, letters, None)? == Outcome::TooLarge {
             // One by one, to cut only what must be; those kept before are there twice.
             for letter in letters {

@@ -4,10 +4,11 @@ use super::config::KafkaConfig;
 use super::error::error;
 use super::outbox::Outbox;
 use super::topic::partitions;
-use crate::Error;
+use crate::{Error, Kind};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use std::fmt;
+use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::Timestamp;
 
 /// Produces to one topic: idempotent, acknowledged by all replicas in sync.
@@ -101,7 +102,8 @@ impl KafkaProducer {
     /// # Errors
     /// When a record could not be delivered.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.outbox.flush(&self.topic)
+        let injected = |cause: std::io::Error| Error::new(Kind::Retry, cause.to_string());
+        failpoint::around(Step::KafkaPush, injected, || self.outbox.flush(&self.topic))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::frame;
 use super::lock::Lock;
+use super::mark::{Mark, Place};
 use super::recover::Repair;
 use super::segment::Segment;
 use super::{Durability, LogOptions};
@@ -11,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::Timestamp;
 
 /// What appenders and readers share.
@@ -21,6 +23,7 @@ pub struct Shared {
     pub repair: Option<Repair>,
     /// Held while the log is open.
     pub _lock: Lock,
+    pub mark: Mark,
     pub state: Mutex<State>,
     /// Rings when more can be seen, or the log has failed.
     pub seen: Condvar,
@@ -111,7 +114,8 @@ impl Shared {
             self.roll(state)?;
         }
         let segment = Arc::clone(state.last());
-        if let Err(cause) = segment.file.write_all_at(frames, state.tail) {
+        let write = || segment.file.write_all_at(frames, state.tail);
+        if let Err(cause) = failpoint::around(Step::LogAppend, |injected| injected, write) {
             return match segment.file.set_len(state.tail) {
                 Ok(()) => Err(Error::io("write", &segment.path, &cause)),
                 Err(cause) => {
@@ -135,6 +139,10 @@ impl Shared {
         state.durable = state.written;
         state.visible = state.visible.max(state.durable);
         let next = Segment::create(&self.dir, state.written)?;
+        self.note(Place {
+            base: next.base,
+            byte: frame::HEAD,
+        });
         state.segments.push(Arc::new(next));
         state.tail = frame::HEAD;
         Ok(())
@@ -172,8 +180,16 @@ impl Shared {
             state.syncing = true;
             let target = state.written;
             let segment = Arc::clone(state.last());
+            let place = Place {
+                base: segment.base,
+                byte: state.tail,
+            };
             drop(state);
-            let result = segment.file.sync_data();
+            let sync = || segment.file.sync_data();
+            let result = failpoint::around(Step::LogSync, |injected| injected, sync);
+            if result.is_ok() {
+                self.note(place);
+            }
             state = self.state();
             state.syncing = false;
             match result {
@@ -188,6 +204,15 @@ impl Shared {
             self.seen.notify_all();
         }
         Ok(())
+    }
+
+    /// Notes how far the log is on disk. What cannot be noted is on disk all the same.
+    fn note(&self, place: Place) {
+        let injected = |cause| Error::io("note", &self.dir, &cause);
+        let noted = failpoint::around(Step::LogNote, injected, || self.mark.note(place));
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a later damage of the log may pass for a torn end");
+        }
     }
 
     /// Waits until the record at `offset` can be seen; returns how far one may read.

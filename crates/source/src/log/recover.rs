@@ -1,18 +1,22 @@
 //! Opening a log: its segments, and the end of the last one.
 //!
-//! A process that dies while writing leaves part of its last write: such a
-//! torn end is cut. If any whole frame follows a bad one, this is no torn end
-//! but damage to records that may have been acknowledged, and opening fails.
+//! A process that dies while writing leaves part of its last write, and a machine any pages of
+//! what was not synced: such a torn end is cut. What is bad before the place up to which
+//! the log was synced (`mark`) is no torn end but damage to records that may have been
+//! acknowledged, and opening fails.
 
 use super::LogOptions;
 use super::append::{Shared, State};
 use super::frame::{self, FRAME_HEAD, HEAD};
 use super::lock::Lock;
-use super::segment::{Cursor, Segment, parse_file_name};
+use super::mark::{Mark, Place};
+use super::segment::{Cursor, Segment, file_name, parse_file_name};
 use crate::Error;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
+use tiderace_durable::failpoint::{self, Step};
+use tiderace_durable::folder;
 
 /// What was cut from a torn end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +31,27 @@ pub struct Repair {
 
 /// Opens the log in `dir`.
 pub fn open(dir: &Path, options: LogOptions) -> Result<Shared, Error> {
-    std::fs::create_dir_all(dir).map_err(|cause| Error::io("create", dir, &cause))?;
+    folder::create(dir).map_err(|cause| Error::io("create", dir, &cause))?;
     let lock = Lock::take(dir)?;
+    let (mark, synced) = Mark::open(dir)?;
     let mut bases = bases(dir)?;
+    let last = bases.last().copied().unwrap_or(i64::MIN);
+    if let Some(synced) = synced.filter(|synced| synced.base > last) {
+        let path = dir.join(file_name(synced.base));
+        let what = format!(
+            "the segment is gone, of which {} bytes were on disk",
+            synced.byte
+        );
+        return Err(Error::corrupt(&path, 0, what));
+    }
+    // Of a segment that is newer than the note nothing was synced yet.
+    let vouched = synced.map(|synced| match synced.base == last {
+        true => synced.byte,
+        false => 0,
+    });
     let mut repair = None;
     if let Some(&base) = bases.last() {
-        repair = drop_unborn(dir, base)?;
+        repair = drop_unborn(dir, base, vouched)?;
         if repair.is_some() {
             bases.pop();
         }
@@ -53,8 +72,18 @@ pub fn open(dir: &Path, options: LogOptions) -> Result<Shared, Error> {
     let last = Arc::clone(&segments[segments.len() - 1]);
     let (written, tail) = find_end(&last)?;
     let length = last.length()?;
+    if let Some(vouched) = vouched.filter(|vouched| tail < *vouched) {
+        let what = format!("a damaged record: the log was on disk up to byte {vouched}");
+        return Err(Error::corrupt(&last.path, tail, what));
+    }
     if length > tail {
-        repair = Some(cut(&last, tail, length)?);
+        if vouched.is_none() {
+            refuse_whole_frames(&last, tail, length)?;
+        }
+        let injected = |cause| Error::io("cut", &last.path, &cause);
+        repair = Some(failpoint::around(Step::LogCut, injected, || {
+            cut(&last, tail, length)
+        })?);
     }
     if let Some(repair) = &repair {
         tracing::warn!(path = %repair.path.display(), byte = repair.byte, cut = repair.cut, "cut a torn end");
@@ -62,11 +91,19 @@ pub fn open(dir: &Path, options: LogOptions) -> Result<Shared, Error> {
     // What the last process left unsynced becomes durable before anyone reads it.
     let synced = last.file.sync_all();
     synced.map_err(|cause| Error::io("sync", &last.path, &cause))?;
+    mark.note(Place {
+        base: last.base,
+        byte: tail,
+    })?;
+    mark.sync()?;
+    let named = folder::sync(dir);
+    named.map_err(|cause| Error::io("sync", dir, &cause))?;
     Ok(Shared {
         dir: dir.to_owned(),
         options,
         repair,
         _lock: lock,
+        mark,
         state: Mutex::new(State {
             segments,
             tail,
@@ -98,10 +135,11 @@ fn base_of(path: &Path) -> Option<i64> {
 }
 
 /// Removes the last segment if the process died before its head was written.
-fn drop_unborn(dir: &Path, base: i64) -> Result<Option<Repair>, Error> {
+fn drop_unborn(dir: &Path, base: i64, vouched: Option<u64>) -> Result<Option<Repair>, Error> {
     let segment = Segment::open(dir, base)?;
     let length = segment.length()?;
-    if length >= HEAD {
+    let born = length > HEAD || length == HEAD && !is_blank(&segment)?;
+    if born || vouched.is_some_and(|vouched| vouched > 0) {
         return Ok(None);
     }
     std::fs::remove_file(&segment.path)
@@ -111,6 +149,14 @@ fn drop_unborn(dir: &Path, base: i64) -> Result<Option<Repair>, Error> {
         byte: 0,
         cut: length,
     }))
+}
+
+/// Tells whether a head has its length and not its bytes, as a power cut may leave it.
+fn is_blank(segment: &Segment) -> Result<bool, Error> {
+    let mut head = [0; HEAD as usize];
+    let read = segment.file.read_exact_at(&mut head, 0);
+    read.map_err(|cause| Error::io("read", &segment.path, &cause))?;
+    Ok(head == [0; HEAD as usize])
 }
 
 fn check_head(segment: &Segment) -> Result<(), Error> {
@@ -138,8 +184,8 @@ fn find_end(segment: &Segment) -> Result<(i64, u64), Error> {
     }
 }
 
-/// Cuts the file after `tail`, unless a whole frame lies beyond.
-fn cut(segment: &Segment, tail: u64, length: u64) -> Result<Repair, Error> {
+/// Refuses whole frames beyond `tail`, which is bad: they may have been acknowledged.
+fn refuse_whole_frames(segment: &Segment, tail: u64, length: u64) -> Result<(), Error> {
     let rest = usize::try_from(length - tail).unwrap_or(usize::MAX);
     let mut beyond = vec![0; rest];
     let read = segment.file.read_exact_at(&mut beyond, tail);
@@ -151,6 +197,11 @@ fn cut(segment: &Segment, tail: u64, length: u64) -> Result<Repair, Error> {
         );
         return Err(Error::corrupt(&segment.path, tail, what));
     }
+    Ok(())
+}
+
+/// Cuts the file after `tail`.
+fn cut(segment: &Segment, tail: u64, length: u64) -> Result<Repair, Error> {
     let truncated = segment.file.set_len(tail);
     truncated.map_err(|cause| Error::io("cut", &segment.path, &cause))?;
     Ok(Repair {

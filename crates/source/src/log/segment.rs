@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tiderace_durable::failpoint::{self, Step};
+use tiderace_durable::folder;
 
 /// A place is remembered at most every so many bytes.
 const STRIDE: u64 = 128 << 10;
@@ -48,16 +50,17 @@ impl Segment {
     /// Makes a new file with its head, durably.
     pub fn create(dir: &Path, base: i64) -> Result<Segment, Error> {
         let path = dir.join(file_name(base));
-        let create = || {
+        let create = || -> std::io::Result<File> {
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(true);
             let file = file.open(&path)?;
             file.write_all_at(&frame::segment_head(base), 0)?;
             file.sync_all()?;
-            File::open(dir)?.sync_all()?;
+            folder::sync(dir)?;
             Ok(file)
         };
-        let file = create().map_err(|cause| Error::io("create", &path, &cause))?;
+        let file = failpoint::around(Step::LogCreate, |injected| injected, create);
+        let file = file.map_err(|cause| Error::io("create", &path, &cause))?;
         Ok(Segment::new(base, path, file))
     }
 

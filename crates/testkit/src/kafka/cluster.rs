@@ -2,6 +2,7 @@
 
 use super::wire;
 use crate::process::{self, Process, Signal};
+use crate::proxy::Proxy;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write;
@@ -42,6 +43,8 @@ struct Broker {
     number: usize,
     port: u16,
     controller_port: u16,
+    /// A second listener, and the port that is advertised for it.
+    hidden: Option<(u16, u16)>,
     process: Option<Process>,
 }
 
@@ -51,7 +54,24 @@ impl Kafka {
     /// # Errors
     /// When the jars are not in the cache, or they do not come up; with their logs.
     pub fn start(brokers: usize) -> Result<Kafka> {
-        let ports = process::free_ports(2 * brokers)?;
+        Kafka::start_behind(brokers, None)
+    }
+
+    /// Starts one broker with a second listener behind `proxy`: who comes through the proxy is
+    /// told the proxy's port for the broker's, and so never passes it by.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_proxied(proxy: &Proxy) -> Result<Kafka> {
+        Kafka::start_behind(1, Some(proxy))
+    }
+
+    fn start_behind(brokers: usize, proxy: Option<&Proxy>) -> Result<Kafka> {
+        let ports = process::free_ports(2 * brokers + 1)?;
+        let hidden = proxy.map(|proxy| (ports[2 * brokers], proxy.port()));
+        if let Some(proxy) = proxy {
+            proxy.lead_to(ports[2 * brokers]);
+        }
         let mut kafka = Kafka {
             jars: find_jars()?,
             folder: tempfile::tempdir().context("make a folder for kafka")?,
@@ -60,6 +80,7 @@ impl Kafka {
                     number: i + 1,
                     port: ports[2 * i],
                     controller_port: ports[2 * i + 1],
+                    hidden,
                     process: None,
                 })
                 .collect(),
@@ -242,16 +263,23 @@ impl Kafka {
             .map(|other| format!("{}@127.0.0.1:{}", other.number, other.controller_port))
             .collect();
         let replicas = self.brokers.len().min(3);
+        let (behind, advertised) = match broker.hidden {
+            Some((port, advertised)) => (
+                format!(",PROXIED://127.0.0.1:{port}"),
+                format!(",PROXIED://127.0.0.1:{advertised}"),
+            ),
+            None => Default::default(),
+        };
         format!(
             "\
 process.roles=broker,controller
 node.id={number}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={folder}
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=16777216

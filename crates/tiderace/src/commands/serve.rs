@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tiderace_durable::folder;
 use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
 use tiderace_plan::Plan;
 use tiderace_plan::model::Stream;
@@ -135,8 +136,7 @@ impl Running {
 async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
     let Some(url) = &plan.project.redis_url else {
         let path = layout.online();
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("make folder {}", path.display()))?;
+        folder::create(&path).with_context(|| format!("make folder {}", path.display()))?;
         return Store::embedded(&path, EmbeddedOptions::default())
             .context("open the embedded online store");
     };

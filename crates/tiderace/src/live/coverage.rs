@@ -88,10 +88,14 @@ impl Coverage {
             if let Some(held) = held.get_mut(view)
                 && held.covered_from == CoveredFrom::Nothing
             {
-                held.covered_from = CoveredFrom::Instant(from);
+                let covered = ViewState {
+                    covered_from: CoveredFrom::Instant(from),
+                    ..*held
+                };
                 self.state
-                    .set_view(*view, *held)
+                    .set_view(*view, covered)
                     .context("write the view's state")?;
+                *held = covered;
             }
         }
         Ok(())

@@ -76,7 +76,7 @@ impl Worker {
                 Err(error) if error.kind() == Kind::Retry => {
                     tracing::warn!(source = name, %error, "the source is away; trying again");
                     std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(2));
+                    pause = (pause * 2).min(Duration::from_millis(500));
                 }
                 Err(error) => {
                     tracing::error!(source = name, %error, "the source stops here; its views go stale");
@@ -185,17 +185,24 @@ impl Worker {
         }
     }
 
-    /// Notes where coverage begins; tells whether that is stored.
+    /// Notes where coverage begins, before anything is taken; tells whether that is stored.
     fn cover(&self, records: &RecordBatch) -> bool {
         let earliest = records.metas.iter().map(|meta| meta.broker_time).min();
+        let earliest = earliest.unwrap_or_else(now);
         let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
-        let noted = self
-            .coverage
-            .first_record(&self.source, &views, earliest.unwrap_or_else(now));
-        if let Err(error) = &noted {
-            tracing::error!(source = self.source.name, %error, "coverage cannot be stored");
+        while let Err(error) = self.coverage.first_record(&self.source, &views, earliest) {
+            if self.stopping() {
+                return false;
+            }
+            let error = format!("{error:#}");
+            tracing::warn!(
+                source = self.source.name,
+                error,
+                "coverage cannot be stored; the source waits"
+            );
+            std::thread::sleep(Duration::from_secs(1));
         }
-        noted.is_ok()
+        true
     }
 
     fn take(&mut self, mut records: RecordBatch) {

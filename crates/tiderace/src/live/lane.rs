@@ -17,9 +17,12 @@ use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, TOGETHER, Wants};
 use tiderace_online::Part;
 use tiderace_plan::Plan;
+use tiderace_serve::Asking;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
-use tiderace_types::{DeadLetter, Marker, Positions, RowKey, SourceId, Timestamp, Version};
+use tiderace_types::{
+    Commit, DeadLetter, Marker, Positions, RowKey, ShardRange, SourceId, Timestamp, Version,
+};
 use tokio::sync::mpsc::Sender;
 
 /// What an intake tells a lane.
@@ -35,6 +38,7 @@ pub enum Message {
 pub struct Ask {
     pub key: RowKey,
     pub as_of: Timestamp,
+    pub asking: Asking,
     pub reply: tokio::sync::oneshot::Sender<Option<Vec<u8>>>,
 }
 
@@ -55,6 +59,12 @@ const EVENTS: usize = 32_768;
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
 
+/// How long a lane waits before it tries again to store a commit.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How long a stopping lane still tries.
+const PARTING: Duration = Duration::from_secs(3);
+
 pub struct Worker {
     lane: Lane,
     plan: Arc<Plan>,
@@ -68,6 +78,10 @@ pub struct Worker {
     hold: Option<Positions>,
     /// Whether it is known what the store lacks.
     opened: bool,
+    /// Whether the store holds markers that this lane goes on from.
+    trusts: bool,
+    /// Whether the version of the last marker could not be noted in state.
+    note_failed: bool,
     marked_at: Instant,
     /// Whether the publisher has an order.
     busy: bool,
@@ -127,6 +141,8 @@ impl Worker {
             names,
             hold,
             opened: false,
+            trusts: !trusted.is_empty(),
+            note_failed: false,
             marked_at: Instant::now(),
             busy: false,
             last: false,
@@ -137,6 +153,16 @@ impl Worker {
             committed_at: Instant::now(),
             commits: 0,
         })
+    }
+
+    /// The lane's shards.
+    pub fn shards(&self) -> ShardRange {
+        self.lane.shards
+    }
+
+    /// Whether what the online store holds is what this lane left there.
+    pub fn trusts(&self) -> bool {
+        self.trusts
     }
 
     /// Runs until every intake has hung up, then commits and publishes what is left.
@@ -251,6 +277,10 @@ impl Worker {
         }
         // Who asked may have gone away by now.
         let _ = ask.reply.send(self.lane.read_taken());
+        if ask.asking == Asking::Damage {
+            tracing::warn!(shards = %self.lane.shards, view = ask.key.view.0, "a published row is damaged; it is published again");
+            self.lane.owe([ask.key]);
+        }
         Ok(())
     }
 
@@ -337,7 +367,7 @@ impl Worker {
             self.lane.had_turn(slice);
         } else {
             let commit = self.lane.commit(slice);
-            let seq = self.state.commit(commit).context("commit to state")?;
+            let seq = self.store(commit)?;
             self.lane.committed(seq);
             self.commits += 1;
             self.lane.evict(self.row_memory());
@@ -359,6 +389,31 @@ impl Worker {
             commits,
             self.lane.ledger(),
         );
+    }
+
+    /// Stores a commit. While the disk has no room the lane waits, and what it reads with it;
+    /// readers go on with what is published, and are told how old it is.
+    fn store(&self, commit: Commit) -> Result<u64> {
+        let mut since: Option<Instant> = None;
+        let mut parting: Option<Instant> = None;
+        let stored = self.state.commit_patiently(commit, |error| {
+            if since.is_none() {
+                tracing::error!(shards = %self.lane.shards, %error, "a commit cannot be stored; the lane waits and tries again");
+            }
+            since.get_or_insert_with(Instant::now);
+            if self.wires.stop.load(Ordering::Acquire)
+                && parting.get_or_insert_with(Instant::now).elapsed() > PARTING
+            {
+                return false;
+            }
+            std::thread::sleep(RETRY);
+            true
+        });
+        if let (Ok(_), Some(since)) = (&stored, since) {
+            let seconds = since.elapsed().as_secs_f64();
+            tracing::info!(shards = %self.lane.shards, seconds, "commits are stored again");
+        }
+        stored.context("commit to state")
     }
 
     /// How many bytes this lane's rows may take.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Publication, Stored};
 use tiderace_online::{Loss, Lost, Marked, Part, RowWrite};
-use tiderace_types::{RowKey, Timestamp};
+use tiderace_types::{RowKey, Timestamp, Version};
 
 /// Rows in one order to the publisher.
 const CHUNK: usize = 1024;
@@ -263,8 +263,8 @@ impl Worker {
                     } else {
                         &mark.opening
                     };
-                    let version = said.version.to_bytes();
-                    self.state.note_meta(&meta(&self.lane), &version)?;
+                    let version = said.version;
+                    self.note(version);
                 }
                 if !lost.is_empty() {
                     self.lost(lost, standing);
@@ -283,6 +283,18 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Notes the marker's version. A note that cannot be stored now comes with the next marker;
+    /// until then a start would take the older one for the last, which is as well.
+    fn note(&mut self, version: Version) {
+        let noted = self.state.note_meta(&meta(&self.lane), &version.to_bytes());
+        if let Err(error) = &noted
+            && !self.note_failed
+        {
+            tracing::warn!(shards = %self.lane.shards, %error, "the marker's version cannot be noted");
+        }
+        self.note_failed = noted.is_err();
     }
 
     /// Begins to heal parts that have lost rows; those that are being healed stay.

@@ -1,0 +1,188 @@
+//! A full disk: what cannot be kept is refused or waits, answers stay and say how old they are, and
+//! when there is room again everything goes on by itself.
+//!
+//! The state lies on a small tmpfs. Without the right to mount one this is skipped, loudly.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tiderace_testkit::bin::Server;
+use tiderace_testkit::generate::{Record, records};
+use tiderace_testkit::wait;
+use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::oracle::Oracle;
+use tiderace_tests::project::{PAST, Project, Settings};
+use tiderace_tests::traffic::{TROUBLE, first_copies, town};
+use tiderace_types::Timestamp;
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Everything is embedded and on the full disk: the log, the state, and what is served.
+#[test]
+fn everything_on_a_full_disk() {
+    let project = project();
+    let Some(disk) = Disk::mount(&project) else {
+        return;
+    };
+    let server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let all = records(&town(5), TROUBLE, 9000);
+    let last = first_copies(&all).map(|payment| payment.time).max();
+    let last = last.expect("payments");
+    let mut chunks = all.chunks(100);
+    let mut oracle = Oracle::default();
+    for chunk in chunks.by_ref().take(20) {
+        asker.push(payloads(chunk)).expect("push");
+        first_copies(chunk).for_each(|payment| oracle.add(payment));
+    }
+    converges(&asker, &server, &oracle, last, "the first payments");
+    for round in 0..rounds() {
+        disk.fill();
+        let mut refused = Vec::new();
+        let full = wait::until("a refused push", WITHIN, || {
+            let Some(chunk) = chunks.next() else {
+                return true;
+            };
+            match asker.push(payloads(chunk)) {
+                Ok(_) => first_copies(chunk).for_each(|payment| oracle.add(payment)),
+                Err(_) => refused.push(chunk),
+            }
+            !refused.is_empty()
+        });
+        full.unwrap_or_else(|late| panic!("round {round}: {late}\n{}", server.log()));
+        assert!(!refused.is_empty(), "the disk was never full");
+        // What was acknowledged is answered, or said to be late; nothing else is.
+        for question in questions(&oracle, last) {
+            let answer = asker.ask(&question).expect("serving stays up");
+            if answer.is_complete() {
+                assert_eq!(oracle.fault(&question, &answer), None);
+            }
+        }
+        disk.clear();
+        let since = Instant::now();
+        for chunk in refused {
+            // Not there, or there unacknowledged: it counts once all the same.
+            let pushed = wait::until("a push again", WITHIN, || {
+                asker.push(payloads(chunk)).is_ok()
+            });
+            pushed.unwrap_or_else(|late| panic!("round {round}: {late}\n{}", server.log()));
+            first_copies(chunk).for_each(|payment| oracle.add(payment));
+        }
+        converges(&asker, &server, &oracle, last, "a full disk");
+        let seconds = since.elapsed().as_secs_f64();
+        eprintln!("embedded, round {round}: right again {seconds:.1} s after there was room");
+    }
+    server.kill();
+    let server = project.run().expect("run again");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    converges(&asker, &server, &oracle, last, "a restart");
+    server.stop().expect("stop");
+}
+
+fn project() -> Project {
+    let settings = Settings {
+        source: format!("{PAST}max_lag: 2s\n"),
+        history: "all",
+        lanes: 2,
+        ..Settings::default()
+    };
+    let project = Project::new(&settings).expect("project");
+    let path = project.folder().join("tiderace.yaml");
+    let text = fs::read_to_string(&path).expect("read");
+    // Little memory, so that no more of the log of state is set aside than it needs.
+    let text = text.replace("lanes: 2", "lanes: 2, commit_interval: 320ms, memory: 8MiB");
+    fs::write(&path, text).expect("write");
+    project
+}
+
+/// A small disk under a project's state.
+struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    fn mount(project: &Project) -> Option<Disk> {
+        let folder = project.folder().join("state");
+        fs::create_dir_all(&folder).expect("make the folder");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=48m", "tiderace-test"])
+            .arg(&folder)
+            .output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("SKIPPED: no right to mount a tmpfs, so no disk is full");
+            return None;
+        }
+        Some(Disk { folder })
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder.join("ballast")
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.ballast())
+            .expect("open");
+        for size in [1 << 20, 4096, 1] {
+            let piece = vec![7; size];
+            while file.write_all(&piece).is_ok() {}
+        }
+    }
+
+    fn clear(&self) {
+        fs::remove_file(self.ballast()).expect("remove");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let folder: &Path = &self.folder;
+        // Should it fail, the mount outlives the test and nothing else.
+        drop(Command::new("umount").arg("-l").arg(folder).output());
+    }
+}
+
+fn converges(asker: &Asker, server: &Server, oracle: &Oracle, last: Timestamp, after: &str) {
+    let questions = questions(oracle, last);
+    let mut fault = None;
+    let right = wait::until("right answers", WITHIN, || {
+        fault = match asker.ask_all(&questions) {
+            Ok(answers) => {
+                let mut asked = questions.iter().zip(&answers);
+                asked.find_map(|(question, answer)| oracle.fault(question, answer))
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        fault.is_none()
+    });
+    right.unwrap_or_else(|late| panic!("after {after}: {late}: {fault:?}\n{}", server.log()));
+}
+
+fn questions(oracle: &Oracle, last: Timestamp) -> Vec<Question> {
+    let about = |service| {
+        let entities = oracle.entities(service).into_iter();
+        entities.map(move |entity| Question::at(service, entity, last))
+    };
+    ["spend", "risk", "habits"]
+        .into_iter()
+        .flat_map(about)
+        .collect()
+}
+
+fn payloads(records: &[Record]) -> Vec<Vec<u8>> {
+    records.iter().map(Record::payload).collect()
+}
+
+/// How often the disk is filled: more at night.
+fn rounds() -> usize {
+    match std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|value| !value.is_empty()) {
+        true => 20,
+        false => 2,
+    }
+}
