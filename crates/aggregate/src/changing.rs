@@ -84,13 +84,14 @@ impl Row {
     /// no time. Of a dense row nothing is promised past its horizon.
     #[must_use]
     pub fn valid_until(&self, spec: &RowSpec, index: usize, as_of: Timestamp) -> Option<Timestamp> {
+        let row = &*self.net(spec);
         let output = &spec.outputs[index];
         let at_once = as_of.plus(MICRO);
-        if self.off(output.window, as_of) > Duration::ZERO {
+        if row.off(output.window, as_of) > Duration::ZERO {
             return Some(at_once);
         }
-        let last = self.last(output);
-        let events = last.as_ref().unwrap_or(&self.events);
+        let last = row.last(output);
+        let events = last.as_ref().unwrap_or(&row.events);
         let passing = Passing {
             bits: events.bits(),
             filter: output.filter,
@@ -101,7 +102,7 @@ impl Row {
             Function::Rate { .. } => !matches!(output.window.span, Span::Sliding(_)),
             _ => false,
         };
-        if moves && self.newest(as_of).is_some() {
+        if moves && row.newest(as_of).is_some() {
             return Some(at_once);
         }
         let changes = output.window.changes_after(as_of, events.times(), passing);
