@@ -7,6 +7,7 @@ use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::{Payment, made_up};
+use tiderace_tests::ledger;
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_tests::scene::Scene;
@@ -125,12 +126,8 @@ fn memory_is_flat_while_redis_stands_still() {
     assert!(read());
     scene.admits("redis stands still");
     let applied = wait::until("the load to be consumed", Duration::from_secs(120), || {
-        let (_, page) = scene.server.get("/metrics").expect("metrics");
-        let accepted = format!(
-            "tiderace_records_total{{source=\"card_payments\",outcome=\"accepted\"}} {}",
-            (PORTIONS + 10) * 1000
-        );
-        page.lines().any(|line| line == accepted)
+        let counts = ledger::of(&scene.server, "card_payments").expect("ledger");
+        counts.get("read").copied() == Some((PORTIONS as u64 + 10) * 1000)
     });
     applied.expect("consuming goes on");
     let owed = scene.metric("tiderace_rows_owed");

@@ -100,9 +100,9 @@ impl Asking<'_> {
         }
         if differs || wanted > high {
             let why = match differs {
-                true => "what was read before is not there: the topic is another one".to_owned(),
+                true => "follows what is not there any more: the topic is another one".to_owned(),
                 false => {
-                    format!("it is past the end {high}: the topic was emptied or is another one")
+                    format!("is past the end {high}: the topic was emptied or is another one")
                 }
             };
             return Ok(Resumed {
