@@ -293,6 +293,9 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     options.set_ttl(SINKING_SECONDS);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // A list of files that has lost its end names a log that is gone by now: that is damage, and not
+    // an older state.
+    options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_open_files(512);
     options.set_max_background_jobs(i32::try_from(jobs.clamp(2, 4)).unwrap_or(2));
     // A compaction has a buffer of this size for each file that it reads: they are not charged to
