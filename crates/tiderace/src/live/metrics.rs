@@ -2,7 +2,7 @@
 
 use super::ledger::Counts;
 use std::fmt::Write;
-use tiderace_types::{Outcome, READ, Reason};
+use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
 impl Counts {
     /// Writes every counter.
@@ -74,6 +74,18 @@ impl Counts {
         );
         for (source, ledger) in &self.sources {
             page.line(name, &[("source", source)], ledger.lost);
+        }
+        let name = "tiderace_stream_clock_seconds";
+        page.family(
+            name,
+            "gauge",
+            "The largest event time that a source's partitions have come to, since 1970.",
+        );
+        for (source, ledger) in &self.sources {
+            if let Some(clock) = ledger.clock.filter(|clock| *clock > Timestamp(0)) {
+                let seconds = clock.0.unsigned_abs() / 1_000_000;
+                page.line(name, &[("source", source)], seconds);
+            }
         }
         let name = "tiderace_source_stopped";
         page.family(
