@@ -125,7 +125,17 @@ impl Live {
             .iter_mut()
             .for_each(|lane| lane.resume_ledgers(&ledgers));
         let start = Positions::behind(lanes.iter().map(tiderace_engine::Lane::positions));
-        let readers = live.open_readers(plan, &start)?;
+        let mut readers = live.open_readers(plan, &start)?;
+        let mut markers = markers;
+        for (source, reader) in &mut readers {
+            let own = plan.views.iter().filter(|view| view.source.id == source.id);
+            let own: Vec<_> = own.map(|view| view.id).collect();
+            let (state, ledger) = (&live.state, &live.ledger);
+            if intake::note_losses(source, reader, &own, &coverage, state, ledger)? {
+                // What they say was whole when it was said. Nothing is answered until others stand.
+                markers.clear();
+            }
+        }
         let mut senders = Vec::new();
         for lane in lanes {
             senders.push(live.start_lane(lane, epoch, plan, layout, &online, &markers, &coverage)?);

@@ -3,6 +3,7 @@
 use super::FIRST;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, View};
@@ -16,6 +17,7 @@ const GIVEN_UP: u64 = 0;
 pub struct Coverage {
     state: Store,
     views: Mutex<BTreeMap<ViewId, ViewState>>,
+    losses: AtomicU64,
 }
 
 impl Coverage {
@@ -57,6 +59,7 @@ impl Coverage {
         Ok(Coverage {
             state: state.clone(),
             views: Mutex::new(views),
+            losses: AtomicU64::new(0),
         })
     }
 
@@ -115,7 +118,13 @@ impl Coverage {
                     .context("write the view's state")?;
             }
         }
+        self.losses.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// How often something was found lost: markers must be written anew when it rises.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<ViewId, ViewState>> {

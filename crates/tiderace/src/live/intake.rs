@@ -13,7 +13,7 @@ use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
 use tiderace_source::{DeadLetters, Kind, Limit, Reader, Trail};
 use tiderace_state::Store;
-use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, Timestamp};
+use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, Timestamp, ViewId};
 
 /// One batch: enough to amortise, little enough to be fresh.
 const LIMIT: Limit = Limit {
@@ -48,6 +48,38 @@ pub fn trail_meta(source: SourceId) -> String {
     format!("trail/{}", source.0)
 }
 
+/// Says which records a reader found missing, and stores that what is before now is not whole; tells
+/// whether there were any.
+pub fn note_losses(
+    source: &Source,
+    reader: &mut Reader,
+    views: &[ViewId],
+    coverage: &Coverage,
+    state: &Store,
+    ledger: &Ledger,
+) -> anyhow::Result<bool> {
+    let losses = reader.take_losses();
+    for loss in &losses {
+        let (partition, missing, what) = (loss.partition, loss.missing, &loss.what);
+        tracing::error!(
+            source = source.name,
+            partition,
+            missing,
+            what,
+            "records are lost; reading goes on as on_lost_offsets says, and features are warming from now on"
+        );
+        ledger.lost(&source.name, missing);
+    }
+    if !losses.is_empty() {
+        let ahead = source.max_ahead.unwrap_or(tiderace_types::Duration::ZERO);
+        coverage.lost(views, now().plus(ahead))?;
+        // After that: a start before it finds the loss again.
+        let trail = reader.mark(&RecordBatch::default()).map(Trail::encode);
+        state.put_meta(&trail_meta(source.id), &trail.unwrap_or_default())?;
+    }
+    Ok(!losses.is_empty())
+}
+
 impl Worker {
     /// Reads until the loop stops or the source ends in an error that waiting cannot mend.
     pub fn run(mut self) {
@@ -56,10 +88,6 @@ impl Worker {
         let mut first = true;
         let mut marked: Option<Instant> = None;
         let mut pause = Duration::from_millis(50);
-        // What was found missing is on disk before anything that comes behind it.
-        if !self.note_losses() {
-            return self.ledger.stopped(&name);
-        }
         if let Err(error) = self.note_start() {
             tracing::error!(source = name, %error, "where reading begins cannot be stored");
             return self.ledger.stopped(&name);
@@ -85,6 +113,7 @@ impl Worker {
                     }
                 }
             }
+            // On disk before anything that comes behind it.
             if !self.note_losses() {
                 return self.ledger.stopped(&name);
             }
@@ -126,43 +155,22 @@ impl Worker {
         }
     }
 
-    /// Says which records were found missing, and that what is before now is not whole; tells whether
-    /// that is stored.
+    /// Notes what was found missing; tells whether that is stored.
     fn note_losses(&mut self) -> bool {
-        let losses = self.reader.take_losses();
-        if losses.is_empty() {
-            return true;
-        }
-        let name = &self.source.name;
-        for loss in &losses {
-            let (partition, missing, what) = (loss.partition, loss.missing, &loss.what);
-            tracing::error!(
-                source = name,
-                partition,
-                missing,
-                what,
-                "records are lost; reading goes on as on_lost_offsets says, and features are warming from now on"
-            );
-            self.ledger.lost(name, missing);
-        }
-        let ahead = self
-            .source
-            .max_ahead
-            .unwrap_or(tiderace_types::Duration::ZERO);
         let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
-        let empty = RecordBatch::default();
-        let trail = self.reader.mark(&empty).map(Trail::encode);
-        let noted = self
-            .coverage
-            .lost(&views, now().plus(ahead))
-            .and_then(|()| {
-                let trail = trail.unwrap_or_default();
-                Ok(self.state.put_meta(&trail_meta(self.source.id), &trail)?)
-            });
+        let noted = note_losses(
+            &self.source,
+            &mut self.reader,
+            &views,
+            &self.coverage,
+            &self.state,
+            &self.ledger,
+        );
         if let Err(error) = &noted {
+            let error = format!("{error:#}");
             tracing::error!(
-                source = name,
-                error = format!("{error:#}"),
+                source = self.source.name,
+                error,
                 "what was lost cannot be stored"
             );
         }

@@ -80,6 +80,8 @@ pub struct Worker {
     opened: bool,
     /// Whether the store holds markers that this lane goes on from.
     trusts: bool,
+    /// How many losses the last marker knows of.
+    covered: u64,
     /// Whether the version of the last marker could not be noted in state.
     note_failed: bool,
     marked_at: Instant,
@@ -142,6 +144,7 @@ impl Worker {
             hold,
             opened: false,
             trusts: !trusted.is_empty(),
+            covered: 0,
             note_failed: false,
             marked_at: Instant::now(),
             busy: false,

@@ -75,7 +75,9 @@ impl Worker {
         self.heal();
         let standing = self.healing.as_ref().is_none_or(|healing| healing.standing);
         let marking = standing && !self.lane.draining();
-        if marking && (elapsed || due && self.lane.must_mark()) {
+        // Rows of what comes behind a loss are not published under a marker that knows of none.
+        let uncovered = self.covered != self.coverage.losses();
+        if marking && (elapsed || uncovered || due && self.lane.must_mark()) {
             return self.mark();
         }
         if let Some(healing) = &mut self.healing
@@ -149,6 +151,7 @@ impl Worker {
 
     /// Says how far the published rows go.
     pub(super) fn mark(&mut self) -> Result<()> {
+        self.covered = self.coverage.losses();
         self.marked_at = Instant::now();
         let coverage = Arc::clone(&self.coverage);
         let incarnation = rand::random();
