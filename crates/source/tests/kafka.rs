@@ -301,6 +301,7 @@ fn dead_letters_tell_their_story(config: &KafkaConfig) {
                 ("tiderace.topic", "events"),
                 ("tiderace.partition", "2"),
                 ("tiderace.offset", offset.to_string().as_str()),
+                ("tiderace.broker_time", "1970-01-01T00:00:00Z"),
             ]
         );
     }
