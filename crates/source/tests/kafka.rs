@@ -14,8 +14,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tiderace_source::{
-    DeadLetters, KafkaConfig, KafkaDeadLetters, KafkaProducer, Kind, Limit, Producer, Reader,
-    ensure_topic,
+    DeadLetters, KafkaConfig, KafkaDeadLetters, KafkaProducer, Kind, Limit, OnLoss, Producer,
+    Reader, ensure_topic,
 };
 use tiderace_testkit::kafka::Kafka;
 use tiderace_types::{DeadLetter, Partition, Reason, RecordBatch, RecordMeta, SourceId, Timestamp};
@@ -446,6 +446,9 @@ fn new_partitions_are_found(config: &KafkaConfig) {
 fn expired_offsets_are_an_error(config: &KafkaConfig) {
     let mut reader = Reader::kafka(config, "events", SOURCE, &[]).expect("open");
     let ends = reader.ends().expect("ends");
+    let all: i64 = ends.iter().map(|end| end.1).sum();
+    let batch = read(&mut reader, usize::try_from(all).expect("a count"));
+    let trail = reader.mark(&batch).expect("a topic has one").clone();
     let (number, end) = ends
         .into_iter()
         .max_by_key(|end| end.1)
@@ -464,6 +467,10 @@ fn expired_offsets_are_an_error(config: &KafkaConfig) {
         end - 4
     );
     assert_eq!(error.to_string(), says);
+    // What is remembered of later records, which are still there, does not make up for it.
+    let start = [(number, 3)];
+    let resumed = Reader::resume(config, "events", SOURCE, &start, trail, OnLoss::Stop);
+    assert_eq!(resumed.expect_err("expired").to_string(), says);
     // Without a start the first offset that is held is the beginning.
     Reader::kafka(config, "events", SOURCE, &[]).expect("open");
 }

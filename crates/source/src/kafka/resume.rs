@@ -2,12 +2,13 @@
 
 use super::error::error;
 use super::reader::signed;
-use crate::trail::{Loss, Mark, Track};
+use crate::trail::{Loss, Track};
 use crate::{Error, Kind};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 use tiderace_types::hash_key;
 
@@ -30,7 +31,7 @@ pub struct Asking<'a> {
 
 impl Asking<'_> {
     /// The first offset that a partition holds, and the one behind its last.
-    pub fn watermarks(&self, number: u32) -> Result<(i64, i64), Error> {
+    fn watermarks(&self, number: u32) -> Result<(i64, i64), Error> {
         let asked = self
             .asker
             .fetch_watermarks(self.topic, signed(number), self.timeout);
@@ -44,85 +45,82 @@ impl Asking<'_> {
     pub fn resume(&self, number: u32, next: Option<i64>, track: &Track) -> Result<Resumed, Error> {
         let (low, high) = self.watermarks(number)?;
         let shift = track.shift;
-        let Some(ours) = next else {
-            return Ok(Resumed {
-                next: low,
-                shift,
-                loss: None,
-            });
-        };
-        let wanted = ours - shift;
-        let place = format!(
-            "topic \"{}\" partition {number}: offset {wanted}",
-            self.topic
-        );
-        let expired = |next: i64| Resumed {
-            next: low,
-            shift,
-            loss: (next < low).then(|| Loss {
-                partition: number,
-                what: format!(
-                    "{place} is gone: the first one held is {low}, so {} records are missing",
-                    low - next
-                ),
-                missing: (low - next).unsigned_abs(),
-            }),
-        };
-        // The newest mark that can be compared decides; the others, what is left of the log.
-        let mut differs = false;
-        let in_reach = |mark: &&Mark| (low..high).contains(&(mark.offset - shift));
-        for mark in track.marks.iter().rev().filter(in_reach) {
-            let at = mark.offset - shift;
-            match self.hash_at(number, at)? {
-                None => {}
-                Some(hash) if hash == mark.hash && !differs && wanted <= high => {
-                    return Ok(Resumed {
-                        next: wanted,
-                        shift,
-                        loss: None,
-                    });
-                }
-                Some(hash) if hash == mark.hash => {
-                    return Ok(Resumed {
-                        next: at + 1,
-                        shift: ours - (at + 1),
-                        loss: Some(Loss {
-                            partition: number,
-                            what: format!(
-                                "{place} is behind a cut: what was read after offset {at} is not there any more, or is something else; reading would go on behind {at}"
-                            ),
-                            missing: 0,
-                        }),
-                    });
-                }
-                Some(_) => differs = true,
-            }
-        }
-        if differs || wanted > high {
-            let why = match differs {
-                true => "follows what is not there any more: the topic is another one".to_owned(),
-                false => {
-                    format!("is past the end {high}: the topic was emptied or is another one")
-                }
-            };
-            return Ok(Resumed {
-                next: low,
-                shift: ours - low,
-                loss: Some(Loss {
-                    partition: number,
-                    what: format!("{place} {why}"),
-                    missing: 0,
-                }),
-            });
-        }
-        if wanted < low {
-            return Ok(expired(wanted));
-        }
-        Ok(Resumed {
-            next: wanted,
+        let whole = |next| Resumed {
+            next,
             shift,
             loss: None,
+        };
+        let Some(ours) = next else {
+            return Ok(whole(low));
+        };
+        let wanted = ours - shift;
+        let (known, differs) = self.compare(number, track, low..high)?;
+        let (next, missing, why) = match known {
+            Some(at) if differs || wanted > high => (
+                at + 1,
+                0,
+                format!(
+                    "is behind a cut: what was read after offset {at} is not there any more, or is something else; reading would go on behind {at}"
+                ),
+            ),
+            None if differs => (
+                low,
+                0,
+                "follows what is not there any more: the topic is another one".to_owned(),
+            ),
+            None if wanted > high => (
+                low,
+                0,
+                format!("is past the end {high}: the topic was emptied or is another one"),
+            ),
+            _ if wanted < low => (
+                low,
+                (low - wanted).unsigned_abs(),
+                format!(
+                    "is gone: the first one held is {low}, so {} records are missing",
+                    low - wanted
+                ),
+            ),
+            _ => return Ok(whole(wanted)),
+        };
+        // Only records that have expired leave a hole in our offsets.
+        let shift = if missing > 0 { shift } else { ours - next };
+        let what = format!(
+            "topic \"{}\" partition {number}: offset {wanted} {why}",
+            self.topic
+        );
+        Ok(Resumed {
+            next,
+            shift,
+            loss: Some(Loss {
+                partition: number,
+                what,
+                missing,
+            }),
         })
+    }
+
+    /// The newest offset that holds what is remembered of it, and whether a newer one, of those that
+    /// the partition has, holds something else.
+    fn compare(
+        &self,
+        number: u32,
+        track: &Track,
+        held: Range<i64>,
+    ) -> Result<(Option<i64>, bool), Error> {
+        let mut differs = false;
+        for mark in track.marks.iter().rev() {
+            let at = mark.offset - track.shift;
+            if !held.contains(&at) {
+                continue;
+            }
+            match self.hash_at(number, at)? {
+                Some(hash) if hash == mark.hash => return Ok((Some(at), differs)),
+                Some(_) => differs = true,
+                None => {}
+            }
+        }
+        Ok((None, differs))
     }
 
     /// The hash of the record at just this offset, if there is one.
