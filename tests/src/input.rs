@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tiderace_testkit::generate;
 use tiderace_types::Timestamp;
 
@@ -26,6 +27,17 @@ pub struct Payment {
     pub amount: f64,
     /// Whether it is fraud: 0 or 1.
     pub is_fraud: i64,
+}
+
+/// Now, as the machine says.
+///
+/// # Panics
+/// When its clock is out of all range.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.expect("after 1970").as_micros();
+    Timestamp(i64::try_from(micros).expect("within range"))
 }
 
 /// What others have published of one payment: counts and averages of its customer at its second.

@@ -1,16 +1,21 @@
 //! What the answers should be: the definitions of [`crate::project`] by obvious loops.
 
 use crate::answer::Answer;
-use crate::ask::Question;
+use crate::ask::{Asker, Question};
 use crate::input::Payment;
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use tiderace_aggregate::{Function, Output, Span, Window};
 use tiderace_testkit::naive::{self, Event};
+use tiderace_testkit::wait;
 use tiderace_types::{DataType, Duration, Timestamp, Value};
 
 const AMOUNT: usize = 0;
 const TERMINAL: usize = 1;
 const IS_FRAUD: usize = 2;
+
+/// The services of the definitions.
+pub const SERVICES: [&str; 3] = ["spend", "risk", "habits"];
 
 /// The accepted payments, by who asks for them.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +115,47 @@ impl Oracle {
                 (!naive::agree(found, &expected))
                     .then(|| format!("{question:?}: {name} is {found}, not {expected}"))
             })
+    }
+
+    /// A question about every entity of some services, as of one instant.
+    #[must_use]
+    pub fn questions(&self, services: &[&'static str], at: Timestamp) -> Vec<Question> {
+        let about = |service: &&'static str| {
+            let service = *service;
+            let entities = self.entities(service).into_iter();
+            entities.map(move |entity| Question::at(service, entity, at))
+        };
+        services.iter().flat_map(about).collect()
+    }
+
+    /// What is wrong with what is answered now, if anything; no answer is wrong too.
+    #[must_use]
+    pub fn fault_now(&self, asker: &Asker, questions: &[Question]) -> Option<String> {
+        match asker.ask_all(questions) {
+            Ok(answers) => {
+                let mut asked = questions.iter().zip(&answers);
+                asked.find_map(|(question, answer)| self.fault(question, answer))
+            }
+            Err(error) => Some(format!("{error:#}")),
+        }
+    }
+
+    /// Waits until every answer is complete and right.
+    ///
+    /// # Errors
+    /// When that does not come within a time; says what was wrong last.
+    pub fn wait_right(
+        &self,
+        asker: &Asker,
+        questions: &[Question],
+        within: std::time::Duration,
+    ) -> Result<()> {
+        let mut fault = None;
+        let right = wait::until("right answers", within, || {
+            fault = self.fault_now(asker, questions);
+            fault.is_none()
+        });
+        right.with_context(|| format!("{fault:?}"))
     }
 
     /// Panics with the first few faults among the answers.

@@ -82,11 +82,7 @@ impl Scene {
     /// A question about every customer, twice.
     #[must_use]
     pub fn questions(&self) -> Vec<Question> {
-        let about = |service| {
-            let entities = self.oracle.entities(service).into_iter();
-            entities.map(move |entity| Question::at(service, entity, self.last))
-        };
-        about("spend").chain(about("habits")).collect()
+        self.oracle.questions(&["spend", "habits"], self.last)
     }
 
     /// Waits until every answer is complete and right.
@@ -95,20 +91,9 @@ impl Scene {
     /// When that does not come in time; with the server's log.
     pub fn converges(&self, after: &str) {
         let questions = self.questions();
-        let mut fault = String::new();
-        let right = wait::until("right answers", WITHIN, || {
-            let found = match self.asker.ask_all(&questions) {
-                Ok(answers) => {
-                    let mut asked = questions.iter().zip(&answers);
-                    asked.find_map(|(question, answer)| self.oracle.fault(question, answer))
-                }
-                Err(error) => Some(format!("{error:#}")),
-            };
-            fault = found.clone().unwrap_or_default();
-            found.is_none()
-        });
+        let right = self.oracle.wait_right(&self.asker, &questions, WITHIN);
         let log = self.server.log();
-        right.unwrap_or_else(|late| panic!("after {after}: {late}: {fault}\n{log}"));
+        right.unwrap_or_else(|late| panic!("after {after}: {late:#}\n{log}"));
     }
 
     /// Waits until no question is answered as if nothing were the matter.

@@ -13,7 +13,7 @@ use tiderace_testkit::generate::{Dice, Record, records};
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_tests::traffic::{TROUBLE, first_copies, town};
 
@@ -146,14 +146,7 @@ impl Filled {
         let oracle = Oracle::new(first_copies(&records));
         let last = first_copies(&records).map(|payment| payment.time).max();
         let last = last.expect("payments");
-        let about = |service| {
-            let entities = oracle.entities(service).into_iter();
-            entities.map(move |entity| Question::at(service, entity, last))
-        };
-        let questions = ["spend", "risk", "habits"]
-            .into_iter()
-            .flat_map(about)
-            .collect();
+        let questions = oracle.questions(&SERVICES, last);
         Filled {
             project,
             questions,

@@ -3,11 +3,12 @@
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::input::now;
 use tiderace_tests::ledger;
 use tiderace_tests::project::{Project, Settings};
 use tiderace_tests::topic::Sender;
@@ -65,11 +66,6 @@ kind: feature_service
 name: late
 features: [\"all_spend:*\"]
 ";
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.expect("after 1970").as_micros()).expect("within range")
-}
 
 fn payment(id: i64, at: i64, amount: i64) -> Vec<u8> {
     let at = Timestamp(at);
@@ -145,7 +141,7 @@ fn of_a_topic() {
 }
 
 fn check(project: &Project, send: impl Fn(&Server, &[Vec<u8>])) {
-    let now = now();
+    let now = now().0;
     let records = records(now);
     let (first, second) = records.split_at(records.len() / 2);
     let server = project.run().expect("run");

@@ -1,10 +1,10 @@
 //! An entity with tens of thousands of events is served as exactly as one with ten: busy, idle,
 //! after a kill, at now, and as of earlier instants, which only the owner's state can answer.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tiderace_testkit::generate::{Dice, Payments, Town};
 use tiderace_tests::ask::{Asker, Question};
-use tiderace_tests::input::made_up;
+use tiderace_tests::input::{made_up, now};
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_types::{Duration, Timestamp};
@@ -12,12 +12,6 @@ use tiderace_types::{Duration, Timestamp};
 const DAY: i64 = 86_400_000_000;
 const EVENTS: usize = 40_000;
 const DAYS: i64 = 40;
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let micros = since.expect("after 1970").as_micros();
-    Timestamp(i64::try_from(micros).expect("within range"))
-}
 
 #[test]
 fn dense_entities_are_exact() {

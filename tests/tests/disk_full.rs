@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::generate::{Record, records};
 use tiderace_testkit::wait;
-use tiderace_tests::ask::{Asker, Question};
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::ask::Asker;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_tests::traffic::{TROUBLE, first_copies, town};
 use tiderace_types::Timestamp;
@@ -54,7 +54,7 @@ fn everything_on_a_full_disk() {
         full.unwrap_or_else(|late| panic!("round {round}: {late}\n{}", server.log()));
         assert!(!refused.is_empty(), "the disk was never full");
         // What was acknowledged is answered, or said to be late; nothing else is.
-        for question in questions(&oracle, last) {
+        for question in oracle.questions(&SERVICES, last) {
             let answer = asker.ask(&question).expect("serving stays up");
             if answer.is_complete() {
                 assert_eq!(oracle.fault(&question, &answer), None);
@@ -149,30 +149,9 @@ impl Drop for Disk {
 }
 
 fn converges(asker: &Asker, server: &Server, oracle: &Oracle, last: Timestamp, after: &str) {
-    let questions = questions(oracle, last);
-    let mut fault = None;
-    let right = wait::until("right answers", WITHIN, || {
-        fault = match asker.ask_all(&questions) {
-            Ok(answers) => {
-                let mut asked = questions.iter().zip(&answers);
-                asked.find_map(|(question, answer)| oracle.fault(question, answer))
-            }
-            Err(error) => Some(format!("{error:#}")),
-        };
-        fault.is_none()
-    });
-    right.unwrap_or_else(|late| panic!("after {after}: {late}: {fault:?}\n{}", server.log()));
-}
-
-fn questions(oracle: &Oracle, last: Timestamp) -> Vec<Question> {
-    let about = |service| {
-        let entities = oracle.entities(service).into_iter();
-        entities.map(move |entity| Question::at(service, entity, last))
-    };
-    ["spend", "risk", "habits"]
-        .into_iter()
-        .flat_map(about)
-        .collect()
+    let questions = oracle.questions(&SERVICES, last);
+    let right = oracle.wait_right(asker, &questions, WITHIN);
+    right.unwrap_or_else(|late| panic!("after {after}: {late:#}\n{}", server.log()));
 }
 
 fn payloads(records: &[Record]) -> Vec<Vec<u8>> {

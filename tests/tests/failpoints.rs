@@ -15,9 +15,9 @@ use tiderace_testkit::generate::{Record, Town, Trouble, records};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
-use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::ask::Asker;
 use tiderace_tests::dead_letter;
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{Project, Settings};
 use tiderace_tests::traffic::first_copies;
 
@@ -369,14 +369,9 @@ impl<'a> Case<'a> {
         let services = match self.around {
             // Lifetimes and delays keep what the others let go of.
             Around::LongTime => &["spend"][..],
-            _ => &["spend", "risk", "habits"],
+            _ => &SERVICES,
         };
-        let about = |service: &&'static str| {
-            let service = *service;
-            let entities = oracle.entities(service).into_iter();
-            entities.map(move |entity| Question::at(service, entity, last))
-        };
-        let questions: Vec<_> = services.iter().flat_map(about).collect();
+        let questions = oracle.questions(services, last);
         let answers = asker.ask_all(&questions).expect("answers");
         let mut asked = questions.iter().zip(&answers);
         let fault = match self.around == Around::Undeclared {

@@ -12,7 +12,7 @@ use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::dead_letter;
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::topic::Sender;
 use tiderace_tests::traffic::{TROUBLE, Traffic, town};
@@ -118,39 +118,24 @@ impl Scene {
 
     /// About every entity, at the end of time.
     fn questions(&self) -> Vec<Question> {
-        let last = self.traffic.last;
-        let about = |service| {
-            let entities = self.traffic.oracle.entities(service).into_iter();
-            entities.map(move |entity| Question::at(service, entity, last))
-        };
-        ["spend", "risk", "habits"]
-            .into_iter()
-            .flat_map(about)
-            .collect()
+        self.traffic.oracle.questions(&SERVICES, self.traffic.last)
     }
 
-    /// What is wrong with the answers now, if anything.
-    fn fault(&self) -> Option<String> {
-        let questions = self.questions();
-        match self.asker.ask_all(&questions) {
-            Ok(answers) => {
-                let mut asked = questions.iter().zip(&answers);
-                asked.find_map(|(question, answer)| self.traffic.oracle.fault(question, answer))
-            }
-            Err(error) => Some(format!("{error:#}")),
-        }
+    fn is_right(&self) -> bool {
+        let fault = self
+            .traffic
+            .oracle
+            .fault_now(&self.asker, &self.questions());
+        fault.is_none()
     }
 
     /// Waits until every answer is complete and right; tells how long that took.
     fn converges(&self, after: &str) -> Duration {
         let since = Instant::now();
-        let mut fault = None;
-        let right = wait::until("right answers", WITHIN, || {
-            fault = self.fault();
-            fault.is_none()
-        });
+        let (oracle, questions) = (&self.traffic.oracle, self.questions());
+        let right = oracle.wait_right(&self.asker, &questions, WITHIN);
         let log = self.server.log();
-        right.unwrap_or_else(|late| panic!("after {after}: {late}: {fault:?}\n{log}"));
+        right.unwrap_or_else(|late| panic!("after {after}: {late:#}\n{log}"));
         since.elapsed()
     }
 
@@ -181,7 +166,7 @@ impl Scene {
             admitted = if complete { 0 } else { admitted + 1 };
             match seen {
                 Seen::Admitted => admitted >= 3,
-                Seen::Borne => self.fault().is_none(),
+                Seen::Borne => self.is_right(),
                 Seen::Flips(count) => {
                     let now = match side {
                         Side::Kafka => self.to_kafka.flips(),

@@ -1,17 +1,18 @@
 //! A topic that does not have what should be read next: expired, emptied, made anew. It is never passed
 //! over in silence: a source stops, or goes on because its definition says so, and says what is missing.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tiderace_serve::proto::Completeness;
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::wait;
 use tiderace_tests::answer::Answer;
 use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::input::now;
 use tiderace_tests::ledger;
 use tiderace_tests::project::{Project, Settings, TOPIC};
 use tiderace_tests::topic::{self, Sender};
-use tiderace_types::{Timestamp, Value};
+use tiderace_types::Value;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -39,12 +40,6 @@ kind: feature_service
 name: spend
 features: [\"spend:*\"]
 ";
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let micros = since.expect("after 1970").as_micros();
-    Timestamp(i64::try_from(micros).expect("within range"))
-}
 
 /// A topic of one partition, and a project over it: its events have no id but their offset.
 struct Stage {

@@ -10,10 +10,9 @@ use tiderace_testkit::generate::{Dice, Record, Town, Trouble, records};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::power::Power;
 use tiderace_testkit::redis::Redis;
-use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::dead_letter;
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::topic::Sender;
 use tiderace_tests::traffic::{TROUBLE, Traffic, first_copies, town};
@@ -160,7 +159,7 @@ impl Home {
         asker.wait_caught_up().expect("caught up");
         let oracle = Oracle::new(first_copies(acknowledged));
         let last = first_copies(acknowledged).map(|payment| payment.time).max();
-        let questions = questions(&oracle, last.expect("payments"));
+        let questions = oracle.questions(&SERVICES, last.expect("payments"));
         let answers = asker.ask_all(&questions).expect("answers");
         let mut asked = questions.iter().zip(&answers);
         let fault = asked.find_map(|(question, answer)| oracle.fault(question, answer));
@@ -297,30 +296,9 @@ fn watch(url: &str, last: Timestamp, over: &AtomicBool) -> usize {
 
 fn converges(url: &str, oracle: &Oracle, last: Timestamp) {
     let asker = Asker::new(url).expect("connect");
-    let questions = questions(oracle, last);
-    let mut fault = None;
-    let right = wait::until("right answers", WITHIN, || {
-        fault = match asker.ask_all(&questions) {
-            Ok(answers) => {
-                let mut asked = questions.iter().zip(&answers);
-                asked.find_map(|(question, answer)| oracle.fault(question, answer))
-            }
-            Err(error) => Some(format!("{error:#}")),
-        };
-        fault.is_none()
-    });
-    right.unwrap_or_else(|late| panic!("{late}: {fault:?}"));
-}
-
-fn questions(oracle: &Oracle, last: Timestamp) -> Vec<Question> {
-    let about = |service| {
-        let entities = oracle.entities(service).into_iter();
-        entities.map(move |entity| Question::at(service, entity, last))
-    };
-    ["spend", "risk", "habits"]
-        .into_iter()
-        .flat_map(about)
-        .collect()
+    let questions = oracle.questions(&SERVICES, last);
+    let right = oracle.wait_right(&asker, &questions, WITHIN);
+    right.unwrap_or_else(|late| panic!("{late:#}"));
 }
 
 fn root(project: &Project) -> std::path::PathBuf {

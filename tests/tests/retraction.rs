@@ -2,9 +2,9 @@
 //! entities with few events and of one with thousands. What is served is what is left.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tiderace_testkit::generate::Dice;
 use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::input::now;
 use tiderace_tests::project::{Project, Settings};
 use tiderace_types::{Timestamp, Value};
 
@@ -56,11 +56,6 @@ features: [\"orders:*\", \"sessions:*\"]
 /// An order, and how often it was placed and taken back.
 type Orders = BTreeMap<(i64, i64, i64), [u32; 2]>;
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.expect("after 1970").as_micros()).expect("within range")
-}
-
 struct Shop {
     dice: Dice,
     next: i64,
@@ -88,7 +83,7 @@ impl Shop {
         let mut records = Vec::new();
         for _ in 0..count {
             let before = self.dice.below(span.unsigned_abs()).cast_signed();
-            let at = (now() - before) / 1000 * 1000;
+            let at = (now().0 - before) / 1000 * 1000;
             let order = (customer, at, 50 * self.dice.below(900).cast_signed());
             match self.dice.below(8) {
                 0..=3 => records.push(self.record(order, "order")),
@@ -121,7 +116,7 @@ impl Shop {
     }
 
     fn check(&self, asker: &Asker) {
-        let as_of = now();
+        let as_of = now().0;
         for customer in 0..CUSTOMERS {
             let question = Question {
                 service: "orders",

@@ -5,9 +5,9 @@ use tiderace_testkit::generate::{Record, Town, Trouble, records};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::process::Signal;
 use tiderace_testkit::redis::Redis;
-use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::ask::Asker;
 use tiderace_tests::input::{Payment, made_up};
-use tiderace_tests::oracle::Oracle;
+use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::topic::Sender;
 
@@ -90,11 +90,7 @@ fn check(asker: &Asker, records: &[Record]) {
         .max()
         .expect("payments");
     let oracle = Oracle::new(payments);
-    let mut questions = Vec::new();
-    for service in ["spend", "habits", "risk"] {
-        let entities = oracle.entities(service).into_iter();
-        questions.extend(entities.map(|entity| Question::at(service, entity, last)));
-    }
+    let questions = oracle.questions(&SERVICES, last);
     let answers = asker.ask_all(&questions).expect("answers");
     oracle.assert_all(&questions, &answers);
 }

@@ -2,7 +2,10 @@
 
 mod support;
 
-use support::{Chance, DECIMAL, column, framed, needed, outcome, records, rows, settings, shown};
+use support::{
+    Chance, DECIMAL, column, framed, harmed, needed, outcome, records, rows, settings, shown,
+    survives,
+};
 use tiderace_decode::{Decoder, Format, Framing, NotFinite, Schema, SchemaError};
 use tiderace_types::{Column, DataType, Reason, Value};
 
@@ -781,39 +784,7 @@ fn evolution(seed: u64) {
         }
     }
     assert_eq!(decoded.batch.num_rows(), row);
-    harmed(&mut decoder, &mut world.chance, &payloads, seed);
-}
-
-/// Whatever happens to a record, it is a row or a rejection, and takes no more than it has.
-fn harmed(decoder: &mut Decoder, chance: &mut Chance, payloads: &[Vec<u8>], seed: u64) {
-    let mut bad = Vec::new();
-    for payload in payloads.iter().take(8) {
-        for end in 0..payload.len() {
-            bad.push(payload[..end].to_vec());
-            let mut other = payload.clone();
-            other[end] = match chance.below(3) {
-                0 => other[end] ^ 1 << chance.below(8),
-                1 => 0xff,
-                _ => chance.below(256) as u8,
-            };
-            bad.push(other);
-        }
-    }
-    let batch = records(&bad);
-    let decoded = decoder.decode(&batch);
-    assert_eq!(
-        decoded.rows.len() + decoded.rejected.len(),
-        bad.len(),
-        "seed {seed}"
-    );
-    let text: usize = decoded
-        .batch
-        .columns()
-        .iter()
-        .map(|column| column.get_array_memory_size())
-        .sum();
-    let room = 4 * batch.bytes.len() + 64 * (bad.len() + 64) * decoded.batch.num_columns();
-    assert!(text <= room, "seed {seed}: {text} of {room} bytes");
+    survives(&mut decoder, &harmed(&payloads, 8, &mut world.chance), seed);
 }
 
 #[test]

@@ -1,38 +1,20 @@
 //! What single records become: rows, or rejections that say why.
 
+mod support;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
     Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
 };
+use support::records;
 use tiderace_decode::{Decoded, Decoder, Framing, Settings};
-use tiderace_types::{
-    Column, DataType, Dropped, Partition, Reason, RecordBatch, RecordMeta, SourceId, TimeUnit,
-    Timestamp, Value,
-};
+use tiderace_types::{Column, DataType, Dropped, Reason, TimeUnit, Timestamp, Value};
 
 fn column(name: &str, data_type: DataType, nullable: bool) -> Column {
     Column {
         nullable,
         ..Column::new(name, data_type)
     }
-}
-
-/// A batch of `payloads`.
-fn records<P: AsRef<[u8]>>(payloads: &[P]) -> RecordBatch {
-    let mut batch = RecordBatch::default();
-    for (offset, payload) in (0..).zip(payloads) {
-        let partition = Partition {
-            source: SourceId(1),
-            number: 0,
-        };
-        let meta = RecordMeta {
-            partition,
-            offset,
-            broker_time: Timestamp(0),
-        };
-        batch.push(meta, payload.as_ref());
-    }
-    batch
 }
 
 /// Event time `t`, event id `id` and a nullable column `x` of the given type.

@@ -1,13 +1,14 @@
 //! The decoder against the most obvious one, over random records of drifting shapes.
 
+mod support;
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use proptest::prelude::*;
 use serde_json::Value;
+use support::records;
 use tiderace_decode::Decoder;
-use tiderace_types::{
-    Column, DataType, Partition, Reason, RecordBatch, RecordMeta, SourceId, Timestamp,
-};
+use tiderace_types::{Column, DataType, Reason};
 
 const NAMES: [&str; 6] = ["t", "a", "b", "c", "long_name", "é"];
 const PATHS: [(&str, DataType); 7] = [
@@ -80,23 +81,6 @@ fn object(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String>
             .collect();
         format!("{{{}}}", fields.join(","))
     })
-}
-
-fn records(payloads: &[Vec<u8>]) -> RecordBatch {
-    let mut batch = RecordBatch::default();
-    for (offset, payload) in (0..).zip(payloads) {
-        let partition = Partition {
-            source: SourceId(1),
-            number: 0,
-        };
-        let meta = RecordMeta {
-            partition,
-            offset,
-            broker_time: Timestamp(0),
-        };
-        batch.push(meta, payload);
-    }
-    batch
 }
 
 fn columns() -> Vec<Column> {

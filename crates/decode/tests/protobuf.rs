@@ -3,7 +3,10 @@
 mod support;
 
 use std::collections::BTreeMap;
-use support::{Chance, DECIMAL, column, framed, needed, outcome, records, rows, settings, shown};
+use support::{
+    Chance, DECIMAL, column, framed, harmed, needed, outcome, records, rows, settings, shown,
+    survives,
+};
 use tiderace_decode::{Decoder, Format, Framing, Schema};
 use tiderace_types::{Column, DataType, Reason, Value};
 
@@ -891,26 +894,7 @@ fn random(seed: u64) {
             assert_eq!(found, expect, "seed {seed} row {row} {name}: {text}");
         }
     }
-    let mut bad = Vec::new();
-    for payload in payloads.iter().take(4) {
-        for end in 0..payload.len() {
-            bad.push(payload[..end].to_vec());
-            let mut other = payload.clone();
-            other[end] = match chance.below(3) {
-                0 => other[end] ^ 1 << chance.below(8),
-                1 => 0xff,
-                _ => chance.below(256) as u8,
-            };
-            bad.push(other);
-        }
-    }
-    let batch = records(&bad);
-    let decoded = decoder.decode(&batch);
-    let count = decoded.rows.len() + decoded.rejected.len();
-    assert_eq!(count, bad.len(), "seed {seed}");
-    let held = decoded.batch.get_array_memory_size();
-    let room = 4 * batch.bytes.len() + 64 * (bad.len() + 64) * columns.len();
-    assert!(held <= room, "seed {seed}: {held} of {room} bytes");
+    survives(&mut decoder, &harmed(&payloads, 4, &mut chance), seed);
 }
 
 #[test]

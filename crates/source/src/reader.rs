@@ -70,14 +70,19 @@ impl Reader {
         reader.map(Reader::Kafka)
     }
 
-    /// Remembers the last records of `batch`, and gives what is to be kept for
-    /// [`Reader::resume`]. Only topics need it.
-    pub fn mark(&mut self, batch: &RecordBatch) -> Option<&Trail> {
+    /// Remembers the last records of `batch`, by which a topic is known again.
+    pub fn mark(&mut self, batch: &RecordBatch) {
         match self {
-            Reader::Kafka(reader) => {
-                reader.mark(batch);
-                Some(reader.trail())
-            }
+            Reader::Kafka(reader) => reader.mark(batch),
+            Reader::Log(_) | Reader::Memory(_) => {}
+        }
+    }
+
+    /// What is to be kept for [`Reader::resume`]; only topics need it.
+    #[must_use]
+    pub fn trail(&self) -> Option<&Trail> {
+        match self {
+            Reader::Kafka(reader) => Some(reader.trail()),
             Reader::Log(_) | Reader::Memory(_) => None,
         }
     }

@@ -7,7 +7,7 @@ use arrow::datatypes::{
     DataType as A, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type,
     TimestampMicrosecondType,
 };
-use tiderace_decode::{Decoded, Format, Framing, Settings};
+use tiderace_decode::{Decoded, Decoder, Format, Framing, Settings};
 use tiderace_types::{
     Column, DataType, Partition, RecordBatch, RecordMeta, SourceId, TimeUnit, Timestamp,
 };
@@ -143,4 +143,33 @@ impl Chance {
         let characters = ['a', 'Z', '0', 'é', '😀', ' '];
         (0..length).map(|_| characters[self.below(6)]).collect()
     }
+}
+
+/// The first `take` of `payloads` harmed: cut at every byte, and with every byte replaced.
+pub fn harmed(payloads: &[Vec<u8>], take: usize, chance: &mut Chance) -> Vec<Vec<u8>> {
+    let mut bad = Vec::new();
+    for payload in payloads.iter().take(take) {
+        for end in 0..payload.len() {
+            bad.push(payload[..end].to_vec());
+            let mut other = payload.clone();
+            other[end] = match chance.below(3) {
+                0 => other[end] ^ 1 << chance.below(8),
+                1 => 0xff,
+                _ => chance.below(256) as u8,
+            };
+            bad.push(other);
+        }
+    }
+    bad
+}
+
+/// Holds that each of `bad` is a row or a rejection, and that rows take no more than there is.
+pub fn survives(decoder: &mut Decoder, bad: &[Vec<u8>], seed: u64) {
+    let batch = records(bad);
+    let decoded = decoder.decode(&batch);
+    let count = decoded.rows.len() + decoded.rejected.len();
+    assert_eq!(count, bad.len(), "seed {seed}");
+    let held = decoded.batch.get_array_memory_size();
+    let room = 4 * batch.bytes.len() + 64 * (bad.len() + 64) * decoded.batch.num_columns();
+    assert!(held <= room, "seed {seed}: {held} of {room} bytes");
 }

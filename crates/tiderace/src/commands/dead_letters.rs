@@ -8,7 +8,7 @@ use crate::project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
 use tiderace_plan::Plan;
@@ -35,44 +35,47 @@ fn list(args: &ListLetters) -> Result<ExitCode> {
     let plan = project::load(&args.project.project)?;
     check_reasons(&args.reason)?;
     let source = project::source(&plan, &args.source)?;
-    let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    let mut newest: VecDeque<(Letter, bool)> = VecDeque::new();
+    let mut newest: VecDeque<Letter> = VecDeque::new();
     // After a crash a letter may be there twice, and several views may refuse one record.
-    let mut seen = HashSet::new();
-    each(&args.project.project, &plan, source, |letter, replayed| {
-        if !args.reason.is_empty() && !args.reason.contains(&letter.reason) {
+    let mut seen: HashSet<(LetterPlace, String)> = HashSet::new();
+    let replayed = each(&args.project.project, &plan, source, |letter| {
+        let wanted = args.reason.is_empty() || args.reason.contains(&letter.reason);
+        if !wanted || !seen.insert((letter.place, letter.reason.clone())) {
             return;
         }
-        let reason = Reason::ALL
-            .iter()
-            .position(|reason| reason.name() == letter.reason);
-        if !seen.insert((letter.place, reason)) {
-            return;
-        }
-        let count = counts.entry(letter.reason.clone()).or_default();
-        count.0 += 1;
-        count.1 += u64::from(replayed);
-        newest.push_back((letter, replayed));
+        newest.push_back(letter);
         if newest.len() > args.limit {
             newest.pop_front();
         }
     })?;
+    let newest: Vec<(Letter, bool)> = newest
+        .into_iter()
+        .map(|letter| {
+            let again = replayed.contains(&letter.place);
+            (letter, again)
+        })
+        .collect();
     if args.format == Format::Json {
         for (letter, replayed) in &newest {
             println!("{}", as_json(letter, *replayed));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if counts.is_empty() {
+    if seen.is_empty() {
         println!("no dead letters");
         return Ok(ExitCode::SUCCESS);
+    }
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (place, reason) in &seen {
+        let count = counts.entry(reason).or_default();
+        count.0 += 1;
+        count.1 += u64::from(replayed.contains(place));
     }
     println!("{:<20} {:>10} {:>10}", "reason", "records", "replayed");
     for (reason, (all, replayed)) in &counts {
         println!("{reason:<20} {all:>10} {replayed:>10}");
     }
-    let all: u64 = counts.values().map(|(all, _)| all).sum();
-    println!("\nthe newest {} of {all}:", newest.len());
+    println!("\nthe newest {} of {}:", newest.len(), seen.len());
     for (letter, replayed) in &newest {
         let place = text(letter.place);
         let mark = if *replayed { " (replayed)" } else { "" };
@@ -85,12 +88,13 @@ fn list(args: &ListLetters) -> Result<ExitCode> {
 fn show(args: &ShowLetter) -> Result<ExitCode> {
     let plan = project::load(&args.project.project)?;
     let source = project::source(&plan, &args.source)?;
-    let mut found = Vec::new();
-    each(&args.project.project, &plan, source, |letter, replayed| {
-        if letter.place == args.place && !found.contains(&(letter.clone(), replayed)) {
-            found.push((letter, replayed));
+    let mut found: Vec<Letter> = Vec::new();
+    let replayed = each(&args.project.project, &plan, source, |letter| {
+        if letter.place == args.place && !found.contains(&letter) {
+            found.push(letter);
         }
     })?;
+    let replayed = replayed.contains(&args.place);
     if found.is_empty() {
         bail!(
             "source `{}` has no dead letter of {}; `tiderace dead-letters list {}` lists them",
@@ -99,9 +103,9 @@ fn show(args: &ShowLetter) -> Result<ExitCode> {
             source.name
         );
     }
-    for (letter, replayed) in &found {
+    for letter in &found {
         if args.format == Format::Json {
-            println!("{}", as_json(letter, *replayed));
+            println!("{}", as_json(letter, replayed));
             continue;
         }
         println!("place     {}", text(letter.place));
@@ -110,7 +114,7 @@ fn show(args: &ShowLetter) -> Result<ExitCode> {
         if let Some(time) = &letter.broker_time {
             println!("written   {time}");
         }
-        println!("replayed  {}", if *replayed { "yes" } else { "no" });
+        println!("replayed  {}", if replayed { "yes" } else { "no" });
         if let Some(length) = letter.cut_from {
             println!(
                 "cut       the first {} of {length} bytes",
@@ -137,27 +141,17 @@ fn replay(args: &ReplayLetters) -> Result<ExitCode> {
         args.all || args.places.contains(&letter.place) || args.reason.contains(&letter.reason)
     };
     let mut letters: BTreeMap<LetterPlace, Letter> = BTreeMap::new();
-    let (mut before, mut cut) = (BTreeSet::new(), BTreeSet::new());
-    each(&args.project.project, &plan, source, |letter, replayed| {
-        if !wanted(&letter) {
-            return;
-        }
-        if letter.cut_from.is_some() {
-            cut.insert(letter.place);
-        } else if replayed && !args.again {
-            before.insert(letter.place);
-        } else {
-            // One record may be refused by several views, and be here twice after a crash.
+    let replayed = each(&args.project.project, &plan, source, |letter| {
+        // One record may be refused by several views, and be here twice after a crash.
+        let whole = letter.cut_from.is_none();
+        if wanted(&letter) && (whole || !letters.contains_key(&letter.place)) {
             letters.insert(letter.place, letter);
         }
     })?;
     let absent: Vec<String> = args
         .places
         .iter()
-        .filter(|place| {
-            let known = letters.contains_key(place) || before.contains(place);
-            !known && !cut.contains(place)
-        })
+        .filter(|place| !letters.contains_key(place))
         .map(|place| text(*place))
         .collect();
     if !absent.is_empty() {
@@ -167,11 +161,12 @@ fn replay(args: &ReplayLetters) -> Result<ExitCode> {
             absent.join(", ")
         );
     }
-    if !before.is_empty() {
-        println!(
-            "{} were sent again before and are left out (--again)",
-            before.len()
-        );
+    let cut = letters.extract_if(.., |_, letter| letter.cut_from.is_some());
+    let cut: Vec<LetterPlace> = cut.map(|(place, _)| place).collect();
+    let again = |place: &LetterPlace| !args.again && replayed.contains(place);
+    let before = letters.extract_if(.., |place, _| again(place)).count();
+    if before > 0 {
+        println!("{before} were sent again before and are left out (--again)");
     }
     if !cut.is_empty() {
         let places: Vec<String> = cut.iter().take(5).map(|place| text(*place)).collect();
@@ -211,35 +206,26 @@ fn replay(args: &ReplayLetters) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads all letters of a source with whether they were sent again since.
+/// Reads all letters of a source; gives the places of those that were sent again since.
 fn each(
     folder: &Path,
     plan: &Plan,
     source: &Source,
-    mut visit: impl FnMut(Letter, bool),
-) -> Result<()> {
+    mut visit: impl FnMut(Letter),
+) -> Result<HashSet<LetterPlace>> {
+    let mut replayed = HashSet::new();
     let Some(mut letters) = open(folder, plan, source)? else {
-        return Ok(());
+        return Ok(replayed);
     };
-    let mut replayed = BTreeSet::new();
-    let what = || format!("read the dead letters of source `{}`", source.name);
-    letters
-        .read(&mut |entry| {
-            if let Entry::Replayed(place) = entry {
-                replayed.insert(place);
-            }
-            Ok(())
-        })
-        .with_context(what)?;
-    letters
-        .read(&mut |entry| {
-            if let Entry::Letter(letter) = entry {
-                let again = replayed.contains(&letter.place);
-                visit(letter, again);
-            }
-            Ok(())
-        })
-        .with_context(what)
+    let read = letters.read(&mut |entry| {
+        match entry {
+            Entry::Letter(letter) => visit(letter),
+            Entry::Replayed(place) => _ = replayed.insert(place),
+        }
+        Ok(())
+    });
+    read.with_context(|| format!("read the dead letters of source `{}`", source.name))?;
+    Ok(replayed)
 }
 
 /// Opens a source's dead letters; `None` where there never were any.

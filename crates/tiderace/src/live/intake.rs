@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
-use tiderace_source::{DeadLetters, Kind, Limit, Reader, Trail};
+use tiderace_source::{DeadLetters, Kind, Limit, Reader};
 use tiderace_state::Store;
 use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, Timestamp, ViewId};
 
@@ -74,10 +74,17 @@ pub fn note_losses(
         let ahead = source.max_ahead.unwrap_or(tiderace_types::Duration::ZERO);
         coverage.lost(views, now().plus(ahead))?;
         // After that: a start before it finds the loss again.
-        let trail = reader.mark(&RecordBatch::default()).map(Trail::encode);
-        state.put_meta(&trail_meta(source.id), &trail.unwrap_or_default())?;
+        put_trail(source, reader, state)?;
     }
     Ok(!losses.is_empty())
+}
+
+/// Stores what is to be known of the source's topic, durably.
+fn put_trail(source: &Source, reader: &Reader, state: &Store) -> Result<(), tiderace_state::Error> {
+    match reader.trail() {
+        Some(trail) => state.put_meta(&trail_meta(source.id), &trail.encode()),
+        None => Ok(()),
+    }
 }
 
 impl Worker {
@@ -88,7 +95,8 @@ impl Worker {
         let mut first = true;
         let mut marked: Option<Instant> = None;
         let mut pause = Duration::from_millis(50);
-        if let Err(error) = self.note_start() {
+        // A topic that lets go of where reading began before the first commit has lost it.
+        if let Err(error) = put_trail(&self.source, &self.reader, &self.state) {
             tracing::error!(source = name, %error, "where reading begins cannot be stored");
             return self.ledger.stopped(&name);
         }
@@ -131,26 +139,13 @@ impl Worker {
         }
     }
 
-    /// Stores where reading began: a topic that lets go of that before the first commit has lost it.
-    fn note_start(&mut self) -> Result<(), tiderace_state::Error> {
-        match self.reader.mark(&RecordBatch::default()) {
-            Some(trail) => {
-                let name = trail_meta(self.source.id);
-                self.state.put_meta(&name, &trail.encode())
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Remembers the last records, by which the topic is known again.
     fn mark(&mut self, records: &RecordBatch) {
-        let Some(trail) = self.reader.mark(records) else {
-            return;
-        };
-        let noted = self
-            .state
-            .note_meta(&trail_meta(self.source.id), &trail.encode());
-        if let Err(error) = noted {
+        self.reader.mark(records);
+        let name = trail_meta(self.source.id);
+        if let Some(trail) = self.reader.trail()
+            && let Err(error) = self.state.note_meta(&name, &trail.encode())
+        {
             tracing::warn!(source = self.source.name, %error, "the last records are not remembered");
         }
     }

@@ -1,6 +1,6 @@
 //! The ledger in the text form that Prometheus reads. Names and labels are stable.
 
-use super::ledger::Counts;
+use super::ledger::{Counts, SourceLedger};
 use std::fmt::Write;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
@@ -57,53 +57,50 @@ impl Counts {
                 page.line(name, &[("source", source), ("outcome", outcome)], count);
             }
         }
-        let name = "tiderace_losses_total";
-        page.family(
-            name,
-            "counter",
-            "Times that a source's topic did not have what should have come next.",
-        );
-        for (source, ledger) in &self.sources {
-            page.line(name, &[("source", source)], ledger.losses);
-        }
-        let name = "tiderace_lost_records_total";
-        page.family(
-            name,
-            "counter",
-            "Records that are known to be missing from a source's topic.",
-        );
-        for (source, ledger) in &self.sources {
-            page.line(name, &[("source", source)], ledger.lost);
-        }
-        let name = "tiderace_stream_clock_seconds";
-        page.family(
-            name,
-            "gauge",
-            "The largest event time that a source's partitions have come to, since 1970.",
-        );
-        for (source, ledger) in &self.sources {
-            if let Some(clock) = ledger.clock.filter(|clock| *clock > Timestamp(0)) {
-                let seconds = clock.0.unsigned_abs() / 1_000_000;
-                page.line(name, &[("source", source)], seconds);
+        /// What a source has at the moment, if it has it.
+        type Number = fn(&SourceLedger) -> Option<u64>;
+        let numbers: [(&str, &str, &str, Number); 5] = [
+            (
+                "tiderace_losses_total",
+                "counter",
+                "Times that a source's topic did not have what should have come next.",
+                |ledger| Some(ledger.losses),
+            ),
+            (
+                "tiderace_lost_records_total",
+                "counter",
+                "Records that are known to be missing from a source's topic.",
+                |ledger| Some(ledger.lost),
+            ),
+            (
+                "tiderace_stream_clock_seconds",
+                "gauge",
+                "The largest event time that a source's partitions have come to, since 1970.",
+                |ledger| {
+                    let clock = ledger.clock.filter(|clock| *clock > Timestamp(0));
+                    clock.map(|clock| clock.0.unsigned_abs() / 1_000_000)
+                },
+            ),
+            (
+                "tiderace_source_stopped",
+                "gauge",
+                "1 where a source is read no further and somebody has to look.",
+                |ledger| Some(ledger.stopped.into()),
+            ),
+            (
+                "tiderace_kept_failing_total",
+                "counter",
+                "Events that failed a check whose `otherwise` is keep.",
+                |ledger| Some(ledger.kept_failing),
+            ),
+        ];
+        for (name, kind, help, number) in numbers {
+            page.family(name, kind, help);
+            for (source, ledger) in &self.sources {
+                if let Some(number) = number(ledger) {
+                    page.line(name, &[("source", source)], number);
+                }
             }
-        }
-        let name = "tiderace_source_stopped";
-        page.family(
-            name,
-            "gauge",
-            "1 where a source is read no further and somebody has to look.",
-        );
-        for (source, ledger) in &self.sources {
-            page.line(name, &[("source", source)], ledger.stopped.into());
-        }
-        let name = "tiderace_kept_failing_total";
-        page.family(
-            name,
-            "counter",
-            "Events that failed a check whose `otherwise` is keep.",
-        );
-        for (source, ledger) in &self.sources {
-            page.line(name, &[("source", source)], ledger.kept_failing);
         }
     }
 
@@ -174,7 +171,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::{SourceLedger, ViewLedger};
+    use crate::live::ViewLedger;
 
     #[test]
     fn every_counter_is_a_line() {
