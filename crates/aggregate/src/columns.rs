@@ -7,6 +7,7 @@
 
 use crate::column::{Cell, Column, Nulls, Slots};
 use crate::events::{Event, Id};
+use crate::incoming::Incoming;
 use crate::spec::{IdKind, RowSpec};
 use std::ops::Range;
 use tiderace_types::{DataType, allocated};
@@ -19,7 +20,7 @@ const FLAGS: usize = u64::BITS as usize;
 
 /// The columns of a set of events.
 #[derive(Clone, Debug)]
-pub(crate) struct Columns {
+pub struct Columns {
     words: Box<[i64]>,
     apart: Option<Box<Apart>>,
     /// Which inputs lie in words.
@@ -229,6 +230,11 @@ impl Columns {
         }
     }
 
+    /// The inputs of event `index`.
+    pub(crate) fn cells(&self, index: usize) -> impl Iterator<Item = Cell<'_>> {
+        (0..self.inputs()).map(move |input| self.input(input).cell(index))
+    }
+
     /// The slots of input `input`.
     pub(crate) fn input_mut(&mut self, input: usize) -> ColumnMut<'_> {
         if self.in_words(input) {
@@ -262,7 +268,7 @@ impl Columns {
     /// Puts `event` before event `at`.
     pub(crate) fn insert(&mut self, at: usize, event: &Event<'_>) {
         debug_assert_eq!(event.inputs.len(), self.inputs());
-        if self.start + self.len == self.room {
+        if self.is_full(1) {
             self.make_room(1);
         }
         let (room, len) = (self.room as usize, self.len());
@@ -307,39 +313,72 @@ impl Columns {
         }
     }
 
+    /// Puts an event of words before event `at`.
+    pub(crate) fn insert_packed(&mut self, at: usize, event: &[i64]) {
+        debug_assert_eq!(event.len(), self.nulls_at());
+        if self.is_full(1) {
+            self.make_room(1);
+        }
+        let (room, later) = (self.room as usize, self.len() - at);
+        let place = self.start as usize + at;
+        self.len += 1;
+        let mut columns = self.words.chunks_exact_mut(room);
+        for (word, column) in event.iter().zip(&mut columns) {
+            shift(column, place, place + 1, later);
+            column[place] = *word;
+        }
+        // What is left of the columns are the flags of nulls, of which it has none.
+        for column in columns {
+            shift(column, place, place + 1, later);
+            column[place] = 0;
+        }
+    }
+
+    /// Whether event `index` is of these words, but for its time and its id.
+    pub(crate) fn is_packed(&self, index: usize, event: &[i64]) -> bool {
+        let words = event.iter().enumerate().skip(2);
+        let nulls = self.nulls_at()..self.nulls_at() + self.null_words();
+        words
+            .map(|(column, word)| (column, *word))
+            .chain(nulls.map(|column| (column, 0)))
+            .all(|(column, word)| self.column(column)[index] == word)
+    }
+
     /// Puts each event before the one that is at its place now. Places do not fall.
-    pub(crate) fn insert_all(&mut self, fresh: &[(usize, &Event<'_>)]) {
-        let null = |(_, event): &(usize, &Event<'_>)| event.inputs.contains(&Cell::Null);
-        if self.apart.is_some() || self.has_nulls || fresh.len() < 2 || fresh.iter().any(null) {
+    pub(crate) fn insert_all<E: Incoming>(&mut self, fresh: &[(usize, E)]) {
+        let columns = self.nulls_at();
+        let mut rows = Vec::new();
+        let mut apart = self.apart.is_some() || self.has_nulls || fresh.len() < 2;
+        if !apart {
+            rows.resize(fresh.len() * columns, 0);
+            let mut events = rows.chunks_exact_mut(columns).zip(fresh);
+            apart = events.any(|(row, (_, event))| event.write(self, row));
+        }
+        if apart {
             for (before, (at, event)) in fresh.iter().enumerate() {
-                self.insert(at + before, event);
+                event.insert(self, at + before);
             }
             return;
         }
-        if self.start as usize + self.len() + fresh.len() > self.room as usize {
+        if self.is_full(fresh.len()) {
             self.make_room(fresh.len());
         }
-        let columns = self.nulls_at();
-        let mut rows = vec![0; fresh.len() * columns];
-        for (row, (_, event)) in rows.chunks_exact_mut(columns).zip(fresh) {
-            self.write(event, row);
-        }
-        let (start, len) = (self.start as usize, self.len());
+        let (start, end) = (self.start as usize, (self.start + self.len) as usize);
         let words = self.words.chunks_exact_mut(self.room as usize);
         for (column, words) in words.take(columns).enumerate() {
-            let mut end = len;
-            for (before, (at, _)) in fresh.iter().enumerate().rev() {
-                let to = start + at + before;
-                words.copy_within(start + at..start + end, to + 1);
-                words[to] = rows[before * columns + column];
-                end = *at;
+            let (mut from, mut to) = (end, end + fresh.len());
+            for ((at, _), row) in fresh.iter().zip(rows.chunks_exact(columns)).rev() {
+                let later = from - (start + at);
+                shift(words, from - later, to - later, later);
+                (from, to) = (from - later, to - later - 1);
+                words[to] = row[column];
             }
         }
         self.len += fresh.len() as u32;
     }
 
-    /// Writes an event that has no null and nothing that lies apart, a word for each column.
-    fn write(&self, event: &Event<'_>, row: &mut [i64]) {
+    /// Writes an event that has nothing that lies apart, a word for each column.
+    pub(crate) fn write(&self, event: &Event<'_>, row: &mut [i64]) {
         row[0] = event.time.0;
         match event.id {
             Id::Int(id) => row[1] = id,
@@ -480,6 +519,12 @@ impl Columns {
             allocated(size_of::<Apart>()) + texts(&apart.ids) + inputs
         });
         words + apart
+    }
+
+    /// Whether there is no room for `more` events at the end.
+    #[inline]
+    pub(crate) fn is_full(&self, more: usize) -> bool {
+        self.start as usize + self.len() + more > self.room as usize
     }
 
     /// Makes room for `more` events at the end.
@@ -683,6 +728,20 @@ const fn roomy(len: usize) -> usize {
         0..=4 => 4,
         5..=255 => (len + len / 2).next_multiple_of(4),
         _ => len * 2,
+    }
+}
+
+/// Moves `count` words from one place to a later one. They are few where many events come at once:
+/// a loop is done before a call to move memory has begun.
+#[inline]
+fn shift(words: &mut [i64], from: usize, to: usize, count: usize) {
+    const FEW: usize = 8;
+    if count > FEW {
+        words.copy_within(from..from + count, to);
+        return;
+    }
+    for place in (0..count).rev() {
+        words[to + place] = words[from + place];
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::column::{Cell, Column};
 use crate::columns::Columns;
+use crate::incoming::Incoming;
 use crate::spec::RowSpec;
 use std::cmp::Ordering;
 use tiderace_types::Timestamp;
@@ -29,7 +30,7 @@ pub enum Id<'a> {
 
 impl Id<'_> {
     /// Where an event without an id was read.
-    const fn place(&self) -> (u32, i64) {
+    pub(crate) const fn place(&self) -> (u32, i64) {
         match *self {
             Id::Position { partition, offset } => (partition, offset),
             Id::Int(_) | Id::Bytes(_) => (0, 0),
@@ -136,14 +137,14 @@ impl Events {
 
     /// The inputs of event `index`.
     pub(crate) fn cells(&self, index: usize) -> impl Iterator<Item = Cell<'_>> {
-        (0..self.columns.inputs()).map(move |input| self.input(input).cell(index))
+        self.columns.cells(index)
     }
 
     /// Adds an event unless its identity is a member already.
-    pub fn insert(&mut self, event: &Event<'_>) -> Insert {
-        match self.place(event) {
+    pub fn insert<E: Incoming>(&mut self, event: &E) -> Insert {
+        match self.place(event, self.len()) {
             Ok(at) => {
-                self.columns.insert(at, event);
+                event.insert(&mut self.columns, at);
                 Insert::Applied { at }
             }
             Err(known) => known,
@@ -151,38 +152,42 @@ impl Events {
     }
 
     /// Adds many events as [`Events::insert`] would one after another, and tells of each what
-    /// became of it, in any order. What is held is moved once, however many events come before it.
-    pub fn insert_all(&mut self, events: &[Event<'_>], mut each: impl FnMut(usize, Insert)) {
-        let times = events.iter().map(|event| event.time.0);
+    /// became of it, in any order. What is held is moved once, however many events come before it,
+    /// and is looked through once, since each event is looked for where the one after it belongs.
+    pub fn insert_all<E: Incoming>(&mut self, events: &[E], mut each: impl FnMut(usize, Insert)) {
+        let times = events.iter().map(|event| event.time().0);
         let mut order: Vec<(i64, usize)> = times.zip(0..).collect();
         order.sort_unstable();
-        let mut fresh: Vec<(usize, &Event<'_>)> = Vec::with_capacity(events.len());
+        let mut fresh: Vec<(usize, E)> = Vec::with_capacity(events.len());
         let mut tied = Vec::new();
-        for run in order.chunk_by(|(a, _), (b, _)| a == b) {
+        let mut end = self.len();
+        for run in order.chunk_by(|(a, _), (b, _)| a == b).rev() {
             let [(_, index)] = *run else {
                 // Those of one instant may be copies of each other: the first one stands.
-                tied.extend(run.iter().map(|(_, index)| *index));
+                tied.push(run);
                 continue;
             };
-            let event = &events[index];
-            match self.place(event) {
+            let event = events[index];
+            match self.place(&event, end) {
                 Ok(at) => {
+                    end = at;
                     fresh.push((at, event));
                     each(index, Insert::Applied { at });
                 }
                 Err(known) => each(index, known),
             }
         }
+        fresh.reverse();
         self.columns.insert_all(&fresh);
-        for index in tied {
-            each(index, self.insert(&events[index]));
+        for (_, index) in tied.into_iter().rev().flatten() {
+            each(*index, self.insert(&events[*index]));
         }
     }
 
-    /// Where an event belongs, or what it is a copy of.
-    fn place(&self, event: &Event<'_>) -> Result<usize, Insert> {
-        match self.find(event) {
-            Ok(index) if self.same_content(index, event) => Err(Insert::Duplicate),
+    /// Where an event belongs, or what it is a copy of; those from `end` on are later.
+    fn place<E: Incoming>(&self, event: &E, end: usize) -> Result<usize, Insert> {
+        match self.find(event, end) {
+            Ok(index) if event.has_content(&self.columns, index) => Err(Insert::Duplicate),
             Ok(_) => Err(Insert::Conflict),
             Err(at) => Ok(at),
         }
@@ -196,9 +201,9 @@ impl Events {
         self.columns.warm()
     }
 
-    /// Finds the identity, or the place where it belongs.
-    fn find(&self, event: &Event<'_>) -> Result<usize, usize> {
-        let (times, time) = (self.times(), event.time.0);
+    /// Finds the identity among the first `end` events, or the place where it belongs.
+    fn find<E: Incoming>(&self, event: &E, end: usize) -> Result<usize, usize> {
+        let (times, time) = (&self.times()[..end], event.time().0);
         if times.last().is_none_or(|last| *last < time) {
             return Err(times.len());
         }
@@ -208,50 +213,14 @@ impl Events {
             if *found != time {
                 break;
             }
-            if self.id(index) == event.id && self.same_sign(index, event) {
+            if event.is_event(&self.columns, index) {
                 return Ok(index);
             }
-            if self.tie_order(index, event) == Ordering::Less {
+            if event.tie_order(&self.columns, index) == Ordering::Less {
                 place = index + 1;
             }
         }
         Err(place)
-    }
-
-    /// How event `index` stands to `event`, their times being equal.
-    fn tie_order(&self, index: usize, event: &Event<'_>) -> Ordering {
-        let ids = match (self.id(index), event.id) {
-            (Id::Int(a), Id::Int(b)) => a.cmp(&b),
-            (Id::Bytes(a), Id::Bytes(b)) => a.cmp(b),
-            (a, b) => self
-                .cells(index)
-                .zip(event.inputs)
-                .map(|(held, cell)| held.key_order(cell))
-                .find(|order| order.is_ne())
-                // What is left is equal in every input, so this decides no value.
-                .unwrap_or_else(|| a.place().cmp(&b.place())),
-        };
-        // Of one id are at most an event and its retraction, which comes after it.
-        ids.then_with(|| match self.columns.sign() {
-            0 => Ordering::Equal,
-            sign => (self.bits()[index] & sign).cmp(&(event.bits & sign)),
-        })
-    }
-
-    /// Tells whether both or neither take back another.
-    #[inline]
-    fn same_sign(&self, index: usize, event: &Event<'_>) -> bool {
-        let sign = self.columns.sign();
-        sign == 0 || (self.bits()[index] ^ event.bits) & sign == 0
-    }
-
-    fn same_content(&self, index: usize, event: &Event<'_>) -> bool {
-        let bits = self.bits();
-        (bits.is_empty() || bits[index] == event.bits)
-            && self
-                .cells(index)
-                .zip(event.inputs)
-                .all(|(held, cell)| held.key_order(cell).is_eq())
     }
 
     /// Takes in all of `other`: the union by identity.
@@ -311,6 +280,13 @@ impl Events {
     /// Forgets the first `count` events.
     pub fn drop_front(&mut self, count: usize) {
         self.columns.drop_front(count);
+    }
+
+    /// Whether `more` events behind the last would have to be made room for.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self, more: usize) -> bool {
+        self.columns.is_full(more)
     }
 
     /// Roughly how many bytes of memory the events take.

@@ -26,6 +26,9 @@ mod columns;
 mod events;
 pub use events::{Event, Events, Id, Insert};
 
+mod incoming;
+pub use incoming::{Incoming, Packed};
+
 mod exact;
 pub use exact::ExactSum;
 

@@ -4,7 +4,8 @@
 //! - A row is a function of the set of events put in and of `kept_from`; never of their order.
 //! - Trimming changes no answer that [`Row::holds`].
 
-use crate::events::{Event, Events, Insert};
+use crate::events::{Events, Insert};
+use crate::incoming::Incoming;
 use crate::partial::Partial;
 use crate::spec::{Kept, Output, RowSpec};
 use crate::summary::{Anchored, Lies, Merged};
@@ -82,22 +83,22 @@ impl Row {
     }
 
     /// Offers an event.
-    pub fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
-        debug_assert_eq!(event.inputs.len(), spec.inputs.len());
-        if event.time <= self.kept_from {
+    pub fn offer<E: Incoming>(&mut self, spec: &RowSpec, event: &E) -> Offer {
+        debug_assert!(event.is_of(spec));
+        if event.time() <= self.kept_from {
             return Offer::BeforeKept;
         }
         Offer::Known(self.events.insert(event))
     }
 
     /// Offers many events, as one after another, and tells of each what became of it.
-    pub fn offer_all(
+    pub fn offer_all<E: Incoming>(
         &mut self,
         spec: &RowSpec,
-        events: &[Event<'_>],
+        events: &[E],
         mut each: impl FnMut(usize, Offer),
     ) {
-        if events.iter().any(|event| event.time <= self.kept_from) {
+        if events.iter().any(|event| event.time() <= self.kept_from) {
             for (index, event) in events.iter().enumerate() {
                 each(index, self.offer(spec, event));
             }
@@ -110,25 +111,25 @@ impl Row {
     /// Takes events that are known to be new, each into the merged span of its time or among the
     /// row's own events. Tells whether it could: a span of events that may be taken back has to
     /// be merged anew.
-    pub fn put_all(&mut self, spec: &RowSpec, events: &[Event<'_>]) -> bool {
+    pub fn put_all<E: Incoming>(&mut self, spec: &RowSpec, events: &[E]) -> bool {
         let Some(merged) = self.merged.as_deref_mut() else {
             self.events.insert_all(events, |_, _| {});
             return true;
         };
         if let Some(at) = merged.anchored.as_mut().filter(|_| spec.remembers()) {
-            let before = events.iter().filter(|event| event.time <= at.anchor);
-            let before: Vec<Event<'_>> = before.copied().collect();
+            let before = events.iter().filter(|event| event.time() <= at.anchor);
+            let before: Vec<E> = before.copied().collect();
             at.last.insert_all(&before, |_, _| {});
         }
         let ends = merged.pieces.last().map(|piece| piece.upto);
-        if events.iter().all(|event| Some(event.time) > ends) {
+        if events.iter().all(|event| Some(event.time()) > ends) {
             self.events.insert_all(events, |_, _| {});
             return true;
         }
         let mut own = Vec::with_capacity(events.len());
-        let mut inside: Vec<(usize, Event<'_>)> = Vec::new();
+        let mut inside: Vec<(usize, E)> = Vec::new();
         for event in events {
-            match merged.place_at(event.time) {
+            match merged.place_at(event.time()) {
                 Some(place) => inside.push((place, *event)),
                 None => own.push(*event),
             }
@@ -139,7 +140,7 @@ impl Row {
         }
         inside.sort_by_key(|(place, _)| *place);
         for run in inside.chunk_by(|(a, _), (b, _)| a == b) {
-            let events: Vec<Event<'_>> = run.iter().map(|(_, event)| *event).collect();
+            let events: Vec<E> = run.iter().map(|(_, event)| *event).collect();
             let mut alone = Events::new(spec);
             alone.insert_all(&events, |_, _| {});
             let summary = &mut merged.pieces[run[0].0].summary;

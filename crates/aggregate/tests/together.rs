@@ -1,8 +1,10 @@
-//! Many events taken in together are what they would be one after another, and the tail of a row
-//! is written as the row of its events.
+//! Many events taken in together are what they would be one after another, and as words what they
+//! are cell by cell; and the tail of a row is written as the row of its events.
 
 use proptest::prelude::*;
-use tiderace_aggregate::{Cell, Event, Events, Id, IdKind, Insert, Kept, Offer, Row, RowSpec};
+use tiderace_aggregate::{
+    Cell, Event, Events, Id, IdKind, Insert, Kept, Offer, Packed, Row, RowSpec,
+};
 use tiderace_types::{DataType, Timestamp, Version};
 
 /// Time, id, and what the inputs and bits are made from.
@@ -59,6 +61,28 @@ fn events<'a>(
     plain.iter().zip(ids).zip(cells).map(event).collect()
 }
 
+/// The same events as words, where they are.
+fn words(spec: &RowSpec, events: &[Event<'_>]) -> Option<Vec<i64>> {
+    let width = spec.words()?;
+    let mut words = Vec::with_capacity(events.len() * width);
+    for event in events {
+        words.push(event.time.0);
+        match event.id {
+            Id::Int(id) => words.push(id),
+            Id::Bytes(_) | Id::Position { .. } => return None,
+        }
+        words.extend((spec.filters > 0).then(|| event.bits.cast_signed()));
+        for cell in event.inputs {
+            match cell {
+                Cell::Int(number) => words.push(*number),
+                Cell::Float(number) => words.push(number.to_bits().cast_signed()),
+                Cell::Null | Cell::Decimal(_) | Cell::Bytes(_) => return None,
+            }
+        }
+    }
+    Some(words)
+}
+
 /// What became of an event, its place apart.
 fn kind_of(insert: Insert) -> u8 {
     match insert {
@@ -76,6 +100,7 @@ fn check(
 ) -> Result<(), TestCaseError> {
     let spec = spec(kind, filters, text);
     let (mut one_by_one, mut together) = (Events::new(&spec), Events::new(&spec));
+    let (mut packed, mut packed_together) = (one_by_one.clone(), together.clone());
     for (plain, dropped) in batches {
         let cells: Vec<_> = plain.iter().map(|(.., seed)| cells(*seed, text)).collect();
         let ids = ids(plain);
@@ -93,8 +118,25 @@ fn check(
                 least = least.min(at);
             }
         });
-        prop_assert_eq!(told, expected);
+        prop_assert_eq!(told, &*expected);
         prop_assert_eq!(&together, &one_by_one);
+        if let Some(words) = words(&spec, &events) {
+            let width = spec.words().unwrap_or(usize::MAX);
+            let words: Vec<_> = words.chunks_exact(width).map(Packed).collect();
+            let told: Vec<u8> = words
+                .iter()
+                .map(|event| kind_of(packed.insert(event)))
+                .collect();
+            prop_assert_eq!(told, &*expected);
+            let mut told = vec![u8::MAX; events.len()];
+            packed_together.insert_all(&words, |index, insert| told[index] = kind_of(insert));
+            prop_assert_eq!(told, &*expected);
+        } else {
+            events.iter().for_each(|event| _ = packed.insert(event));
+            packed_together.insert_all(&events, |_, _| {});
+        }
+        prop_assert_eq!(&packed, &one_by_one);
+        prop_assert_eq!(&packed_together, &one_by_one);
         // What lies before the least place is as it was.
         let same = least.min(before.len());
         prop_assert_eq!(together.slice(0..same), before.slice(0..same));
@@ -108,8 +150,14 @@ fn check(
             prop_assert_eq!(&tail.events, &together.slice(from..together.len()));
         }
         let count = together.len() * dropped / 100;
-        together.drop_front(count);
-        one_by_one.drop_front(count);
+        for events in [
+            &mut together,
+            &mut one_by_one,
+            &mut packed,
+            &mut packed_together,
+        ] {
+            events.drop_front(count);
+        }
     }
     Ok(())
 }
