@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
 use tiderace_engine::{
     Blocks, Found, Homes, Input, Lane, LaneView, Packet, PacketIds, Publication, Sample, Speakers,
-    Stored, ViewBatch, Wants,
+    Stored, ViewBatch, Wants, Words,
 };
 use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_state::Store;
@@ -217,6 +217,7 @@ impl Feed {
             bits: vec![0; events.len()],
             inputs: inputs.collect(),
             speakers: Speakers::All,
+            words: Words::default(),
         };
         let position = PartitionPosition {
             next: self.next,

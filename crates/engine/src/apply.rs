@@ -8,12 +8,15 @@ use crate::outlet::Outlet;
 use crate::packet::Packet;
 use crate::slice::{SLICES, Slices};
 use crate::table::Slot;
-use tiderace_aggregate::{Balance, Cell, Event, Insert, Offer};
+use tiderace_aggregate::{Balance, Cell, Incoming, Insert, Offer};
 use tiderace_types::{DeadLetter, Outcome, Reason, Shard, Timestamp};
 
-/// How many events of a dense row are moved into place together: lists of so many take their memory
-/// from what is at hand.
-const FEW: usize = 256;
+/// How many events of a row are moved into place together: lists of so many take their memory from
+/// what is at hand.
+const FEW: usize = 1024;
+
+/// Of fewer events of a sparse row each is put into its place by itself.
+const MANY: usize = 5;
 
 impl Lane {
     /// Applies packets whose rows are filled. `now` is when, for the publication deadline.
@@ -59,6 +62,7 @@ impl Lane {
     ) {
         let lane_view = &self.views[view];
         let (spec, density) = (&lane_view.view.spec, lane_view.density);
+        let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
         let table = &mut self.tables[view];
         let tally = &mut Tally {
             offered,
@@ -71,13 +75,15 @@ impl Lane {
         let books = &mut Books {
             view,
             width: 24 + 8 * spec.inputs.len(),
+            upto,
             now,
             memory: &mut self.memory,
             slices: &mut self.slices,
             outlet: &mut self.outlet,
             due: &mut self.due,
         };
-        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(spec.inputs.len());
+        let packed = offered.is_packed();
+        let mut cells: Vec<Cell<'_>> = Vec::new();
         let mut runs = members.chunk_by(|a, b| a.slot() == b.slot());
         loop {
             let stretch: Vec<&[Member]> = runs.by_ref().take(STRIDE).collect();
@@ -85,6 +91,9 @@ impl Lane {
                 break;
             }
             warm(stretch.iter().filter_map(|run| table.get(run[0].slot())));
+            if packed {
+                offered.warm(&stretch);
+            }
             for run in stretch {
                 let slot = run[0].slot();
                 let Some(held) = table.get_mut(slot) else {
@@ -93,31 +102,21 @@ impl Lane {
                 };
                 held.recent = true;
                 tally.home = books.slices.place(Shard::of_hash(held.hash));
-                // What is taken back is counted in the order of its coming.
-                if held.dense.is_some() && spec.sign.is_none() {
-                    for few in run.chunks(FEW) {
-                        offer_all(held, few, tally, books);
-                    }
-                    held.cut(spec, density);
-                    continue;
-                }
                 let before = held.part.row.events.len();
-                let mut new = 0;
-                for member in run {
-                    cells.clear();
-                    offered.push_cells(*member, &mut cells);
-                    let event = offered.event(*member, &cells);
-                    let offer = held.offer(spec, &event);
-                    if !tally.takes(*member, offer) {
+                for few in run.chunks(FEW) {
+                    if packed {
+                        let events = few.iter().map(|member| offered.packed(*member));
+                        offer(held, few, events, tally, books);
                         continue;
                     }
-                    new += 1;
-                    if let (Some(sign), Offer::Known(Insert::Applied { at })) = (spec.sign, offer) {
-                        tally.counts.settle(held.balance(event.time, at, sign));
-                    }
-                }
-                if new > 0 {
-                    books.note(slot, held, new);
+                    cells.clear();
+                    few.iter()
+                        .for_each(|member| offered.push_cells(*member, &mut cells));
+                    let width = spec.inputs.len();
+                    let inputs = |index: usize| &cells[index * width..][..width];
+                    let events = few.iter().enumerate();
+                    let events = events.map(|(at, member)| offered.event(*member, inputs(at)));
+                    offer(held, few, events, tally, books);
                 }
                 held.cut(spec, density);
                 let grown = before <= density.sparse && held.part.row.events.len() > density.sparse;
@@ -143,27 +142,54 @@ const OUTCOMES: [Outcome; 4] = [
     Outcome::Refused(Reason::TooLateIdle),
 ];
 
-/// Offers a dense row all that has come for it, so that what is there moves once.
-fn offer_all(held: &mut Held, run: &[Member], tally: &mut Tally<'_>, books: &mut Books<'_>) {
-    let (offered, spec) = (tally.offered, &tally.lane_view.view.spec);
-    let width = spec.inputs.len();
-    let mut cells = Vec::with_capacity(run.len() * width);
-    for member in run {
-        offered.push_cells(*member, &mut cells);
-    }
-    let inputs = |index: usize| &cells[index * width..][..width];
-    let events = run.iter().enumerate();
-    let events = events.map(|(index, member)| offered.event(*member, inputs(index)));
-    let events: Vec<Event<'_>> = events.collect();
-    let Some(dense) = &mut held.dense else {
-        return;
-    };
+/// Offers a row some of what has come for it.
+fn offer<E: Incoming>(
+    held: &mut Held,
+    run: &[Member],
+    events: impl Iterator<Item = E>,
+    tally: &mut Tally<'_>,
+    books: &mut Books<'_>,
+) {
+    let slot = run[0].slot();
+    let spec = &tally.lane_view.view.spec;
+    let pending = held.part.pending();
+    // What no window needs any more makes room for what comes.
+    let crowded = held.dense.is_none() && held.part.row.events.is_full(run.len());
+    let trimmed = crowded && held.part.trim(spec, books.upto) > 0;
+    // What is taken back is counted in the order of its coming.
+    let together = spec.sign.is_none();
     let mut new = 0;
-    dense.offer_all(spec, &held.part.row, &events, |index, offer| {
-        new += usize::from(tally.takes(run[index], offer));
-    });
-    if new > 0 {
-        books.note(run[0].slot(), held, new);
+    match &mut held.dense {
+        // What is there moves once.
+        Some(dense) if together => {
+            let events: Vec<E> = events.collect();
+            dense.offer_all(spec, &held.part.row, &events, |index, offer| {
+                new += usize::from(tally.takes(run[index], offer));
+            });
+        }
+        None if together && run.len() >= MANY => {
+            let events: Vec<E> = events.collect();
+            held.part.offer_all(spec, &events, |index, offer| {
+                new += usize::from(tally.takes(run[index], offer));
+            });
+        }
+        _ => {
+            for (member, event) in run.iter().zip(events) {
+                let offer = held.offer(spec, &event);
+                if !tally.takes(*member, offer) {
+                    continue;
+                }
+                new += 1;
+                if let (Some(sign), Offer::Known(Insert::Applied { at })) = (spec.sign, offer) {
+                    tally.counts.settle(held.balance(event.time(), at, sign));
+                }
+            }
+        }
+    }
+    match held.dense.is_some() {
+        true if new > 0 => books.note_dense(slot, held, new),
+        false if new > 0 || trimmed => books.note_sparse(slot, held, pending),
+        _ => {}
     }
 }
 
@@ -256,6 +282,8 @@ struct Books<'a> {
     view: usize,
     /// What an event takes in memory, roughly.
     width: usize,
+    /// What rows may let go of.
+    upto: Timestamp,
     now: Timestamp,
     memory: &'a mut usize,
     slices: &'a mut Slices,
@@ -264,23 +292,41 @@ struct Books<'a> {
 }
 
 impl Books<'_> {
-    /// Notes that a row has `new` events more.
-    #[inline]
-    fn note(&mut self, slot: Slot, held: &mut Held, new: usize) {
+    /// Notes that a dense row has `new` events more. What it takes is counted anew when it is
+    /// committed or anchored.
+    fn note_dense(&mut self, slot: Slot, held: &mut Held, new: usize) {
         *self.memory += self.width * new;
         held.counted += self.width * new;
+        self.slices.of(held.hash).unstored += self.width * new;
+        self.note(slot, held);
+        if let Some(dense) = held.dense.as_mut().filter(|dense| dense.is_full(self.now)) {
+            // Until then nothing more has to be put into what readers would get.
+            dense.due = Timestamp::MIN;
+            let entity = (*held.entity).into();
+            self.due.insert((self.now, self.view, entity));
+        }
+    }
+
+    /// Notes that a row has changed since `pending` of its events were in no commit.
+    #[inline]
+    fn note_sparse(&mut self, slot: Slot, held: &mut Held, pending: usize) {
+        let (before, now) = held.count();
+        *self.memory = (*self.memory + now).saturating_sub(before);
         let slice = self.slices.of(held.hash);
-        slice.unstored += self.width * new;
+        let now = self.width * held.part.pending();
+        slice.unstored = (slice.unstored + now).saturating_sub(self.width * pending);
+        self.note(slot, held);
+    }
+
+    /// Notes that a row has changed.
+    #[inline]
+    fn note(&mut self, slot: Slot, held: &mut Held) {
         if !std::mem::replace(&mut held.uncommitted, true) {
+            let slice = self.slices.of(held.hash);
             slice.uncommitted.push((self.view, slot));
         }
         if !std::mem::replace(&mut held.unpublished, true) {
             self.outlet.touch(self.view, slot, self.now);
-        }
-        if let Some(dense) = held.dense.as_mut().filter(|dense| dense.is_full(self.now)) {
-            dense.due = self.now;
-            let entity = (*held.entity).into();
-            self.due.insert((self.now, self.view, entity));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::density::Density;
 use crate::part::{Part, Written};
 use std::sync::Arc;
 use tiderace_aggregate::{
-    Base, CodecError, Event, Events, Insert, Measures, Offer, Row, RowSpec, Summary,
+    Base, CodecError, Events, Incoming, Insert, Measures, Offer, Row, RowSpec, Summary,
 };
 use tiderace_types::{RowKey, SegmentChange, SegmentKey, SegmentWrite, Timestamp, allocated};
 
@@ -144,7 +144,7 @@ impl Dense {
     }
 
     /// Offers an event whose segment is in memory.
-    pub(crate) fn offer(&mut self, spec: &RowSpec, head: &Row, event: &Event<'_>) -> Offer {
+    pub(crate) fn offer<E: Incoming>(&mut self, spec: &RowSpec, head: &Row, event: &E) -> Offer {
         let mut found = Offer::BeforeKept;
         let events = std::slice::from_ref(event);
         self.offer_all(spec, head, events, |_, offer| found = offer);
@@ -152,23 +152,33 @@ impl Dense {
     }
 
     /// Offers events whose segments are in memory; tells of each what became of it.
-    pub(crate) fn offer_all(
+    pub(crate) fn offer_all<E: Incoming>(
         &mut self,
         spec: &RowSpec,
         head: &Row,
-        events: &[Event<'_>],
+        events: &[E],
         mut each: impl FnMut(usize, Offer),
     ) {
-        let mut places: Vec<(usize, usize)> = Vec::with_capacity(events.len());
+        let mut order: Vec<(i64, usize)> = Vec::with_capacity(events.len());
         for (index, event) in events.iter().enumerate() {
-            match event.time <= head.kept_from {
+            match event.time() <= head.kept_from {
                 true => each(index, Offer::BeforeKept),
-                false => places.push((self.place(event.time), index)),
+                false => order.push((event.time().0, index)),
             }
         }
-        places.sort_unstable();
-        let mut applied: Vec<Event<'_>> = Vec::with_capacity(places.len());
-        let mut offered: Vec<Event<'_>> = Vec::with_capacity(places.len());
+        order.sort_unstable();
+        // From the latest on, each is in the segment of the one after it or in an earlier one.
+        let mut places: Vec<(usize, usize)> = Vec::with_capacity(order.len());
+        let mut place = self.segments.len() - 1;
+        for (time, index) in order.into_iter().rev() {
+            if place > 0 && self.segments[place].start.0 >= time {
+                place = self.place(Timestamp(time));
+            }
+            places.push((place, index));
+        }
+        places.reverse();
+        let mut applied: Vec<E> = Vec::with_capacity(places.len());
+        let mut offered: Vec<E> = Vec::with_capacity(places.len());
         for run in places.chunk_by(|(a, _), (b, _)| a == b) {
             let segment = &mut self.segments[run[0].0];
             let Some(part) = &mut segment.part else {

@@ -4,7 +4,7 @@ use crate::dense::Dense;
 use crate::density::Density;
 use crate::entity::Entity;
 use crate::part::Part;
-use tiderace_aggregate::{Balance, Event, Offer, RowSpec};
+use tiderace_aggregate::{Balance, Incoming, Offer, RowSpec};
 use tiderace_types::Timestamp;
 
 /// A row in memory.
@@ -61,7 +61,7 @@ impl Held {
     }
 
     /// Offers an event; of a dense row, its segment is in memory.
-    pub(crate) fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
+    pub(crate) fn offer<E: Incoming>(&mut self, spec: &RowSpec, event: &E) -> Offer {
         match &mut self.dense {
             None => self.part.offer(spec, event),
             Some(dense) => dense.offer(spec, &self.part.row, event),
@@ -88,7 +88,8 @@ impl Held {
     /// Reads the lines of memory that it lies on; what it gives means nothing.
     #[inline]
     fn warm(&self) -> i64 {
-        let lines = self.part.row.events.len() ^ self.counted ^ usize::from(self.recent);
+        let part = self.part.row.events.len() ^ self.part.stored;
+        let lines = part ^ self.counted ^ usize::from(self.recent);
         lines as i64
     }
 

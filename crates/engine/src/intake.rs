@@ -11,6 +11,7 @@
 
 use crate::evaluate::{self, Evaluated, holds};
 use crate::home::{Homes, Speakers};
+use crate::pack::Words;
 use crate::packet::{Input, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
@@ -173,6 +174,9 @@ impl Intake {
             })
             .collect();
         let ids = self.ids(&batch);
+        for ((_, view), batch) in self.views.iter().zip(&mut views) {
+            batch.words = Words::of(&view.spec, batch, &times, &ids);
+        }
         let failed = refused[by_source..].iter();
         let failed = failed
             .map(|(record, reason, _)| (*record, *reason))
@@ -446,6 +450,7 @@ fn keyed(
         inputs: arrays.iter().map(evaluate::input).collect(),
         members: Vec::with_capacity(accepted.len()),
         speakers: Speakers::default(),
+        words: Words::default(),
     };
     // Most views take every event, by one integer that is there.
     if let ([(Input::Int(numbers, None), DataType::Int64)], true, None) =

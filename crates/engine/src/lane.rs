@@ -144,6 +144,8 @@ struct Committing {
 pub(crate) struct Scratch {
     /// Per view: the events that are this lane's and new to it, by row.
     pub(crate) members: Vec<Vec<Member>>,
+    /// Memory to sort them in.
+    pub(crate) spare: Vec<Member>,
     /// Those whose rows are dense and not whole in memory, by view.
     pub(crate) lacking: Vec<(usize, Member)>,
     /// Rows to load, as (view, slot).

@@ -10,6 +10,8 @@
 
 mod packet;
 pub use packet::{Input, Packet, PacketIds, ViewBatch};
+mod pack;
+pub use pack::Words;
 
 mod home;
 pub use home::{Homes, Speakers};
@@ -32,6 +34,7 @@ mod table;
 mod apply;
 mod lane;
 mod members;
+mod order;
 mod slice;
 pub use lane::{Applied, Lane, LaneError, LaneView, ViewCounts};
 pub use members::TOGETHER;

@@ -5,10 +5,11 @@
 
 use crate::held::STRIDE;
 use crate::lane::{Lane, LaneError};
+use crate::order::by_slot;
 use crate::packet::{Packet, ViewBatch};
 use crate::table::Slot;
 use std::collections::BTreeMap;
-use tiderace_aggregate::{Cell, Event};
+use tiderace_aggregate::{Cell, Event, Packed};
 use tiderace_types::{Partition, Positions, RecordMeta, Shard, ShardRange, Timestamp};
 
 /// How many packets are taken together at most.
@@ -18,6 +19,9 @@ pub const TOGETHER: usize = 1 << PACKET_BITS;
 const EVENT_BITS: u32 = 24;
 const PACKET_BITS: u32 = 8;
 
+/// So many of a row's events are reached before it takes them in.
+const FIRST: usize = 8;
+
 /// An event that belongs to a row. They go by the row's slot, and then as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Member(u64);
@@ -25,7 +29,7 @@ pub(crate) struct Member(u64);
 impl Member {
     /// Member `index` of the view's batch in packet `packet`.
     #[inline]
-    fn new(slot: Slot, packet: usize, index: usize) -> Member {
+    pub(crate) fn new(slot: Slot, packet: usize, index: usize) -> Member {
         let packet = (packet as u64) << EVENT_BITS;
         Member(u64::from(slot) << u32::BITS | packet | index as u64)
     }
@@ -96,6 +100,25 @@ impl<'a> Offered<'a> {
         self.batch(member).push_cells(member.index(), cells);
     }
 
+    /// Whether all there is of the events are numbers.
+    pub(crate) fn is_packed(&self) -> bool {
+        let mut batches = self.batches.iter().flatten();
+        batches.all(|batch| batch.words.any())
+    }
+
+    /// A member as words.
+    #[inline]
+    pub(crate) fn packed(&self, member: Member) -> Packed<'a> {
+        self.batch(member).words.member(member.index() as usize)
+    }
+
+    /// Reads the lines of memory that events lie on which rows are about to take in.
+    pub(crate) fn warm(&self, runs: &[&[Member]]) {
+        let members = runs.iter().flat_map(|run| run.iter().take(FIRST));
+        let lines = members.fold(0, |sum, member| sum ^ self.packed(*member).0[0]);
+        std::hint::black_box(lines);
+    }
+
     /// A member as its row takes it in.
     #[inline]
     pub(crate) fn event<'b>(&self, member: Member, inputs: &'b [Cell<'b>]) -> Event<'b>
@@ -145,7 +168,7 @@ impl Lane {
             self.guards = known.guards;
         }
         for members in &mut members {
-            members.sort_unstable();
+            by_slot(members, &mut self.scratch.spare);
         }
         self.scratch.members = members;
         self.note_lacking();

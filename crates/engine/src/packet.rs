@@ -1,6 +1,7 @@
 //! Accepted events, evaluated and keyed, on their way from an intake to the lanes.
 
 use crate::home::{Homes, Speakers};
+use crate::pack::Words;
 use arrow::array::{Array, BinaryArray, BooleanArray, Decimal128Array, Float64Array, StringArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use tiderace_aggregate::{Cell, Event, Id};
@@ -91,6 +92,8 @@ pub struct ViewBatch {
     pub inputs: Vec<Input>,
     /// Which members speak for their records.
     pub speakers: Speakers,
+    /// The members as words, where they are numbers alone.
+    pub words: Words,
 }
 
 impl ViewBatch {

@@ -1,6 +1,6 @@
 //! A stretch of a row that is stored as blocks: a sparse row, or one segment of a dense one.
 
-use tiderace_aggregate::{Event, Insert, Offer, Row, RowSpec};
+use tiderace_aggregate::{Incoming, Insert, Offer, Row, RowSpec};
 use tiderace_types::{Timestamp, Version, allocated};
 
 /// Past this many blocks a part is written whole again.
@@ -73,7 +73,7 @@ impl Part {
     }
 
     /// Offers an event, keeping account of what is stored.
-    pub(crate) fn offer(&mut self, spec: &RowSpec, event: &Event<'_>) -> Offer {
+    pub(crate) fn offer<E: Incoming>(&mut self, spec: &RowSpec, event: &E) -> Offer {
         let offer = self.row.offer(spec, event);
         if let Offer::Known(Insert::Applied { at }) = offer {
             // What lies behind it is written once more with it.
@@ -83,10 +83,10 @@ impl Part {
     }
 
     /// Offers many events, keeping account of what is stored.
-    pub(crate) fn offer_all(
+    pub(crate) fn offer_all<E: Incoming>(
         &mut self,
         spec: &RowSpec,
-        events: &[Event<'_>],
+        events: &[E],
         mut each: impl FnMut(usize, Offer),
     ) {
         let stored = &mut self.stored;
@@ -96,6 +96,12 @@ impl Part {
             }
             each(index, offer);
         });
+    }
+
+    /// How many events may be in no block.
+    #[inline]
+    pub(crate) fn pending(&self) -> usize {
+        self.row.events.len() - self.stored
     }
 
     /// Lets go of what is no longer kept.

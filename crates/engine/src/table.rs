@@ -61,10 +61,13 @@ impl Chunk {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     tag: u32,
-    slot: Slot,
+    /// The slot, and a bit that tells of a number.
+    place: u32,
     number: u64,
-    is_number: bool,
 }
+
+/// Set in the place of an entry whose key is one integer. Slots are smaller numbers.
+const NUMBER: u32 = 1 << 31;
 
 /// Where a row should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,24 @@ fn number(key: &[u8]) -> Option<u64> {
 const INTEGER: u8 = encode_int_key(0)[0];
 
 impl Entry {
+    /// The entry of a row, whose key may be the integer `number`.
+    fn new(hash: u64, slot: Slot, number: Option<u64>) -> Entry {
+        assert!(slot < NUMBER, "a lane holds fewer than 2^31 rows of a view");
+        Entry {
+            tag: Entry::tag(hash),
+            place: slot | (u32::from(number.is_some()) * NUMBER),
+            number: number.unwrap_or_default(),
+        }
+    }
+
+    const fn slot(&self) -> Slot {
+        self.place & !NUMBER
+    }
+
+    const fn is_number(&self) -> bool {
+        self.place & NUMBER != 0
+    }
+
     /// The low bits of a hash are the shard, of which a lane has few; the high ones are not.
     const fn tag(hash: u64) -> u32 {
         (hash >> 32) as u32
@@ -103,9 +124,9 @@ impl Table {
     /// Finds the row of an entity.
     pub(crate) fn find(&self, entity: &[u8], hash: u64) -> Option<Slot> {
         let tag = Entry::tag(hash);
-        let same = |entry: &Entry| entry.tag == tag && self.is(entry.slot, entity);
+        let same = |entry: &Entry| entry.tag == tag && self.is(entry.slot(), entity);
         let found = self.index.find(Entry::place(tag), same);
-        found.map(|entry| entry.slot)
+        found.map(Entry::slot)
     }
 
     /// Finds the row that is surely or most likely the one of an entity, without looking at it.
@@ -114,12 +135,12 @@ impl Table {
         let tag = Entry::tag(hash);
         let place = Entry::place(tag);
         if let Some(number) = number(entity) {
-            let same = |entry: &Entry| entry.number == number && entry.is_number;
+            let same = |entry: &Entry| entry.number == number && entry.is_number();
             let found = self.index.find(place, same);
-            return found.map(|entry| Guess::Sure(entry.slot));
+            return found.map(|entry| Guess::Sure(entry.slot()));
         }
         let found = self.index.find(place, |entry| entry.tag == tag);
-        found.map(|entry| Guess::Likely(entry.slot))
+        found.map(|entry| Guess::Likely(entry.slot()))
     }
 
     /// The slot that was guessed, if the row in it is the one of the entity.
@@ -144,15 +165,9 @@ impl Table {
         let slot = self.take_free();
         let row = &mut self.chunks[slot as usize / CHUNK].rows[slot as usize % CHUNK];
         *row = Some(Held::new(entity, hash, spec));
-        let tag = Entry::tag(hash);
-        let number = number(entity);
-        let entry = Entry {
-            tag,
-            slot,
-            number: number.unwrap_or_default(),
-            is_number: number.is_some(),
-        };
+        let entry = Entry::new(hash, slot, number(entity));
         let place = |entry: &Entry| Entry::place(entry.tag);
+        let tag = Entry::tag(hash);
         self.index.insert_unique(Entry::place(tag), entry, place);
         slot
     }
@@ -263,7 +278,7 @@ impl Table {
         chunk.lacking &= !(1 << bit);
         self.free = self.free.min(place);
         let tag = Entry::place(Entry::tag(held.hash));
-        if let Ok(entry) = self.index.find_entry(tag, |found| found.slot == slot) {
+        if let Ok(entry) = self.index.find_entry(tag, |found| found.slot() == slot) {
             entry.remove();
         }
         if chunk.free == u64::MAX && place + 1 == self.chunks.len() {
