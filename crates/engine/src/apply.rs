@@ -1,6 +1,7 @@
 //! How the events of some packets become members of their rows.
 
 use crate::due::DueList;
+use crate::feed::Feeds;
 use crate::held::{Held, STRIDE, warm};
 use crate::lane::{Applied, Lane, LaneView, ViewCounts};
 use crate::members::{Member, Offered};
@@ -75,6 +76,7 @@ impl Lane {
             memory: &mut self.memory,
             slices: &mut self.slices,
             outlet: &mut self.outlet,
+            feeds: &mut self.feeds,
             due: &mut self.due,
         };
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(spec.inputs.len());
@@ -260,6 +262,7 @@ struct Books<'a> {
     memory: &'a mut usize,
     slices: &'a mut Slices,
     outlet: &'a mut Outlet,
+    feeds: &'a mut Feeds,
     due: &'a mut DueList,
 }
 
@@ -277,6 +280,7 @@ impl Books<'_> {
         if !std::mem::replace(&mut held.unpublished, true) {
             self.outlet.touch(self.view, slot, self.now);
         }
+        self.feeds.touch(self.view, &held.entity, self.now);
         if let Some(dense) = held.dense.as_mut().filter(|dense| dense.is_full(self.now)) {
             dense.due = self.now;
             let entity = (*held.entity).into();
