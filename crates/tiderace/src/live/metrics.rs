@@ -11,6 +11,7 @@ impl Counts {
         let mut page = Page(String::new());
         self.sources(&mut page);
         self.views(&mut page);
+        self.feeds(&mut page);
         let name = "tiderace_rows_published_total";
         page.family(name, "counter", "Rows put into the online store.");
         page.line(name, &[], self.published);
@@ -82,9 +83,24 @@ impl Counts {
             "The largest event time that a source's partitions have come to, since 1970.",
         );
         for (source, ledger) in &self.sources {
-            if let Some(clock) = ledger.clock.filter(|clock| *clock > Timestamp(0)) {
-                let seconds = clock.0.unsigned_abs() / 1_000_000;
+            let clock = ledger.clocks.values().max();
+            if let Some(seconds) = clock.and_then(|clock| seconds(*clock)) {
                 page.line(name, &[("source", source)], seconds);
+            }
+        }
+        let name = "tiderace_partition_clock_seconds";
+        page.family(
+            name,
+            "gauge",
+            "The largest event time that each partition of a source has come to, since 1970.",
+        );
+        for (source, ledger) in &self.sources {
+            for (partition, clock) in &ledger.clocks {
+                let partition = partition.to_string();
+                let labels = [("source", source.as_str()), ("partition", &partition)];
+                if let Some(seconds) = seconds(*clock) {
+                    page.line(name, &labels, seconds);
+                }
             }
         }
         let name = "tiderace_source_stopped";
@@ -104,6 +120,53 @@ impl Counts {
         );
         for (source, ledger) in &self.sources {
             page.line(name, &[("source", source)], ledger.kept_failing);
+        }
+    }
+
+    fn feeds(&self, page: &mut Page) {
+        let name = "tiderace_output_records_total";
+        page.family(
+            name,
+            "counter",
+            "Records of a view's values that its topic keeps.",
+        );
+        for (view, feed) in &self.feeds {
+            page.line(name, &[("view", view)], feed.sent);
+        }
+        let name = "tiderace_output_failures_total";
+        page.family(
+            name,
+            "counter",
+            "Records of a view's values that could not be written and were tried again.",
+        );
+        for (view, feed) in &self.feeds {
+            page.line(name, &[("view", view)], feed.failed);
+        }
+        let name = "tiderace_output_too_large_total";
+        page.family(
+            name,
+            "counter",
+            "Records of a view's values that are larger than the topic takes, and were left out.",
+        );
+        for (view, feed) in &self.feeds {
+            page.line(name, &[("view", view)], feed.too_large);
+        }
+        let name = "tiderace_output_owed";
+        page.family(name, "gauge", "Entities whose values a topic is owed.");
+        for (view, feed) in &self.feeds {
+            let owed = feed.standing.values().map(|standing| standing.owed as u64);
+            page.line(name, &[("view", view)], owed.sum());
+        }
+        let name = "tiderace_output_lag_seconds";
+        page.family(
+            name,
+            "gauge",
+            "How long the values have waited that a topic was to get first.",
+        );
+        for (view, feed) in &self.feeds {
+            let lag = feed.standing.values().map(|standing| standing.lag.0);
+            let seconds = lag.max().unwrap_or_default().unsigned_abs() / 1_000_000;
+            page.line(name, &[("view", view)], seconds);
         }
     }
 
@@ -152,6 +215,11 @@ impl Counts {
     }
 }
 
+/// An instant in whole seconds; `None` before 1970.
+fn seconds(clock: Timestamp) -> Option<u64> {
+    u64::try_from(clock.0).ok().map(|micros| micros / 1_000_000)
+}
+
 /// The page as it grows. Writing to a string cannot fail.
 struct Page(String);
 
@@ -174,7 +242,9 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::{SourceLedger, ViewLedger};
+    use crate::live::{FeedLedger, SourceLedger, ViewLedger};
+    use tiderace_engine::FeedStanding;
+    use tiderace_types::Duration;
 
     #[test]
     fn every_counter_is_a_line() {
@@ -184,11 +254,23 @@ mod tests {
             outcomes: outcomes
                 .map(|(name, count)| (name.to_owned(), count))
                 .into(),
+            clocks: [(0, Timestamp(1_999_999)), (7, Timestamp(3_000_000))].into(),
             ..SourceLedger::default()
         };
         counts.sources.insert("payments".into(), source);
         counts.views.insert("spend".into(), ViewLedger::default());
         counts.owing.insert("0-255".into(), 7);
+        let feed = FeedLedger {
+            sent: 5,
+            standing: [("0-127", 2), ("128-255", 1)]
+                .map(|(lane, owed)| {
+                    let lag = Duration::from_secs(owed as i64);
+                    (lane.to_owned(), FeedStanding { owed, lag })
+                })
+                .into(),
+            ..FeedLedger::default()
+        };
+        counts.feeds.insert("spend".into(), feed);
         let text = counts.metrics();
         for line in [
             "tiderace_records_total{source=\"payments\",outcome=\"read\"} 3",
@@ -196,6 +278,12 @@ mod tests {
             "tiderace_records_total{source=\"payments\",outcome=\"too_late\"} 0",
             "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
             "tiderace_rows_owed{shards=\"0-255\"} 7",
+            "tiderace_stream_clock_seconds{source=\"payments\"} 3",
+            "tiderace_partition_clock_seconds{source=\"payments\",partition=\"0\"} 1",
+            "tiderace_partition_clock_seconds{source=\"payments\",partition=\"7\"} 3",
+            "tiderace_output_records_total{view=\"spend\"} 5",
+            "tiderace_output_owed{view=\"spend\"} 3",
+            "tiderace_output_lag_seconds{view=\"spend\"} 2",
             "tiderace_commits_total 0",
             "tiderace_blocks_swept_total 0",
         ] {
