@@ -83,6 +83,7 @@ impl Question {
             as_of: self.as_of.map(instant),
             full_names: false,
             include_metadata: true,
+            include_valid_until: false,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod avro;
 pub mod dead_letter;
 pub mod encode;
 pub mod input;
@@ -16,3 +17,4 @@ pub mod project;
 pub mod scene;
 pub mod topic;
 pub mod traffic;
+pub mod values;

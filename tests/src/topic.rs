@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -216,6 +216,22 @@ pub fn expire(bootstrap: &str, topic: &str, partition: i32, offset: i64) -> Resu
     let deleted = admin.delete_records(&list, &AdminOptions::new());
     for element in block_on(deleted).context("delete records")?.elements() {
         element.error().context("delete records")?;
+    }
+    Ok(())
+}
+
+/// Sets one setting of a topic; others that differ from the brokers' own are forgotten.
+///
+/// # Errors
+/// When Kafka refuses.
+pub fn configure(bootstrap: &str, topic: &str, name: &str, value: &str) -> Result<()> {
+    let admin = admin(bootstrap)?;
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    let changed = admin.alter_configs([&change], &AdminOptions::new());
+    for result in block_on(changed).context("configure a topic")? {
+        if let Err((_, code)) = result {
+            bail!("configure topic {topic:?}: {code}");
+        }
     }
     Ok(())
 }

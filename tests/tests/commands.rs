@@ -117,6 +117,11 @@ fn push_and_get_by_hand() {
     for part in ["tx_count_1d", "amount_avg_30d", "2", "50"] {
         assert!(table.contains(part), "{part} is not in:\n{table}");
     }
+    let words = ["get", "--project", folder, "spend", "customer_id=596"];
+    let until = ["--as-of", "2018-04-01T00:00:31Z", "--valid-until"];
+    let table = bin::output(&[words.as_slice(), &until].concat()).expect("get");
+    let end = "tx_count_1d: stands until 2018-04-02T00:00:31Z";
+    assert!(table.contains(end), "{table}");
     let answer: Json = serde_json::from_str(&get("json")).expect("JSON");
     let values = &answer["rows"][0]["values"];
     assert_eq!(values, &json!([2, 2, 2, 50.0, 50.0, 50.0]), "{answer:#}");

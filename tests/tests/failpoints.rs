@@ -20,6 +20,7 @@ use tiderace_tests::dead_letter;
 use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{Project, Settings};
 use tiderace_tests::traffic::first_copies;
+use tiderace_tests::values;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -42,6 +43,8 @@ enum Around {
     Recut,
     /// Kafka, which takes pushes and dead letters.
     Kafka,
+    /// Kafka, which takes the values of a view as well.
+    Output,
 }
 
 fn around(place: &str) -> Around {
@@ -51,8 +54,14 @@ fn around(place: &str) -> Around {
         "state.clock" | "state.sweep" => Around::LongTime,
         "state.refile" => Around::Recut,
         "letters.kafka" | "kafka.push" => Around::Kafka,
+        "output.kafka" => Around::Output,
         _ => Around::Embedded,
     }
+}
+
+/// Whether there is Kafka.
+fn has_kafka(around: Around) -> bool {
+    matches!(around, Around::Kafka | Around::Output)
 }
 
 #[test]
@@ -67,7 +76,7 @@ fn every_place_times_every_action() {
     let total = cases.len();
     let needs_kafka = cases
         .iter()
-        .any(|(places, _)| around(&places[0]) == Around::Kafka);
+        .any(|(places, _)| has_kafka(around(&places[0])));
     let kafka = needs_kafka.then(|| Kafka::start(1).expect("kafka"));
     let cases = Mutex::new(cases.into_iter());
     let failures = Mutex::new(Vec::new());
@@ -184,7 +193,7 @@ impl<'a> Case<'a> {
         let around = around(place);
         let redis = (around == Around::Recut || around == Around::Kafka)
             .then(|| Redis::start().expect("redis"));
-        let kafka = kafka.filter(|_| around == Around::Kafka);
+        let kafka = kafka.filter(|_| has_kafka(around));
         let source = match around {
             // Declared to be whole, so that answers claim completeness; kept for a month and a day.
             Around::LongTime => {
@@ -204,10 +213,15 @@ impl<'a> Case<'a> {
             lanes: 2,
             ..Settings::default()
         };
-        // A topic of its own for each case.
-        let topic = format!("{}-{action}", place.replace('.', "-"));
+        let topic = topic(place, action);
         let definitions = settings.definitions();
         let definitions = definitions.replace("topic: card_payments", &format!("topic: {topic}"));
+        let spend = "name: customer_spend\n";
+        let output = format!("{spend}output: {{ kafka: {{ topic: {topic}-values }} }}\n");
+        let definitions = match around {
+            Around::Output => definitions.replacen(spend, &output, 1),
+            _ => definitions,
+        };
         if let Some(kafka) = kafka {
             kafka.create_topic(&topic, 2).expect("topic");
         }
@@ -290,7 +304,11 @@ impl<'a> Case<'a> {
     /// Makes what the place needs to be passed.
     fn prepare(&mut self) {
         match self.around {
-            Around::Embedded | Around::Undeclared | Around::LongTime | Around::Kafka => {}
+            Around::Embedded
+            | Around::Undeclared
+            | Around::LongTime
+            | Around::Kafka
+            | Around::Output => {}
             Around::TornLog => {
                 let server = self.project.run().expect("run");
                 push(&server, &self.records[..50]).expect("push");
@@ -393,7 +411,29 @@ impl<'a> Case<'a> {
             });
         assert_eq!((fault, counts), (None, None), "{}", server.log());
         self.check_letters(&server);
+        if self.around == Around::Output {
+            self.check_output(&server, oracle.entities("spend").len());
+        }
         server.stop().expect("stop");
+    }
+
+    /// Every entity has a record of its values, and versions are in order.
+    fn check_output(&self, server: &Server, entities: usize) {
+        let kafka = self.kafka.expect("kafka");
+        let topic = self.topic();
+        let topic = format!("{topic}-values");
+        let mut records = Vec::new();
+        let all = wait::until("every entity's values", WITHIN, || {
+            records = values::read(&kafka.bootstrap(), &topic).expect("read");
+            values::newest(&records).len() == entities
+        });
+        all.unwrap_or_else(|late| panic!("{late}: {records:?}\n{}", server.log()));
+        values::assert_in_order(&records);
+    }
+
+    /// A topic of its own for each case.
+    fn topic(&self) -> String {
+        topic(&self.places[0], self.action)
     }
 
     /// Every broken record is a dead letter, of its own bytes and reason; nothing else is.
@@ -410,7 +450,7 @@ impl<'a> Case<'a> {
             found = match self.kafka {
                 None => letters_of(&folder),
                 Some(kafka) => {
-                    let topic = format!("{}-{}", self.places[0].replace('.', "-"), self.action);
+                    let topic = self.topic();
                     let read =
                         dead_letter::payloads_of_topic(&kafka.bootstrap(), &topic, &expected);
                     read.expect("dead letters")
@@ -421,6 +461,11 @@ impl<'a> Case<'a> {
         all.unwrap_or_else(|late| panic!("{late}: {}\n{}", found.len(), server.log()));
         assert_eq!(found, expected);
     }
+}
+
+/// The topic of a case.
+fn topic(place: &str, action: &str) -> String {
+    format!("{}-{action}", place.replace('.', "-"))
 }
 
 /// The payloads in a folder's dead letters; a line that a crash has cut is none.

@@ -76,6 +76,19 @@ fn first_after(as_of: Timestamp, holds: impl Fn(Timestamp) -> bool) -> Option<Ti
     Some(Timestamp(yes))
 }
 
+impl Function {
+    /// Tells whether its answer over `window` is another at every instant, with no event coming or going.
+    #[must_use]
+    pub fn moves(&self, window: Window) -> bool {
+        match self {
+            Function::DecaySum { .. } | Function::TimeSinceFirst | Function::TimeSinceLast => true,
+            // The longer the window, the less.
+            Function::Rate { .. } => !matches!(window.span, Span::Sliding(_)),
+            _ => false,
+        }
+    }
+}
+
 impl Row {
     /// The first instant after `as_of` at which output `index` may be another with no further event:
     /// what it answers at `as_of` stands until then. `None` where it stands for good.
@@ -96,13 +109,7 @@ impl Row {
             bits: events.bits(),
             filter: output.filter,
         };
-        let moves = match output.function {
-            Function::DecaySum { .. } | Function::TimeSinceFirst | Function::TimeSinceLast => true,
-            // The longer the window, the less.
-            Function::Rate { .. } => !matches!(output.window.span, Span::Sliding(_)),
-            _ => false,
-        };
-        if moves && row.newest(as_of).is_some() {
+        if output.function.moves(output.window) && row.newest(as_of).is_some() {
             return Some(at_once);
         }
         let changes = output.window.changes_after(as_of, events.times(), passing);

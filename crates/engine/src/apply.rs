@@ -1,6 +1,7 @@
 //! How the events of some packets become members of their rows.
 
 use crate::due::DueList;
+use crate::feed::Feeds;
 use crate::held::{Held, STRIDE, warm};
 use crate::lane::{Applied, Lane, LaneView, ViewCounts};
 use crate::members::{Member, Offered};
@@ -80,6 +81,7 @@ impl Lane {
             memory: &mut self.memory,
             slices: &mut self.slices,
             outlet: &mut self.outlet,
+            feeds: &mut self.feeds,
             due: &mut self.due,
         };
         let packed = offered.is_packed();
@@ -288,6 +290,7 @@ struct Books<'a> {
     memory: &'a mut usize,
     slices: &'a mut Slices,
     outlet: &'a mut Outlet,
+    feeds: &'a mut Feeds,
     due: &'a mut DueList,
 }
 
@@ -328,5 +331,6 @@ impl Books<'_> {
         if !std::mem::replace(&mut held.unpublished, true) {
             self.outlet.touch(self.view, slot, self.now);
         }
+        self.feeds.touch(self.view, &held.entity, self.now);
     }
 }

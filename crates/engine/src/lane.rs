@@ -14,6 +14,7 @@ use crate::cuts::Clocks;
 use crate::dense::Shared;
 use crate::density::Density;
 use crate::due::{self, Anchoring, DueList};
+use crate::feed::Feeds;
 use crate::held::Held;
 use crate::loading::{self, Asked};
 use crate::members::Member;
@@ -122,6 +123,8 @@ pub struct Lane {
     /// What held rows take beside their slots, in bytes.
     pub(crate) memory: usize,
     pub(crate) outlet: Outlet,
+    /// What the topics of feature values are owed.
+    pub(crate) feeds: Feeds,
     pub(crate) scratch: Scratch,
     pub(crate) asked: Asked,
     /// Dense rows by when they are to be anchored again.
@@ -182,6 +185,7 @@ impl Lane {
             committing: None,
             memory: 0,
             outlet: Outlet::new(epoch),
+            feeds: Feeds::new(&views),
             views,
             scratch: Scratch::default(),
             asked: Asked::default(),
@@ -211,6 +215,7 @@ impl Lane {
             + tables
             + self.slices.writing()
             + self.owed_memory()
+            + self.feeds.memory()
             + self.due.len() * due::LISTED
     }
 
@@ -232,6 +237,7 @@ impl Lane {
 
     /// Notes a source's high watermarks.
     pub fn sample(&mut self, source: SourceId, sample: Sample) {
+        self.feeds.sample(source, &sample);
         if let Some(progress) = self.progress.get_mut(&source) {
             progress.sample(sample);
             progress.advance_clock(&self.positions);
@@ -368,6 +374,13 @@ impl Lane {
                 },
             }));
         }
+        for (view, entity) in self.feeds.carry() {
+            outbox.push(RowKey {
+                view: self.views[view].view.id,
+                generation: self.views[view].generation,
+                entity,
+            });
+        }
         self.committing = Some(Committing {
             slice: place,
             rows,
@@ -382,7 +395,7 @@ impl Lane {
             positions,
             ledger,
             retire,
-            outbox_done: self.outlet.paid(),
+            outbox_done: self.feeds.paid(self.outlet.paid()),
         }
     }
 
@@ -408,6 +421,7 @@ impl Lane {
         slice.pieces.retain(|(shards, _)| !passed.contains(shards));
         slice.stored = committing.positions;
         self.outlet.committed(seq);
+        self.feeds.committed(seq);
         self.had_turn(committing.slice);
     }
 

@@ -48,6 +48,9 @@ mod due;
 mod outlet;
 pub use outlet::{Chunk, Publication, Stored};
 
+mod feed;
+pub use feed::{Fed, FeedBatch, FeedBounds, FeedRow, FeedStanding, FeedStored, Look};
+
 mod cuts;
 pub use cuts::{Clocks, Cuts, least_clocks};
 

@@ -151,7 +151,7 @@ impl Outlet {
         fresh * size_of::<(usize, Slot)>() + listed * size_of::<RowKey>() + owed * ENTITY
     }
 
-    fn next_version(&mut self) -> Version {
+    pub(crate) fn next_version(&mut self) -> Version {
         self.version.seq += 1;
         self.version
     }

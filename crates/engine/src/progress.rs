@@ -68,6 +68,13 @@ impl Progress {
         }
     }
 
+    /// The latest instant whose sampled ends `positions` have come to.
+    pub(crate) fn reached_at(&self, positions: &Positions) -> Timestamp {
+        let mut newest = self.samples.iter().rev();
+        let reached = newest.find(|sample| sample.reached_by(positions));
+        reached.map_or(self.caught_up_at, |sample| sample.at.max(self.caught_up_at))
+    }
+
     /// Moves the shard clock: the smallest stream clock over the partitions that are not
     /// read to their ends, or the largest of all when every one is.
     pub(crate) fn advance_clock(&mut self, positions: &Positions) {

@@ -71,6 +71,8 @@ mod feature;
 
 mod view;
 
+mod feed;
+
 mod row_max;
 mod seal;
 

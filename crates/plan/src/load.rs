@@ -11,8 +11,8 @@ use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, changes, entity, project, raw, row_max, service, shape, source,
-    test, view, yaml,
+    Code, Diagnostic, SourceFile, changes, entity, feed, project, raw, row_max, service, shape,
+    source, test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Documents {
         let (project, kafka) = self.project(report);
         let sources = self.sources(report, kafka);
         let entities = self.entities(report);
-        let drafts = self.views(report, &entities, &sources);
+        let drafts = self.views(report, &entities, &sources, kafka);
         let (sealed, by_name) = seal_all(report, &drafts, &sources);
         let views = Views {
             sealed: &sealed.views,
@@ -152,7 +152,7 @@ impl Documents {
                 services: services.into_values(),
             },
             tests,
-            places: Places::of(sources.values()),
+            places: Places::of(sources.values(), drafts.values()),
         })
     }
 
@@ -228,6 +228,7 @@ impl Documents {
         report: &Report,
         entities: &Defined<Arc<Entity>>,
         sources: &Defined<source::Draft>,
+        kafka: Kafka,
     ) -> Defined<view::Draft> {
         let mut defined = self.defined("feature view");
         for node in self.of("feature_view") {
@@ -235,11 +236,12 @@ impl Documents {
                 continue;
             };
             let fresh = defined.claim(report, &raw.name);
-            let draft = view::check(report, &raw, entities, sources);
+            let draft = view::check(report, &raw, entities, sources, kafka);
             if let Some(draft) = draft.filter(|_| fresh) {
                 defined.define(&draft.name.clone(), draft);
             }
         }
+        feed::distinct(report, defined.values(), sources.values());
         defined
     }
 

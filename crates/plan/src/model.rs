@@ -304,10 +304,27 @@ pub struct View {
     pub max_age: Option<Duration>,
     /// The bound of an online row in bytes; [`usize::MAX`] for none.
     pub row_max: usize,
+    /// The topic that its values go to.
+    pub feed: Option<Feed>,
     /// A sentence for the catalogue.
     pub description: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
+}
+
+/// A Kafka topic that the values of a view go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// The topic.
+    pub topic: String,
+    /// How many partitions it gets where it does not exist.
+    pub partitions: u32,
+    /// How values are written: JSON, Avro or Protobuf.
+    pub encoding: Encoding,
+    /// The least time between two records of one entity.
+    pub min_interval: Duration,
+    /// Whether values are sent again when time alone has changed them.
+    pub decays: bool,
 }
 
 /// The named set of features that one model version reads.

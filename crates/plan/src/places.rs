@@ -1,14 +1,19 @@
-//! Where sources are written, for what is found wrong with them from outside: by a schema file or a registry.
+//! Where sources and outputs are written, for what is found wrong with them from outside: by a schema
+//! file, Kafka or a registry.
 
 use crate::report::diagnostic;
 use crate::source::Draft;
 use crate::text::Place;
+use crate::view;
 use crate::{Code, Diagnostic, SourceFile};
 use std::collections::BTreeMap;
 
-/// The places of sources and their columns in the definition files.
+/// The places of sources and their columns, and of views' outputs, in the definition files.
 #[derive(Clone, Debug, Default)]
-pub struct Places(BTreeMap<String, Written>);
+pub struct Places {
+    sources: BTreeMap<String, Written>,
+    feeds: BTreeMap<String, Place>,
+}
 
 #[derive(Clone, Debug)]
 struct Written {
@@ -17,19 +22,26 @@ struct Written {
 }
 
 impl Places {
-    pub(crate) fn of<'a>(drafts: impl Iterator<Item = &'a Draft>) -> Places {
+    pub(crate) fn of<'a>(
+        drafts: impl Iterator<Item = &'a Draft>,
+        views: impl Iterator<Item = &'a view::Draft>,
+    ) -> Places {
         let written = |draft: &Draft| {
             let names = draft.scope.iter().map(|(name, _)| name.clone());
             let columns = names.zip(draft.places.iter().copied()).collect();
             let format = draft.place;
             (draft.source.name.clone(), Written { format, columns })
         };
-        Places(drafts.map(written).collect())
+        let feed = |view: &view::Draft| Some((view.name.clone(), view.feed.as_ref()?.1));
+        Places {
+            sources: drafts.map(written).collect(),
+            feeds: views.filter_map(feed).collect(),
+        }
     }
 
     /// The names of a source's declared columns, in their order.
     pub fn columns(&self, source: &str) -> impl Iterator<Item = &str> {
-        let columns = self.0.get(source).map(|written| &written.columns);
+        let columns = self.sources.get(source).map(|written| &written.columns);
         columns.into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
@@ -45,11 +57,25 @@ impl Places {
         message: String,
         help: Option<String>,
     ) -> Diagnostic {
-        let written = self.0.get(source);
+        let written = self.sources.get(source);
         let place = written.map(|written| {
             let column = column.and_then(|column| written.columns.get(column));
             column.map_or(written.format, |(_, place)| *place)
         });
+        diagnostic(files, place.unwrap_or_default(), code, message, help)
+    }
+
+    /// A finding about the topic that a view's values go to.
+    #[must_use]
+    pub fn feed_finding(
+        &self,
+        files: &[SourceFile],
+        view: &str,
+        code: Code,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let place = self.feeds.get(view).copied();
         diagnostic(files, place.unwrap_or_default(), code, message, help)
     }
 }

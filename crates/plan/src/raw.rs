@@ -348,10 +348,58 @@ pub(crate) struct FeatureView {
     pub(crate) row_max: Option<At<Size>>,
     /// Its features.
     pub(crate) features: At<Vec<At<Feature>>>,
+    /// Where its values go, beside the online store. See docs/output.md.
+    pub(crate) output: Option<At<Output>>,
     /// A sentence for the catalogue.
     pub(crate) description: Option<At<String>>,
     /// Who answers for it.
     pub(crate) owner: Option<At<String>>,
+}
+
+/// Where the values of a view go, and when.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Output {
+    /// The Kafka topic that they go to.
+    pub(crate) kafka: At<OutputTopic>,
+    /// How they are written. Default: `json`.
+    pub(crate) format: Option<At<OutputFormat>>,
+    /// The least time between two records of one entity; the last values always come. Default: `0s`.
+    pub(crate) min_interval: Option<At<String>>,
+    /// What is told. Default: `change`.
+    pub(crate) emit: Option<At<Emit>>,
+}
+
+/// A Kafka topic that feature values go to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OutputTopic {
+    /// Its name.
+    pub(crate) topic: At<String>,
+    /// How many partitions it gets where it does not exist yet. Default: 6.
+    pub(crate) partitions: Option<At<u32>>,
+}
+
+/// How feature values are written.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "format", rename_all = "snake_case")]
+pub(crate) enum OutputFormat {
+    /// One JSON object.
+    Json,
+    /// Avro, with its schema registered.
+    Avro,
+    /// Protocol Buffers, with their schema registered.
+    Protobuf,
+}
+
+/// When feature values are sent.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "emit", rename_all = "snake_case")]
+pub(crate) enum Emit {
+    /// When an event has changed them.
+    Change,
+    /// And when time alone has: an event has left its window, or come into it.
+    Decay,
 }
 
 /// One aggregate over some windows.

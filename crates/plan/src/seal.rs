@@ -102,6 +102,7 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
         features: features.clone(),
         history: draft.history,
         max_age: draft.max_age,
+        feed: draft.feed.as_ref().map(|(feed, _)| feed.clone()),
         description: draft.description.clone(),
         owner: draft.owner.clone(),
     };

@@ -212,7 +212,7 @@ fn stream(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<Stream> {
     })
 }
 
-fn topic_name(report: &Report, name: &At<String>) -> Option<String> {
+pub(crate) fn topic_name(report: &Report, name: &At<String>) -> Option<String> {
     let (text, place) = name.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !text.is_empty() && text.len() <= 249 && text.chars().all(legal) {

@@ -2,11 +2,13 @@
 
 use crate::at::At;
 use crate::feature::{self, Feature};
-use crate::model::Entity;
+use crate::model::{Entity, Feed};
 use crate::names::Defined;
 use crate::report::Report;
 use crate::row_max::{self, RowMax};
-use crate::{Code, names, raw, scalar, source, window};
+use crate::source::Kafka;
+use crate::text::Place;
+use crate::{Code, feed, names, raw, scalar, source, window};
 use std::sync::Arc;
 use tiderace_expr::Compiled;
 use tiderace_types::{DataType, Duration};
@@ -25,6 +27,8 @@ pub(crate) struct Draft {
     pub(crate) history: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) row_max: RowMax,
+    /// The topic of its values, and where that is named.
+    pub(crate) feed: Option<(Feed, Place)>,
     pub(crate) description: Option<String>,
     pub(crate) owner: Option<String>,
 }
@@ -48,6 +52,7 @@ pub(crate) fn check(
     raw: &raw::FeatureView,
     entities: &Defined<Arc<Entity>>,
     sources: &Defined<source::Draft>,
+    kafka: Kafka,
 ) -> Option<Draft> {
     let before = report.count();
     let name = names::identifier(report, "a feature view", &raw.name);
@@ -65,6 +70,7 @@ pub(crate) fn check(
     let max_age = max_age(report, raw);
     let row_max = row_max::read(report, raw);
     let features = features(report, raw, source);
+    let feed = feed::check(report, raw, kafka, features.as_deref().unwrap_or_default());
     let windows = features.iter().flatten().flat_map(|f| &f.windows);
     for (_, named) in windows {
         window::bounded(report, named, history == Some(None));
@@ -82,6 +88,7 @@ pub(crate) fn check(
         history: history?,
         max_age,
         row_max: row_max?,
+        feed,
         description: raw.description.as_ref().and_then(|at| at.value.clone()),
         owner: raw.owner.as_ref().and_then(|at| at.value.clone()),
     })

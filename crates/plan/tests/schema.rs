@@ -15,6 +15,7 @@ fn the_schema_describes_every_kind() {
         ("FeatureService", "on_demand"),
         ("Test", "asks"),
         ("Feature", "aggregate"),
+        ("Output", "kafka"),
     ] {
         let property = &definitions[name]["properties"][key];
         assert!(

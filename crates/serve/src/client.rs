@@ -56,7 +56,7 @@ impl Client {
     }
 
     /// Looks a service up from the text of its keys and request data, whose types the server's
-    /// catalogue tells: `customer_id` = `596`, several rows as `596,597`.
+    /// catalogue tells: `customer_id` = `596`, several rows as `596,597`. `extras` are asked too.
     ///
     /// # Errors
     /// For a column that the service does not need, text that is not of its type, and what
@@ -66,6 +66,7 @@ impl Client {
         service: &str,
         columns: &[(String, String)],
         as_of: Option<tiderace_types::Timestamp>,
+        extras: Extras,
     ) -> Result<GetOnlineFeaturesResponse, Error> {
         let catalogue = self.catalogue().await?;
         let Some(found) = catalogue.services.iter().find(|each| each.name == service) else {
@@ -81,6 +82,7 @@ impl Client {
             ),
             as_of: as_of.map(crate::convert::to_timestamp),
             include_metadata: true,
+            include_valid_until: extras == Extras::ValidUntil,
             ..Default::default()
         };
         let fields = || found.keys.iter().chain(&found.request_data);
@@ -131,6 +133,15 @@ impl Client {
         let request = proto::GetCatalogueRequest {};
         Ok(self.inner.get_catalogue(request).await?.into_inner())
     }
+}
+
+/// What is asked beside values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extras {
+    /// Metadata.
+    Metadata,
+    /// Metadata, and until when values stand.
+    ValidUntil,
 }
 
 /// How long a server may take to accept a connection.

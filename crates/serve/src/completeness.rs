@@ -54,6 +54,22 @@ impl Terms {
             max_lag: view.source.max_lag,
         }
     }
+
+    /// When the entity itself is known no more, or too old, by its newest event at `as_of`; or when it
+    /// may be known again, by its first event after that.
+    #[must_use]
+    pub fn ends(
+        &self,
+        newest: Option<Timestamp>,
+        ahead: Option<Timestamp>,
+        as_of: Timestamp,
+    ) -> Option<Timestamp> {
+        let unknown = newest.zip(self.reach).map(|(at, reach)| at.plus(reach));
+        let too_old = newest.zip(self.max_age);
+        let too_old = too_old.map(|(at, max_age)| at.plus(max_age).plus(Duration(1)));
+        let ends = [unknown, too_old, ahead].into_iter().flatten();
+        ends.filter(|at| *at > as_of && *at < Timestamp::MAX).min()
+    }
 }
 
 /// The two instants of a lookup.

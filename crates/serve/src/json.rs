@@ -35,6 +35,7 @@ pub(crate) fn request(body: &[u8]) -> Result<Request, Error> {
         request_data: columns("request_data", asked.request_data)?,
         as_of,
         full_names: asked.full_names,
+        include_valid_until: asked.include_valid_until,
         include_metadata: asked.include_metadata,
     })
 }
@@ -53,6 +54,8 @@ struct Asked {
     full_names: bool,
     #[serde(default)]
     include_metadata: bool,
+    #[serde(default)]
+    include_valid_until: bool,
 }
 
 /// An object as its pairs, so that a name given twice is seen and not silently dropped.
@@ -147,6 +150,13 @@ fn row(row: &proto::Row) -> Json {
     }
     if !row.bounds.is_empty() {
         out["bounds"] = row.bounds.iter().map(bound).collect();
+    }
+    if !row.ends.is_empty() {
+        let ends = row.ends.iter();
+        let until = |at: &prost_types::Timestamp| convert::timestamp_to_json(at);
+        out["valid_until"] = ends
+            .map(|end| json!({"index": end.index, "valid_until": end.valid_until.as_ref().map(until)}))
+            .collect();
     }
     out
 }

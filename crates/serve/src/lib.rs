@@ -43,6 +43,9 @@ pub use markers::{Markers, Refresher, Snapshot};
 mod lookup;
 pub use lookup::{Clock, Limits, Lookup};
 
+mod told;
+pub use told::{Teller, Told, ToldValue, completeness_name, status_name, value_json};
+
 mod push;
 pub use push::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
 

@@ -10,7 +10,7 @@ use crate::{Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::{Bound, Passing};
+use tiderace_aggregate::{Bound, Passing, Row};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::Plan;
 use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
@@ -110,6 +110,10 @@ impl Lookup {
             as_of: request.as_of.unwrap_or(now),
             now,
         };
+        let extras = Extras {
+            details: request.include_metadata,
+            ends: request.include_valid_until,
+        };
         let mut snapshot = self.markers.latest()?;
         let mut doubts = 0;
         let mut answers = loop {
@@ -129,11 +133,10 @@ impl Lookup {
             if let Some(owner) = &self.owner {
                 reads.ask(owner, &prepared, at, &mut found.rows).await;
             }
-            let all = request.include_metadata;
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
                 take_turns(row).await;
-                let mut answer = reads.answer(&prepared, row, at, &found.rows, all);
+                let mut answer = reads.answer(&prepared, row, at, &found.rows, extras);
                 if !answer.damaged.is_empty()
                     && let Some(owner) = &self.owner
                 {
@@ -141,13 +144,13 @@ impl Lookup {
                         let mended = owner.mend(&reads.keys[place], at.as_of).await;
                         found.rows[place] = mended.or_else(|| found.rows[place].take());
                     }
-                    answer = reads.answer(&prepared, row, at, &found.rows, all);
+                    answer = reads.answer(&prepared, row, at, &found.rows, extras);
                 }
                 answers.push(answer);
             }
             break answers;
         };
-        add_on_demand(&prepared, &mut answers, &request_data, at.as_of)?;
+        add_on_demand(&prepared, &mut answers, &request_data, at.as_of, extras)?;
         let mut rows = Vec::with_capacity(answers.len());
         for (row, answer) in answers.into_iter().enumerate() {
             take_turns(row).await;
@@ -354,7 +357,7 @@ impl<'a> Reads<'a> {
         row: usize,
         at: At,
         found: &[Option<Bytes>],
-        all_details: bool,
+        extras: Extras,
     ) -> Answer {
         let views = prepared.views.len();
         let cells = &self.cells[row * views..(row + 1) * views];
@@ -362,12 +365,18 @@ impl<'a> Reads<'a> {
         let mut values: Vec<Vec<Judged>> = Vec::with_capacity(views);
         for (read, cell) in prepared.views.iter().zip(cells) {
             let bytes = cell.key.and_then(|place| found[place].as_ref());
-            let (judged, standing, readable) = answer_view(read, cell.said, bytes, at);
-            answer.damaged.extend(cell.key.filter(|_| !readable));
-            if all_details || judged.iter().any(|value| value.flags != 0) {
-                answer.details.push(details(read, cell.said, &standing));
+            let mut of_view = answer_view(read, cell.said, bytes, at);
+            answer
+                .damaged
+                .extend(cell.key.filter(|_| !of_view.readable));
+            if extras.details || of_view.judged.iter().any(|value| value.flags != 0) {
+                let standing = &of_view.standing;
+                answer.details.push(details(read, cell.said, standing));
             }
-            values.push(judged);
+            if extras.ends {
+                of_view.find_ends(read, at.as_of);
+            }
+            values.push(of_view.judged);
         }
         let take =
             |place: &crate::prepared::Place| std::mem::take(&mut values[place.view][place.output]);
@@ -376,16 +385,37 @@ impl<'a> Reads<'a> {
     }
 }
 
+/// What is answered beside values.
+#[derive(Clone, Copy, Debug)]
+struct Extras {
+    /// Details of every view.
+    details: bool,
+    /// Until when values stand.
+    ends: bool,
+}
+
 /// One value with all that is said of it.
 #[derive(Clone, Debug, Default)]
-struct Judged {
-    value: Value,
-    status: Status,
-    flags: u32,
-    bound: Option<Bound>,
+pub(crate) struct Judged {
+    pub(crate) value: Value,
+    pub(crate) status: Status,
+    pub(crate) flags: u32,
+    pub(crate) bound: Option<Bound>,
     /// How far its window's edges are off.
-    off: Duration,
-    message: Option<String>,
+    pub(crate) off: Duration,
+    pub(crate) message: Option<String>,
+    /// When it may be another with no further event; `None` for never, or where nobody asks.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// One row of one view, answered.
+pub(crate) struct OfView<'a> {
+    /// The asked outputs.
+    pub(crate) judged: Vec<Judged>,
+    pub(crate) standing: RowStanding<'a>,
+    /// Whether its bytes could be read.
+    pub(crate) readable: bool,
+    row: Option<Row>,
 }
 
 /// One row of the answer.
@@ -407,6 +437,7 @@ impl Answer {
             views: self.details,
             messages: Vec::new(),
             bounds: Vec::new(),
+            ends: Vec::new(),
         };
         for (index, judged) in self.values.into_iter().enumerate() {
             row.values.push(convert::to_proto(judged.value));
@@ -417,6 +448,12 @@ impl Answer {
                 let bound = convert::bound(index, judged.bound, judged.off);
                 row.bounds.push(bound);
             }
+            if let Some(until) = judged.until {
+                row.ends.push(proto::ValueEnd {
+                    index,
+                    valid_until: Some(convert::to_timestamp(until)),
+                });
+            }
             if let Some(message) = judged.message {
                 row.messages.push(proto::ValueMessage { index, message });
             }
@@ -425,14 +462,13 @@ impl Answer {
     }
 }
 
-/// Finishes and judges the asked outputs of one row of one view; tells whether its bytes could be
-/// read.
-fn answer_view<'a>(
+/// Finishes and judges the asked outputs of one row of one view.
+pub(crate) fn answer_view<'a>(
     read: &'a ViewRead,
     said: Option<&'a ViewMarker>,
     bytes: Option<&Bytes>,
     at: At,
-) -> (Vec<Judged>, RowStanding<'a>, bool) {
+) -> OfView<'a> {
     let spec = &read.view.spec;
     let row = match bytes
         .map(|bytes| read.asked.decode(spec, bytes))
@@ -450,8 +486,12 @@ fn answer_view<'a>(
                 message: Some(message),
                 ..Judged::default()
             };
-            let judged = vec![failed; read.outputs.len()];
-            return (judged, standing, false);
+            return OfView {
+                judged: vec![failed; read.outputs.len()],
+                standing,
+                readable: false,
+                row: None,
+            };
         }
     };
     let held = match &row {
@@ -531,9 +571,40 @@ fn answer_view<'a>(
             bound,
             off,
             message,
+            until: None,
         });
     }
-    (judged, standing, true)
+    OfView {
+        judged,
+        standing,
+        readable: true,
+        row,
+    }
+}
+
+impl OfView<'_> {
+    /// Finds when each value may be another with no further event.
+    pub(crate) fn find_ends(&mut self, read: &ViewRead, as_of: Timestamp) {
+        let Some(row) = &self.row else {
+            return;
+        };
+        let spec = &read.view.spec;
+        let ahead = self.ahead(as_of);
+        let of_entity = read.terms.ends(row.newest(as_of), ahead, as_of);
+        for (judged, output) in self.judged.iter_mut().zip(&read.outputs) {
+            let own = row.valid_until(spec, *output, as_of);
+            let until = [own, of_entity].into_iter().flatten().min();
+            // Of a row that is overdue nothing is promised at all.
+            judged.until = until.map(|until| until.max(as_of.plus(Duration(1))));
+        }
+    }
+
+    /// The time of the row's first event that is ahead of `as_of`.
+    pub(crate) fn ahead(&self, as_of: Timestamp) -> Option<Timestamp> {
+        let times = self.row.as_ref()?.events.times();
+        let first = times.partition_point(|time| *time <= as_of.0);
+        times.get(first).copied().map(Timestamp)
+    }
 }
 
 fn details(
@@ -562,6 +633,7 @@ fn add_on_demand(
     answers: &mut [Answer],
     request_data: &[Vec<Value>],
     as_of: Timestamp,
+    extras: Extras,
 ) -> Result<(), Error> {
     let on_demand = &prepared.on_demand;
     if on_demand.expressions.is_empty() {
@@ -588,7 +660,10 @@ fn add_on_demand(
         .map_err(|error| Error::new(Kind::Bug, format!("on-demand features: {error}")))?;
     for (expression, column) in on_demand.expressions.iter().zip(columns) {
         for (answer, result) in answers.iter_mut().zip(column) {
-            let judged = derive(&answer.values, &expression.features, result);
+            let mut judged = derive(&answer.values, &expression.features, result);
+            if extras.ends && expression.uses_now() {
+                judged.until = Some(as_of.plus(Duration(1)));
+            }
             answer.values.push(judged);
         }
     }
@@ -599,15 +674,16 @@ fn add_on_demand(
 fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) -> Judged {
     let inputs = inputs.iter().map(|place| &values[*place]);
     let flags = inputs.clone().fold(0, |flags, input| flags | input.flags);
+    let until = inputs.clone().filter_map(|input| input.until).min();
     for status in [Status::Unavailable, Status::OutsideHistory, Status::Error] {
         if let Some(input) = inputs.clone().find(|input| input.status == status) {
             return Judged {
                 value: Value::Null,
                 status,
                 flags,
-                bound: None,
-                off: Duration::ZERO,
                 message: input.message.clone(),
+                until,
+                ..Judged::default()
             };
         }
     }
@@ -620,8 +696,8 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
         value,
         status,
         flags,
-        bound: None,
-        off: Duration::ZERO,
         message,
+        until,
+        ..Judged::default()
     }
 }

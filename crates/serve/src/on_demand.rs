@@ -98,6 +98,11 @@ impl Expressions {
 }
 
 impl Expression {
+    /// Tells whether the instant of the answer is in it.
+    pub(crate) fn uses_now(&self) -> bool {
+        self.expr.uses_now()
+    }
+
     fn rows(&self, batch: &RecordBatch, as_of: Timestamp) -> Vec<Result<Value, String>> {
         let (array, errors) = self.expr.evaluate_each(batch, as_of);
         let mut rows: Vec<Result<Value, String>> = (0..batch.num_rows())

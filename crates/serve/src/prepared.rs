@@ -59,6 +59,23 @@ pub(crate) struct ViewRead {
     pub(crate) fingerprint: String,
 }
 
+impl ViewRead {
+    /// All outputs of a view, for one who needs no names looked up.
+    pub(crate) fn whole(view: &Arc<View>) -> ViewRead {
+        let outputs: Vec<usize> = (0..view.spec.outputs.len()).collect();
+        let asked = Asked::of(&view.spec, &outputs);
+        ViewRead {
+            view: Arc::clone(view),
+            entity: 0,
+            nothing: nothing(view, &asked),
+            outputs,
+            asked,
+            terms: Terms::of(view),
+            fingerprint: hexadecimal(view.spec.fingerprint),
+        }
+    }
+}
+
 /// Where a feature's value is found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {

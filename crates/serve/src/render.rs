@@ -23,6 +23,11 @@ pub fn table(response: &proto::GetOnlineFeaturesResponse) -> String {
             let name = name(response, bound.index as usize);
             let _ = writeln!(out, "{name}: approximate, {}", within(bound));
         }
+        for end in &row.ends {
+            let name = name(response, end.index as usize);
+            let until = end.valid_until.as_ref().map(instant).unwrap_or_default();
+            let _ = writeln!(out, "{name}: stands until {until}");
+        }
         for view in row.views.iter().filter_map(remark) {
             let _ = writeln!(out, "{view}");
         }

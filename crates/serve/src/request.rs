@@ -19,6 +19,8 @@ pub struct Request {
     pub full_names: bool,
     /// Whether types, views and details are answered too.
     pub include_metadata: bool,
+    /// Whether it is answered too until when values stand.
+    pub include_valid_until: bool,
 }
 
 /// Which features.
@@ -53,6 +55,7 @@ impl TryFrom<proto::GetOnlineFeaturesRequest> for Request {
             as_of,
             full_names: request.full_names,
             include_metadata: request.include_metadata,
+            include_valid_until: request.include_valid_until,
         })
     }
 }

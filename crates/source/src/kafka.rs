@@ -17,5 +17,8 @@ mod outbox;
 mod producer;
 pub use producer::KafkaProducer;
 
+mod values;
+pub use values::{KafkaValues, ValueRecord};
+
 mod dead_letters;
 pub use dead_letters::KafkaDeadLetters;

@@ -19,7 +19,8 @@ pub use reader::{Limit, Reader};
 
 mod kafka;
 pub use kafka::{
-    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, count_partitions, ensure_topic,
+    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, ValueRecord,
+    count_partitions, ensure_topic,
 };
 
 mod registry;

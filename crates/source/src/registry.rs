@@ -176,6 +176,43 @@ impl Registry {
         }))
     }
 
+    /// Registers a schema as a version of `subject`, if it is not one yet; gives its number.
+    ///
+    /// # Errors
+    /// As [`Registry::schema`]; [`Kind::Invalid`] too where it is not compatible with versions before.
+    pub fn register(&self, subject: &str, kind: SchemaKind, text: &str) -> Result<u32, Error> {
+        let what = format!("a schema of subject \"{subject}\"");
+        let path = format!("/subjects/{}/versions", escaped(subject));
+        let body = match self.post(&path, &wire::registration(kind, text), &what)? {
+            Some(body) => body,
+            None => return Err(self.odd(&what, "it has no such place")),
+        };
+        wire::id(&body).map_err(|why| self.odd(&what, &why))
+    }
+
+    /// Whether a schema could be registered as the next version of `subject`; `None` when there is no
+    /// such subject yet.
+    ///
+    /// # Errors
+    /// As [`Registry::schema`].
+    pub fn takes(
+        &self,
+        subject: &str,
+        kind: SchemaKind,
+        text: &str,
+    ) -> Result<Option<bool>, Error> {
+        let what = format!("whether subject \"{subject}\" takes a schema");
+        let path = format!(
+            "/compatibility/subjects/{}/versions/latest",
+            escaped(subject)
+        );
+        let Some(body) = self.post(&path, &wire::registration(kind, text), &what)? else {
+            return Ok(None);
+        };
+        let taken = wire::is_compatible(&body).map_err(|why| self.odd(&what, &why))?;
+        Ok(Some(taken))
+    }
+
     fn answered(&self, subject: &str, version: u32, what: &str) -> Result<Option<Answered>, Error> {
         let path = format!("/subjects/{}/versions/{version}", escaped(subject));
         let Some(body) = self.get(&path, what)? else {
@@ -235,11 +272,35 @@ impl Registry {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
+        self.read(request.call(), what)
+    }
+
+    /// The answer to what is sent to a path.
+    fn post(&self, path: &str, body: &str, what: &str) -> Result<Option<String>, Error> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header(
+                "accept",
+                "application/vnd.schemaregistry.v1+json, application/json",
+            )
+            .header("content-type", "application/vnd.schemaregistry.v1+json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        self.read(request.send(body), what)
+    }
+
+    fn read(
+        &self,
+        answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+        what: &str,
+    ) -> Result<Option<String>, Error> {
         let away = |cause: ureq::Error| {
             let message = format!("ask {} for {what}: {cause}", self.url);
             Error::new(Kind::Retry, message)
         };
-        let mut response = request.call().map_err(away)?;
+        let mut response = answered.map_err(away)?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(LARGEST);
         let body = match body.read_to_string() {
@@ -255,6 +316,11 @@ impl Registry {
                 Kind::Retry,
                 format!("ask {} for {what}: HTTP status {status}", self.url),
             )),
+            409 | 422 => Err(Error::invalid(format!(
+                "{} refuses {what} (HTTP status {status}): {}",
+                self.url,
+                wire::message(&body)
+            ))),
             401 | 403 => Err(Error::invalid(format!(
                 "{} refuses {what} (HTTP status {status}): check username and password of the schema registry",
                 self.url

@@ -157,6 +157,22 @@ impl Registry {
         self.shared.state().register(subject, schema, Some(id));
     }
 
+    /// The versions of a subject in order: the number of each schema, its kind and its text.
+    #[must_use]
+    pub fn versions(&self, subject: &str) -> Vec<(u32, String, String)> {
+        let state = self.shared.state();
+        let ids = state
+            .subjects
+            .get(subject)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        ids.map(|id| {
+            let schema = &state.schemas[id];
+            (*id, schema.kind.clone(), schema.text.clone())
+        })
+        .collect()
+    }
+
     /// The paths that were asked for so far, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {

@@ -121,6 +121,9 @@ pub struct Get {
     /// The instant to answer for, as RFC 3339; now when absent.
     #[arg(long)]
     pub as_of: Option<String>,
+    /// Tell too until when each value stands that changes with no further event.
+    #[arg(long)]
+    pub valid_until: bool,
     /// How the answer looks.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,

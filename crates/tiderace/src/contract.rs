@@ -1,5 +1,6 @@
 //! A source's declared columns against the schemas of its records: from files, and from the registry.
 
+use crate::feed::Form;
 use crate::formats;
 use crate::live::{kafka, registry};
 use anyhow::Result;
@@ -168,7 +169,81 @@ pub fn check_online(folder: &Path, files: &[SourceFile], loaded: &Loaded) -> Res
             project.check_subject(source, topic, registry, &mut online);
         }
     }
+    for view in &loaded.plan.views {
+        let Some(form) = Form::of(&loaded.plan.project.name, view) else {
+            continue;
+        };
+        if kafka_answers {
+            kafka_answers = project.check_feed(&form, &mut online)?;
+        }
+        if let Some(registry) = &registry {
+            project.check_registration(&form, registry, &mut online);
+        }
+    }
     Ok(online)
+}
+
+impl Project<'_> {
+    /// A finding about where a view's values go.
+    fn feed_finding(&self, form: &Form, code: Code, message: String, help: &str) -> Diagnostic {
+        let help = Some(help.to_owned()).filter(|help| !help.is_empty());
+        let (files, places) = (self.files, &self.loaded.places);
+        places.feed_finding(files, &form.view().name, code, message, help)
+    }
+
+    /// Asks for the topic of a view's values; tells whether Kafka answers.
+    fn check_feed(&self, form: &Form, online: &mut Online) -> Result<bool> {
+        let (view, topic) = (&form.view().name, &form.feed().topic);
+        let counted = count_partitions(&kafka(&self.loaded.plan)?, topic);
+        match counted {
+            Ok(Some(count)) => {
+                let seen = format!("{view}: topic {topic} has {count} partitions");
+                online.seen.push(seen);
+            }
+            Ok(None) => {
+                let count = form.feed().partitions;
+                let seen =
+                    format!("{view}: topic {topic} is made at the start, with {count} partitions");
+                online.seen.push(seen);
+            }
+            Err(error) => {
+                let message = format!("Kafka does not tell: {error}");
+                let help = "check `brokers` and `properties`; other topics were not asked for";
+                let finding = self.feed_finding(form, Code::Online, message, help);
+                online.found.push(finding);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks whether the registry takes the schema of a view's values.
+    fn check_registration(&self, form: &Form, registry: &Registry, online: &mut Online) {
+        let Some((kind, text)) = &form.schema else {
+            return;
+        };
+        let (view, subject) = (&form.view().name, form.subject());
+        match registry.takes(&subject, *kind, text) {
+            Ok(None) => online.seen.push(format!(
+                "{view}: subject {subject} is made at the start, with the schema of its values"
+            )),
+            Ok(Some(true)) => online.seen.push(format!(
+                "{view}: subject {subject} takes the schema of its values"
+            )),
+            Ok(Some(false)) => {
+                let message = format!(
+                    "subject `{subject}` does not take the schema of the values: it is not compatible with the latest version"
+                );
+                let help = "give the values another topic, or the subject another compatibility";
+                let finding = self.feed_finding(form, Code::Schema, message, help);
+                online.found.push(finding);
+            }
+            Err(error) => {
+                let finding = self.feed_finding(form, Code::Online, error.to_string(), "");
+                online.found.push(finding);
+            }
+        }
+    }
 }
 
 impl Project<'_> {

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod commands;
 pub mod contract;
+pub mod feed;
 pub mod formats;
 pub mod layout;
 pub mod live;

@@ -6,6 +6,7 @@
 //!        └─► dead letters                         rows, markers │ acknowledgements
 //!                                                          ▼  │
 //!                                              publisher task (one per lane) ──► online store
+//!                                              feeder thread (one per lane) ──► topics of values
 //! ```
 //! CPU work runs on the threads, I/O to the online store on the runtime,
 //! bounded queues between them. A slow store or disk slows consuming; nothing
@@ -15,6 +16,7 @@ mod clock;
 pub use clock::now;
 
 mod coverage;
+mod feeder;
 mod intake;
 mod lane;
 mod ledger;
@@ -25,9 +27,10 @@ mod schemas;
 mod selector;
 mod sweeper;
 
-pub use ledger::{Ledger, SourceLedger, ViewLedger};
+pub use ledger::{FeedLedger, Ledger, SourceLedger, ViewLedger};
 pub use schemas::registry;
 
+use crate::feed::Form;
 use crate::layout::Layout;
 use anyhow::{Context, Result, anyhow};
 use coverage::Coverage;
@@ -56,6 +59,7 @@ pub struct Live {
     intakes: Vec<JoinHandle<()>>,
     lanes: Vec<JoinHandle<Result<()>>>,
     publishers: Vec<tokio::task::JoinHandle<()>>,
+    feeders: Vec<JoinHandle<()>>,
     sweeper: Option<JoinHandle<()>>,
     board: Arc<sweeper::Board>,
     state: tiderace_state::Store,
@@ -104,6 +108,7 @@ impl Live {
             intakes: Vec::new(),
             lanes: Vec::new(),
             publishers: Vec::new(),
+            feeders: Vec::new(),
             sweeper: None,
             board: Arc::default(),
             state: state.clone(),
@@ -200,6 +205,7 @@ impl Live {
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         let (intakes, lanes, sweeper) = (self.intakes, self.lanes, self.sweeper);
+        let feeders = self.feeders;
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(sweeper) = sweeper {
                 sweeper.thread().unpark();
@@ -210,7 +216,9 @@ impl Live {
                 Ok(result) => result,
                 Err(_) => Err(anyhow!("a lane panicked")),
             });
-            results.collect::<Result<Vec<()>>>()
+            let results = results.collect::<Result<Vec<()>>>();
+            feeders.into_iter().for_each(|thread| drop(thread.join()));
+            results
         });
         let result = joined.await?;
         for publisher in self.publishers {
@@ -302,6 +310,7 @@ impl Live {
             stop: Arc::clone(&self.stop),
         };
         self.publishers.push(tokio::spawn(publisher.run()));
+        let feeding = self.start_feeder(lane.shards, plan, layout)?;
         let name = format!("lane-{}", lane.shards);
         let worker = lane::Worker::new(
             lane,
@@ -315,6 +324,7 @@ impl Live {
                 packets,
                 to_publisher,
                 from_publisher,
+                feeding,
                 stop: Arc::clone(&self.stop),
                 board: Arc::clone(&self.board),
             },
@@ -332,6 +342,37 @@ impl Live {
             .spawn(move || worker.run())?;
         self.lanes.push(thread);
         Ok(sender)
+    }
+
+    /// Starts what brings a lane's values to their topics, if any go there.
+    fn start_feeder(
+        &mut self,
+        shards: ShardRange,
+        plan: &Plan,
+        layout: &Layout,
+    ) -> Result<Option<lane::Feeding>> {
+        let project = &plan.project.name;
+        let forms = plan.views.iter().filter_map(|view| Form::of(project, view));
+        let forms: Vec<Form> = forms.collect();
+        if forms.is_empty() {
+            return Ok(None);
+        }
+        let (to_feeder, orders) = crossbeam_channel::bounded(1);
+        let (replies, from_feeder) = crossbeam_channel::bounded(1);
+        let feeder = feeder::Feeder::new(
+            forms,
+            kafka(plan)?,
+            registry(plan, layout.project())?,
+            shards,
+            (orders, replies),
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.stop),
+        );
+        let thread = std::thread::Builder::new()
+            .name(format!("feeder-{shards}"))
+            .spawn(move || feeder.run())?;
+        self.feeders.push(thread);
+        Ok(Some(lane::Feeding::new(to_feeder, from_feeder)))
     }
 
     fn start_sweeper(&mut self, views: Vec<LaneView>, lanes: Vec<ShardRange>) -> Result<()> {
@@ -386,6 +427,9 @@ impl Live {
             stop: Arc::clone(&self.stop),
             source,
         };
+        let own = start.0.iter().filter(|(p, _)| p.source == intake.source.id);
+        let clocks = own.map(|(partition, at)| (partition.number, at.clock));
+        self.ledger.clocks(&intake.source.name, clocks);
         let name = format!("intake-{}", intake.source.name);
         let thread = std::thread::Builder::new()
             .name(name)

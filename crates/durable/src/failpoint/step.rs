@@ -47,6 +47,8 @@ steps! {
     LettersFile = "letters.file",
     /// Dead letters in a Kafka topic.
     LettersKafka = "letters.kafka",
+    /// Feature values in a Kafka topic.
+    OutputKafka = "output.kafka",
     /// Pushed records in a Kafka topic.
     KafkaPush = "kafka.push",
     /// State's database, opened or made.
@@ -63,7 +65,7 @@ steps! {
     StateView = "state.view",
     /// The clock that a sweep goes by.
     StateClock = "state.clock",
-    /// The version of the marker that a lane wrote last.
+    /// The version of the marker that a lane wrote last, and up to when values were sent.
     StateMarker = "state.marker",
     /// The blocks that a sweep takes away.
     StateSweep = "state.sweep",

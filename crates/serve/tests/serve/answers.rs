@@ -68,6 +68,64 @@ async fn as_of_moves_the_window_to_the_microsecond() {
     fixture.stop().await;
 }
 
+/// Until when each value stands, one per feature; `None` for one that stands until an event comes.
+fn ends(row: &tiderace_serve::proto::Row) -> Vec<Option<Timestamp>> {
+    let mut all = vec![None; row.values.len()];
+    for end in &row.ends {
+        let at = end.valid_until.as_ref().unwrap();
+        let micros = at.seconds * 1_000_000 + i64::from(at.nanos) / 1000;
+        all[end.index as usize] = Some(Timestamp(micros));
+    }
+    all
+}
+
+#[tokio::test]
+async fn values_say_until_when_they_stand() {
+    let mut fixture = with_customer().await;
+    let mut request = service("customer_v1", vec![ints("customer_id", &[596, 1])]);
+    let response = fixture.get(request.clone()).await;
+    assert_eq!(response.rows[0].ends, [], "nobody asks");
+    request.include_valid_until = true;
+    let response = fixture.get(request.clone()).await;
+    // The oldest payment of each window leaves it.
+    let day = Some(NOW.minus(HOUR).plus(DAY));
+    let week = Some(NOW.plus(DAY));
+    assert_eq!(ends(&response.rows[0]), [day, week, week]);
+    assert_eq!(ends(&response.rows[1]), [None, None, None]);
+    // What is said holds, and no longer.
+    let mut shown_at = async |at: Timestamp| {
+        request.as_of = Some(proto_time(at));
+        shown(&fixture.get(request.clone()).await.rows[0])
+    };
+    let edge = NOW.plus(DAY);
+    let before = shown_at(Timestamp(edge.0 - 1)).await;
+    assert_eq!(before[1..], ["3 PRESENT 0", "30 PRESENT 0"]);
+    let after = shown_at(edge).await;
+    assert_eq!(after[1..], ["2 PRESENT 0", "15 PRESENT 0"]);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn an_age_and_an_expression_end_too() {
+    let mut fixture = with_customer().await;
+    let pair = [Value::Int(596), Value::string("t")];
+    fixture.put("loyalty", &pair, &[(NOW, Cell::Int(4))]).await;
+    let entities = vec![ints("customer_id", &[596]), texts("terminal_id", &["t"])];
+    let mut request = service("fraud_v1", entities);
+    request.request_data = vec![doubles("amount", &[45.0])];
+    request.include_valid_until = true;
+    let response = fixture.get(request).await;
+    let found = ends(&response.rows[0]);
+    let names = names(&response);
+    let of = |name: &str| found[names.iter().position(|held| held == name).unwrap()];
+    // Older than `max_age` from the microsecond after it.
+    let too_old = NOW.plus(Duration(2 * DAY.0 + 1));
+    assert_eq!(of("total_lifetime"), Some(too_old));
+    assert_eq!(of("cents_share"), Some(too_old));
+    assert_eq!(of("amount_ratio"), Some(NOW.plus(DAY)));
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn a_missing_entity_is_not_found_and_counts_zero() {
     let mut fixture = with_customer().await;

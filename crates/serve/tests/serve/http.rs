@@ -94,8 +94,8 @@ async fn mistakes_in_json() {
             r#"{"servce": "x"}"#,
             400,
             "request body: unknown field `servce`, expected one of `service`, `features`, \
-             `entities`, `request_data`, `as_of`, `full_names`, `include_metadata` \
-             at line 1 column 9",
+             `entities`, `request_data`, `as_of`, `full_names`, `include_metadata`, \
+             `include_valid_until` at line 1 column 9",
         ),
         (
             r#"{"service": "customer_v1", "features": ["spend:*"]}"#,

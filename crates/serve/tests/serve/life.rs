@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace_aggregate::Cell;
-use tiderace_serve::client::Client;
+use tiderace_serve::client::{Client, Extras};
 use tiderace_serve::{Durability, Kind, Push, PushFuture, PushReceipt, render};
 use tiderace_types::Value;
 use tokio::net::TcpStream;
@@ -232,7 +232,7 @@ async fn the_command_lines_way() {
     let columns = [("customer_id".to_owned(), "596".to_owned())];
     let response = fixture
         .client
-        .get_by_text("customer_v1", &columns, None)
+        .get_by_text("customer_v1", &columns, None, Extras::Metadata)
         .await
         .unwrap();
     let expect = "\
@@ -247,7 +247,7 @@ as of 2023-11-14T22:13:20Z
     let wrong = [("customer_id".to_owned(), "x".to_owned())];
     let asked = fixture
         .client
-        .get_by_text("customer_v1", &wrong, None)
+        .get_by_text("customer_v1", &wrong, None, Extras::Metadata)
         .await;
     assert_eq!(
         asked.unwrap_err().to_string(),

@@ -3,6 +3,7 @@
 use super::config::KafkaConfig;
 use super::error::error;
 use crate::{Error, Kind};
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
@@ -49,8 +50,19 @@ impl Deliveries {
 
 impl Outbox {
     pub fn open(config: &KafkaConfig) -> Result<Outbox, Error> {
-        let producer = config
-            .producer()
+        Outbox::with(config, config.producer())
+    }
+
+    /// One that never gives a record up: it is tried as long as it takes, so that nothing that is
+    /// given up comes after what was sent in its place.
+    pub fn persistent(config: &KafkaConfig) -> Result<Outbox, Error> {
+        let mut settings = config.producer();
+        settings.set("message.timeout.ms", "0");
+        Outbox::with(config, settings)
+    }
+
+    fn with(config: &KafkaConfig, settings: ClientConfig) -> Result<Outbox, Error> {
+        let producer = settings
             .create_with_context(Deliveries::default())
             .map_err(|cause| error("create a kafka producer", &cause))?;
         Ok(Outbox {
@@ -94,6 +106,19 @@ impl Outbox {
             self.producer.poll(FLUSH_STEP);
         }
         self.check(topic)
+    }
+
+    /// Waits for a while; tells whether every record is kept by the brokers.
+    pub fn is_settled(&self, topic: &str, within: Duration) -> Result<bool, Error> {
+        let deadline = Instant::now() + within;
+        while self.producer.flush(Duration::ZERO).is_err() {
+            self.check(topic)?;
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            self.producer.poll(FLUSH_STEP);
+        }
+        self.check(topic).map(|()| true)
     }
 
     /// The first failure; it ends this producer, because what follows may be out of order.

@@ -1,7 +1,7 @@
 //! What a registry answers, out of its JSON.
 
 use super::SchemaKind;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// A schema as it is answered, its references not yet fetched.
 pub struct Answered {
@@ -54,6 +54,30 @@ pub fn versions(body: &str) -> Result<Vec<u32>, String> {
     let versions = items.iter().map(number);
     let versions: Option<Vec<u32>> = versions.collect();
     versions.ok_or_else(|| "a version is not a number".to_owned())
+}
+
+/// What registers a schema.
+pub fn registration(kind: SchemaKind, text: &str) -> String {
+    json!({ "schemaType": kind.name(), "schema": text }).to_string()
+}
+
+/// Reads the number that a schema was registered under.
+pub fn id(body: &str) -> Result<u32, String> {
+    number(&json(body)?["id"]).ok_or_else(|| "no number `id`".to_owned())
+}
+
+/// Reads whether a schema is compatible.
+pub fn is_compatible(body: &str) -> Result<bool, String> {
+    let found = json(body)?["is_compatible"].as_bool();
+    found.ok_or_else(|| "no `is_compatible`".to_owned())
+}
+
+/// What a registry says of an error, in its own words where it has some.
+pub fn message(body: &str) -> String {
+    let said = json(body).ok();
+    let said = said.as_ref().and_then(|json| json["message"].as_str());
+    let most = said.unwrap_or(body).chars().take(500);
+    most.collect()
 }
 
 /// Tells whether a body with status 404 is a registry's own word that there is no such thing.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use std::io::Read;
 use std::process::ExitCode;
-use tiderace_serve::client::Client;
+use tiderace_serve::client::{Client, Extras};
 use tiderace_serve::{Durability, render};
 use tiderace_types::Timestamp;
 
@@ -15,10 +15,14 @@ const GROUP: usize = 1000;
 
 pub fn get(get: Get) -> Result<ExitCode> {
     let as_of = get.as_of.as_deref().map(instant).transpose()?;
+    let extras = match get.valid_until {
+        true => Extras::ValidUntil,
+        false => Extras::Metadata,
+    };
     let response = runtime()?.block_on(async {
         let mut client = connect(&get.server).await?;
-        let answer = client.get_by_text(&get.service, &get.columns, as_of).await;
-        anyhow::Ok(answer?)
+        let answer = client.get_by_text(&get.service, &get.columns, as_of, extras);
+        anyhow::Ok(answer.await?)
     })?;
     match get.format {
         Format::Text => print!("{}", render::table(&response)),

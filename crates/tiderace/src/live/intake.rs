@@ -13,7 +13,7 @@ use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
 use tiderace_source::{DeadLetters, Kind, Limit, Reader};
 use tiderace_state::Store;
-use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, Timestamp, ViewId};
+use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, ViewId};
 
 /// One batch: enough to amortise, little enough to be fresh.
 const LIMIT: Limit = Limit {
@@ -217,10 +217,11 @@ impl Worker {
             return;
         }
         let names: Vec<_> = self.intake.places().collect();
-        let clocks = taken.packet.reached.iter().map(|(_, _, at)| at.clock);
-        let clock = clocks.max().unwrap_or(Timestamp::MIN);
-        self.ledger
-            .took(&self.source.name, &names, &taken.counts, clock);
+        let name = &self.source.name;
+        self.ledger.took(name, &names, &taken.counts);
+        let reached = taken.packet.reached.iter();
+        let clocks = reached.map(|(partition, _, at)| (partition.number, at.clock));
+        self.ledger.clocks(name, clocks);
         self.send_all(&Message::Packet(Arc::new(taken.packet)));
     }
 

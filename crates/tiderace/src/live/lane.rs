@@ -1,10 +1,13 @@
 //! One lane's thread: drives the pure lane, commits by interval, publishes by deadline.
 
+mod feeding;
 mod publishing;
+pub use feeding::{Feeding, resume};
 use publishing::Healing;
 
 use super::clock::now;
 use super::coverage::Coverage;
+use super::feeder;
 use super::ledger::Ledger;
 use super::publisher::{Order, Reply};
 use super::sweeper::Board;
@@ -14,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tiderace_engine::{Blocks, Found, Lane, Packet, Sample, TOGETHER, Wants};
+use tiderace_engine::{Blocks, FeedBounds, Found, Lane, Packet, Sample, TOGETHER, Wants};
 use tiderace_online::Part;
 use tiderace_plan::Plan;
 use tiderace_serve::Asking;
@@ -48,6 +51,8 @@ pub struct Wires {
     pub packets: Receiver<Message>,
     pub to_publisher: Sender<Order>,
     pub from_publisher: Receiver<Reply>,
+    /// The way to the topics of values, where there are any.
+    pub feeding: Option<Feeding>,
     pub stop: Arc<AtomicBool>,
     pub board: Arc<Board>,
 }
@@ -117,7 +122,15 @@ impl Worker {
         dead_letters: BTreeMap<SourceId, DeadLetters>,
     ) -> Result<Worker> {
         let owed = state.outbox(lane.shards).context("read the outbox")?;
-        lane.owe(owed.into_iter().flat_map(|(_, keys)| keys));
+        let owed: Vec<RowKey> = owed.into_iter().flat_map(|(_, keys)| keys).collect();
+        if lane.feeds() {
+            let memory = usize::try_from(plan.project.row_memory).unwrap_or(usize::MAX);
+            let fed = plan.views.iter().filter(|view| view.feed.is_some());
+            let memory = memory / plan.project.lanes.max(1) / 8;
+            lane.bound_feeds(FeedBounds::within(memory, fed.count()));
+            resume(&mut lane, &plan, &state, &owed)?;
+        }
+        lane.owe(owed);
         let dense = state.dense_rows(lane.shards);
         lane.owe_anchors(dense.context("read the directories")?);
         // The oldest last: rows live as long as any of them says.
@@ -181,10 +194,11 @@ impl Worker {
         self.account();
         loop {
             let wait = self.patience();
-            let (packets, replies, asks) = (
-                self.wires.packets.clone(),
+            let (packets, replies, asks, fed) = (
+                self.packets(),
                 self.wires.from_publisher.clone(),
                 self.wires.asks.clone(),
+                self.feeder_replies(),
             );
             select! {
                 recv(packets) -> message => match message {
@@ -192,6 +206,10 @@ impl Worker {
                     Err(_) => break,
                 },
                 recv(replies) -> reply => self.hear(reply.map_err(|_| anyhow!("the publisher is gone"))?)?,
+                recv(fed) -> reply => {
+                    let reply = reply.map_err(|_| anyhow!("the feeder is gone"))?;
+                    self.hear_feeder(reply);
+                }
                 recv(asks) -> ask => match ask {
                     Ok(ask) => self.reply(ask)?,
                     Err(_) => self.wires.asks = crossbeam_channel::never(),
@@ -203,14 +221,30 @@ impl Worker {
         self.part()
     }
 
+    /// Where packets come from: while the topics of values are owed too much, from nowhere.
+    fn packets(&self) -> Receiver<Message> {
+        match self.lane.feed_is_full() && !self.wires.stop.load(Ordering::Acquire) {
+            true => crossbeam_channel::never(),
+            false => self.wires.packets.clone(),
+        }
+    }
+
+    fn feeder_replies(&self) -> Receiver<feeder::Reply> {
+        let feeding = self.wires.feeding.as_ref();
+        feeding.map_or_else(crossbeam_channel::never, |feeding| feeding.replies.clone())
+    }
+
     /// How long there is nothing to do but wait.
-    fn patience(&self) -> Duration {
-        match self.due_at() {
-            Some(at) if !self.busy && self.hold.is_none() && self.opened => {
+    fn patience(&mut self) -> Duration {
+        let publishes = !self.busy && self.hold.is_none() && self.opened;
+        let published = self.due_at().filter(|_| publishes);
+        let next = [published, self.feed_due_at()].into_iter().flatten().min();
+        match next {
+            Some(at) => {
                 let left = at.since(now()).0.clamp(0, 20_000);
                 Duration::from_micros(left.unsigned_abs())
             }
-            _ => Duration::from_millis(20),
+            None => Duration::from_millis(20),
         }
     }
 
@@ -354,6 +388,7 @@ impl Worker {
         if self.lane.take_due(at) {
             self.anchor(at)?;
         }
+        self.feed()?;
         match self.busy {
             true => self.read_ahead(),
             false => self.publish(),
@@ -375,7 +410,7 @@ impl Worker {
             self.commits += 1;
             self.lane.evict(self.row_memory());
         }
-        if let Some(clocks) = self.lane.committed_clocks() {
+        if let Some(clocks) = self.lane.committed_clocks().filter(|_| !self.lane.looks()) {
             self.wires.board.committed(self.lane.shards, clocks);
         }
         self.account();
@@ -428,6 +463,7 @@ impl Worker {
     /// The last commit and publications.
     fn part(&mut self) -> Result<()> {
         self.commit_all()?;
+        self.part_feeds()?;
         loop {
             if self.busy {
                 match self

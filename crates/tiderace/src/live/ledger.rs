@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tiderace_engine::{Applied, IntakeCounts};
+use tiderace_engine::{Applied, FeedStanding, IntakeCounts};
 use tiderace_plan::model::Source;
 use tiderace_types::{READ, Reason, SourceId, Timestamp};
 
@@ -37,6 +37,8 @@ pub struct Counts {
     pub blocks_swept: u64,
     /// Their bytes, before compression.
     pub bytes_swept: u64,
+    /// What became of views' values on their way to topics, by view name.
+    pub feeds: BTreeMap<String, FeedLedger>,
     /// The newest delays from a change to its acknowledged publication, in microseconds.
     pub publish_delays: Vec<i64>,
 }
@@ -48,8 +50,8 @@ pub struct SourceLedger {
     pub outcomes: BTreeMap<String, u64>,
     /// Events that failed a check and were kept, since the process began.
     pub kept_failing: u64,
-    /// The largest event time accepted.
-    pub clock: Option<Timestamp>,
+    /// The largest event time accepted, by partition.
+    pub clocks: BTreeMap<u32, Timestamp>,
     /// How often the topic did not have what should have come next, since the process began.
     pub losses: u64,
     /// How many records are known to be missing because of that.
@@ -102,6 +104,19 @@ pub struct ViewLedger {
     pub failed: u64,
 }
 
+/// What became of one view's values, since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedLedger {
+    /// Records that the topic keeps.
+    pub sent: u64,
+    /// Records that could not be written and were tried again.
+    pub failed: u64,
+    /// Records that are larger than the topic takes, and were left out.
+    pub too_large: u64,
+    /// How the topic stands, by lane.
+    pub standing: BTreeMap<String, FeedStanding>,
+}
+
 /// How many delays are remembered.
 const DELAYS: usize = 1024;
 
@@ -136,17 +151,10 @@ impl Ledger {
         counts
     }
 
-    pub(super) fn took(
-        &self,
-        source: &str,
-        views: &[(usize, String)],
-        taken: &IntakeCounts,
-        clock: Timestamp,
-    ) {
+    pub(super) fn took(&self, source: &str, views: &[(usize, String)], taken: &IntakeCounts) {
         let mut counts = self.locked();
         let ledger = counts.sources.entry(source.to_owned()).or_default();
         ledger.kept_failing += taken.kept_failing;
-        ledger.clock = ledger.clock.max(Some(clock));
         for (place, name) in views {
             let of = |by: &BTreeMap<usize, u64>| by.get(place).copied().unwrap_or_default();
             let ledger = counts.views.entry(name.clone()).or_default();
@@ -154,6 +162,43 @@ impl Ledger {
             ledger.null_key += of(&taken.null_key);
             ledger.failed += of(&taken.failed);
         }
+    }
+
+    /// Notes how far the clocks of a source's partitions have come.
+    pub(super) fn clocks(&self, source: &str, clocks: impl Iterator<Item = (u32, Timestamp)>) {
+        let mut counts = self.locked();
+        let ledger = counts.sources.entry(source.to_owned()).or_default();
+        for (partition, clock) in clocks.filter(|(_, clock)| *clock > Timestamp::MIN) {
+            let held = ledger.clocks.entry(partition).or_insert(clock);
+            *held = clock.max(*held);
+        }
+    }
+
+    /// Counts records of a view's values that its topic keeps.
+    pub(super) fn told(&self, view: &str, records: u64) {
+        self.feed(view, |feed| feed.sent += records);
+    }
+
+    /// Counts records of a view's values that could not be written and are tried again.
+    pub(super) fn not_told(&self, view: &str, records: u64) {
+        self.feed(view, |feed| feed.failed += records);
+    }
+
+    /// Counts a record that is larger than its topic takes.
+    pub(super) fn too_large(&self, view: &str) {
+        self.feed(view, |feed| feed.too_large += 1);
+    }
+
+    /// Notes how a view's topic stands with a lane.
+    pub(super) fn feed_stands(&self, lane: &str, view: &str, standing: FeedStanding) {
+        self.feed(view, |feed| {
+            feed.standing.insert(lane.to_owned(), standing);
+        });
+    }
+
+    fn feed(&self, view: &str, note: impl FnOnce(&mut FeedLedger)) {
+        let mut counts = self.locked();
+        note(counts.feeds.entry(view.to_owned()).or_default());
     }
 
     pub(super) fn applied(&self, names: &[String], applied: &Applied) {

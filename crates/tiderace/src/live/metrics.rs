@@ -1,6 +1,6 @@
 //! The ledger in the text form that Prometheus reads. Names and labels are stable.
 
-use super::ledger::{Counts, SourceLedger};
+use super::ledger::{Counts, FeedLedger, SourceLedger};
 use std::fmt::Write;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
@@ -11,6 +11,7 @@ impl Counts {
         let mut page = Page(String::new());
         self.sources(&mut page);
         self.views(&mut page);
+        self.feeds(&mut page);
         let name = "tiderace_rows_published_total";
         page.family(name, "counter", "Rows put into the online store.");
         page.line(name, &[], self.published);
@@ -76,10 +77,7 @@ impl Counts {
                 "tiderace_stream_clock_seconds",
                 "gauge",
                 "The largest event time that a source's partitions have come to, since 1970.",
-                |ledger| {
-                    let clock = ledger.clock.filter(|clock| *clock > Timestamp(0));
-                    clock.map(|clock| clock.0.unsigned_abs() / 1_000_000)
-                },
+                |ledger| seconds(*ledger.clocks.values().max()?),
             ),
             (
                 "tiderace_source_stopped",
@@ -100,6 +98,69 @@ impl Counts {
                 if let Some(number) = number(ledger) {
                     page.line(name, &[("source", source)], number);
                 }
+            }
+        }
+        let name = "tiderace_partition_clock_seconds";
+        page.family(
+            name,
+            "gauge",
+            "The largest event time that each partition of a source has come to, since 1970.",
+        );
+        for (source, ledger) in &self.sources {
+            for (partition, clock) in &ledger.clocks {
+                let partition = partition.to_string();
+                let labels = [("source", source.as_str()), ("partition", &partition)];
+                if let Some(seconds) = seconds(*clock) {
+                    page.line(name, &labels, seconds);
+                }
+            }
+        }
+    }
+
+    fn feeds(&self, page: &mut Page) {
+        type Number = fn(&FeedLedger) -> u64;
+        let numbers: [(&str, &str, &str, Number); 5] = [
+            (
+                "tiderace_output_records_total",
+                "counter",
+                "Records of a view's values that its topic keeps.",
+                |feed| feed.sent,
+            ),
+            (
+                "tiderace_output_failures_total",
+                "counter",
+                "Records of a view's values that could not be written and were tried again.",
+                |feed| feed.failed,
+            ),
+            (
+                "tiderace_output_too_large_total",
+                "counter",
+                "Records of a view's values that are larger than the topic takes, and were left out.",
+                |feed| feed.too_large,
+            ),
+            (
+                "tiderace_output_owed",
+                "gauge",
+                "Entities whose values a topic is owed.",
+                |feed| {
+                    let standing = feed.standing.values();
+                    standing.map(|standing| standing.owed as u64).sum()
+                },
+            ),
+            (
+                "tiderace_output_lag_seconds",
+                "gauge",
+                "How long the values have waited that a topic was to get first.",
+                |feed| {
+                    let lag = feed.standing.values().map(|standing| standing.lag.0).max();
+                    lag.unwrap_or_default().unsigned_abs() / 1_000_000
+                },
+            ),
+        ];
+        for (name, kind, help, number) in numbers {
+            page.family(name, kind, help);
+            for (view, feed) in &self.feeds {
+                page.line(name, &[("view", view)], number(feed));
             }
         }
     }
@@ -149,6 +210,11 @@ impl Counts {
     }
 }
 
+/// An instant in whole seconds; `None` before 1970.
+fn seconds(clock: Timestamp) -> Option<u64> {
+    u64::try_from(clock.0).ok().map(|micros| micros / 1_000_000)
+}
+
 /// The page as it grows. Writing to a string cannot fail.
 struct Page(String);
 
@@ -171,7 +237,9 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::ViewLedger;
+    use crate::live::{FeedLedger, SourceLedger, ViewLedger};
+    use tiderace_engine::FeedStanding;
+    use tiderace_types::Duration;
 
     #[test]
     fn every_counter_is_a_line() {
@@ -181,11 +249,23 @@ mod tests {
             outcomes: outcomes
                 .map(|(name, count)| (name.to_owned(), count))
                 .into(),
+            clocks: [(0, Timestamp(1_999_999)), (7, Timestamp(3_000_000))].into(),
             ..SourceLedger::default()
         };
         counts.sources.insert("payments".into(), source);
         counts.views.insert("spend".into(), ViewLedger::default());
         counts.owing.insert("0-255".into(), 7);
+        let feed = FeedLedger {
+            sent: 5,
+            standing: [("0-127", 2), ("128-255", 1)]
+                .map(|(lane, owed)| {
+                    let lag = Duration::from_secs(owed as i64);
+                    (lane.to_owned(), FeedStanding { owed, lag })
+                })
+                .into(),
+            ..FeedLedger::default()
+        };
+        counts.feeds.insert("spend".into(), feed);
         let text = counts.metrics();
         for line in [
             "tiderace_records_total{source=\"payments\",outcome=\"read\"} 3",
@@ -193,6 +273,12 @@ mod tests {
             "tiderace_records_total{source=\"payments\",outcome=\"too_late\"} 0",
             "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
             "tiderace_rows_owed{shards=\"0-255\"} 7",
+            "tiderace_stream_clock_seconds{source=\"payments\"} 3",
+            "tiderace_partition_clock_seconds{source=\"payments\",partition=\"0\"} 1",
+            "tiderace_partition_clock_seconds{source=\"payments\",partition=\"7\"} 3",
+            "tiderace_output_records_total{view=\"spend\"} 5",
+            "tiderace_output_owed{view=\"spend\"} 3",
+            "tiderace_output_lag_seconds{view=\"spend\"} 2",
             "tiderace_commits_total 0",
             "tiderace_blocks_swept_total 0",
         ] {

@@ -87,6 +87,7 @@ impl Asked {
             entities: self.keys.iter().map(key).collect(),
             request_data: self.with_amount.then_some(amount).into_iter().collect(),
             include_metadata,
+            include_valid_until: false,
             ..GetOnlineFeaturesRequest::default()
         }
     }

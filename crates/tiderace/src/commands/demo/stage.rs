@@ -32,6 +32,7 @@ pub fn plan(args: &Demo, data: &Path) -> Result<Plan> {
         let source = Arc::clone(own.unwrap_or(&view.source));
         *view = Arc::new(View {
             source,
+            feed: None,
             ..View::clone(view)
         });
     }
