@@ -1,9 +1,8 @@
 //! What one value weighs, in a form that takes little to add to and to compare.
 
-use super::plain::{of_rank, rank};
 use crate::column::Cell;
 use crate::exact::ExactSum;
-use crate::float::FloatSum;
+use crate::float::{FloatSum, of_rank, rank};
 use crate::partial::Sum;
 use crate::partial::listed::Sums;
 use tiderace_types::{DataType, Value};
@@ -31,6 +30,8 @@ pub(super) trait Weigh: Copy + Default {
     fn merge_listed(&mut self, sum: &Self::Listed);
     fn merge_sum(&mut self, sum: Sum);
     fn sum(self) -> Sum;
+    /// The same as a double.
+    fn about(self) -> f64;
 }
 
 impl Weigh for ExactSum {
@@ -88,6 +89,10 @@ impl Weigh for ExactSum {
 
     fn sum(self) -> Sum {
         Sum::Exact(self)
+    }
+
+    fn about(self) -> f64 {
+        self.sum().to_f64()
     }
 }
 
@@ -159,6 +164,11 @@ impl Weigh for Small {
             low: self.0.into(),
         })
     }
+
+    #[inline]
+    fn about(self) -> f64 {
+        self.0 as f64
+    }
 }
 
 impl Weigh for FloatSum {
@@ -228,6 +238,11 @@ impl Weigh for FloatSum {
 
     fn sum(self) -> Sum {
         Sum::Float(self)
+    }
+
+    #[inline]
+    fn about(self) -> f64 {
+        self.total()
     }
 }
 
