@@ -128,6 +128,11 @@ impl Values {
                 (Kind::Top(cap), None) if run.is_small(nest) => {
                     finish.by(Top::<Small>::new(of, cap, None));
                 }
+                (Kind::Top(cap), by @ Some(Column::Int(weights)))
+                    if run.is_small(nest) && are_small(weights.values) =>
+                {
+                    finish.by(Top::<Small>::new(of, cap, by));
+                }
                 (Kind::Top(cap), by) => finish.by(Top::<ExactSum>::new(of, cap, by)),
             }
         }
@@ -185,6 +190,17 @@ impl Run {
                         let one = |_| (Cell::Int(1), 1.0);
                         heavy.finish::<Small>(spec, to, one, answers)
                     }
+                    Some(Column::Int(by))
+                        if !by.nulls.any()
+                            && small.unwrap_or(true)
+                            && are_small(&by.values[members.range.clone()]) =>
+                    {
+                        let weight = |index| {
+                            let n: i64 = by.values[index];
+                            (Cell::Int(n), n.unsigned_abs() as f64)
+                        };
+                        heavy.finish::<Small>(spec, to, weight, answers)
+                    }
                     Some(Column::Float(by)) if !by.nulls.any() && !small.unwrap_or(false) => {
                         let weight = |index| {
                             let x: f64 = by.values[index];
@@ -210,6 +226,14 @@ impl Run {
             _ => false,
         })
     }
+}
+
+/// Whether any sum of integers and of a small count leaves room for as much again.
+fn are_small(numbers: &[i64]) -> bool {
+    const ONE: u64 = 1 << 40;
+    const MANY: usize = 1 << 20;
+    let bits = numbers.iter().fold(0, |bits, n| bits | n.unsigned_abs());
+    bits < ONE && numbers.len() < MANY
 }
 
 /// Where a run's answers come from and go to.

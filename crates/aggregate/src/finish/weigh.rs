@@ -96,7 +96,7 @@ impl Weigh for ExactSum {
     }
 }
 
-/// How often a value comes, where that leaves room for as much again and again.
+/// How often a value comes, or a sum of integers, where that leaves room for as much again and again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Small(i64);
 
@@ -145,10 +145,11 @@ impl Weigh for Small {
         self.0 = self.0.saturating_add(*count);
     }
 
-    /// A count has nothing but ones to add.
     #[inline]
-    fn add_cell(&mut self, _: Cell<'_>) {
-        self.0 = self.0.saturating_add(1);
+    fn add_cell(&mut self, cell: Cell<'_>) {
+        if let Cell::Int(n) = cell {
+            self.0 = self.0.saturating_add(n);
+        }
     }
 
     #[inline]
