@@ -153,7 +153,7 @@ fn rows() -> Vec<Vec<u8>> {
         }
     }
     for (choice, spec) in specs.iter().enumerate() {
-        for events in [0, 1, 2, 5, 12, 40] {
+        for events in [0, 1, 2, 5, 12, 40, MANY] {
             let mut row = row(spec, events);
             push(choice, &row.encode(spec, VERSION));
             if let Some(merged) = merged(spec, &row) {
@@ -168,6 +168,10 @@ fn rows() -> Vec<Vec<u8>> {
     }
     out
 }
+
+/// So many events that integers are written to be read quickly, sketches have many registers and
+/// lists name but their heaviest.
+const MANY: usize = 300;
 
 /// A row of so many events of any kind.
 fn row(spec: &RowSpec, events: usize) -> Row {
@@ -184,7 +188,7 @@ fn row(spec: &RowSpec, events: usize) -> Row {
     };
     for number in 0..events as i64 {
         let bytes_id = encode_key(&[Value::Int(number)]).expect("an integer is a key");
-        let int = next(7) as i64 - 3;
+        let int = next(if events < MANY { 7 } else { 2000 }) as i64 - 3;
         let mut cells = [
             Cell::Int(int),
             Cell::Float(int as f64 * 1.25),
@@ -263,7 +267,7 @@ fn entries() -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     for (choice, spec) in specs::all().iter().enumerate() {
         let measures = Measures::of(spec);
-        for events in [0, 1, 5, 40] {
+        for events in [0, 1, 5, 40, MANY] {
             let summary = Summary::of(spec, &measures, &row(spec, events).events);
             let body = &summary.encode_entry(&measures)[9..];
             out.push([&[choice as u8], body].concat());

@@ -15,13 +15,17 @@
 //! times        unit byte (0 µs, 1 ms, 2 s), first signed, then differences
 //! ids          by the spec's kind: differences, byte strings, or (partition, difference)
 //! bits         if the spec has filters or is signed: 0 and one number for all, or 1 and one each
-//! inputs       per column: nulls, form, values
+//! inputs       per column: nulls, form, values. Of integers: 0, and each signed; 1, the least
+//!              signed, and what each has above it; 2, the least signed, bytes each (1 to 8), and
+//!              so many of what each has above it, low ones first; 3, the least signed, and what
+//!              each has above it as in `codec/fours.rs`
 //! check        4 bytes: low half of the xxh3-64 of everything before
 //! ```
 //! Numbers are varints. A reserved flag is an error to this reader, so a later
 //! writer cannot be misread.
 
 mod base;
+mod fours;
 mod listed;
 mod merged;
 mod partial;

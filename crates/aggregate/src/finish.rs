@@ -2,7 +2,9 @@
 
 mod distinct;
 mod entropy;
+mod heavy;
 pub(crate) mod nested;
+mod once;
 pub(crate) mod plain;
 mod sums;
 mod top;

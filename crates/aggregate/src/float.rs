@@ -23,12 +23,14 @@ impl FloatSum {
     }
 
     /// Adds another sum.
+    #[inline]
     pub fn merge(&mut self, other: FloatSum) {
         self.add(other.sum);
         self.lost += other.lost;
     }
 
     /// The sum with its error put back. An infinity or a NaN stays one.
+    #[inline]
     #[must_use]
     pub fn total(self) -> f64 {
         if self.lost.is_finite() {
@@ -46,6 +48,20 @@ impl FloatSum {
             lost: halved(self.lost, times),
         }
     }
+}
+
+/// Doubles in their total order (IEEE 754 §5.10) as integers.
+#[inline]
+pub(crate) const fn rank(x: f64) -> i64 {
+    let bits = x.to_bits().cast_signed();
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+}
+
+/// The double of a [`rank`].
+#[inline]
+pub(crate) const fn of_rank(rank: i64) -> f64 {
+    let bits = rank ^ ((rank >> 63).cast_unsigned() >> 1).cast_signed();
+    f64::from_bits(bits.cast_unsigned())
 }
 
 /// Halves a number so often.

@@ -15,6 +15,8 @@ mod members;
 pub(crate) use members::Members;
 pub(crate) mod dictionary;
 pub(crate) mod groups;
+pub(crate) mod laid;
+pub(crate) mod laying;
 pub(crate) mod listed;
 pub use listed::Listed;
 mod placed;
@@ -299,7 +301,7 @@ impl Partial {
             Partial::Placed(held) => held.len() * size_of::<Placed>(),
             Partial::Values(keys) | Partial::Distinct(keys) => keys.len() * size_of::<Key>(),
             Partial::Listed(listed) => listed.memory(),
-            Partial::Hll(_) => size_of::<Hll>() + 4096,
+            Partial::Hll(_) => Hll::MEMORY,
             Partial::Weights(weights) => weights.entries.len() * size_of::<Weight>(),
             Partial::Breakdown(held) => held.entries.len() * size_of::<(Key, Group)>(),
             Partial::Numbers(Numbers::Each(numbers)) => numbers.len() * size_of::<f64>(),

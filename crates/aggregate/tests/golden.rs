@@ -20,14 +20,21 @@ const GOLDEN: &str = include_str!("golden/row_v1.hex");
 ///
 /// - `base`…: `first` and `last` were written without their place in the order.
 /// - `base_placed`, `base_only_placed`, `forms`…: different integers were written one by one.
-const RETIRED: [(&str, &str); 7] = [
-    ("base", "base_listed"),
-    ("base_only", "base_only_listed"),
+/// - …`_listed`, `merged_lists`…: they were written as steps from one to the next, and the heaviest not named.
+const RETIRED: [(&str, &str); 13] = [
+    ("base", "base_laid"),
+    ("base_only", "base_only_laid"),
     ("base_of_nulls", "base_of_nulls_placed"),
-    ("base_placed", "base_listed"),
-    ("base_only_placed", "base_only_listed"),
-    ("forms", "forms_listed"),
-    ("forms_past_caps", "forms_past_caps_listed"),
+    ("base_placed", "base_laid"),
+    ("base_only_placed", "base_only_laid"),
+    ("forms", "forms_laid"),
+    ("forms_past_caps", "forms_past_caps_laid"),
+    ("base_listed", "base_laid"),
+    ("base_only_listed", "base_only_laid"),
+    ("forms_listed", "forms_laid"),
+    ("forms_past_caps_listed", "forms_past_caps_laid"),
+    ("merged_lists", "merged_lists_laid"),
+    ("merged_lists_past_caps", "merged_lists_past_caps_laid"),
 ];
 
 const VERSION: Version = Version { epoch: 2, seq: 258 };
@@ -90,6 +97,7 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
     let by_time = support::spec(IdKind::Int64, sliding());
     let lists_within = support::spec(IdKind::Int64, lists(256));
     let lists_past = support::spec(IdKind::Int64, lists(2));
+    let sketches = support::spec(IdKind::Int64, counts());
     let head = Row {
         head: true,
         ..trimmed(&plain, &ints, second)
@@ -104,18 +112,33 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
         ("positions", position.clone(), row(&position, &places)),
         ("scaled_floats", unfiltered.clone(), cents),
         ("raw_floats", unfiltered, raw),
+        (
+            "short_and_long_ints",
+            plain.clone(),
+            row(&plain, &short_and_long(second)),
+        ),
         ("signed", signed.clone(), row(&signed, &taken_back)),
         ("merged", by_time.clone(), merged(&by_time, &many, None)),
         ("head", plain.clone(), head),
         (
-            "merged_lists",
+            "merged_lists_laid",
             lists_within.clone(),
             merged(&lists_within, &many, None),
         ),
         (
-            "merged_lists_past_caps",
+            "merged_lists_past_caps_laid",
             lists_past.clone(),
             merged(&lists_past, &many, None),
+        ),
+        (
+            "merged_lists_far",
+            lists_within.clone(),
+            merged(&lists_within, &far(second), None),
+        ),
+        (
+            "merged_sketches",
+            sketches.clone(),
+            merged(&sketches, &spread(second), None),
         ),
         (
             "anchored_coarse",
@@ -128,12 +151,12 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             merged(&by_time, &many, Some(false)),
         ),
         (
-            "base_listed",
+            "base_laid",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 60_000_000),
         ),
         (
-            "base_only_listed",
+            "base_only_laid",
             lifetimes.clone(),
             trimmed(&lifetimes, &ints, second + 120_000_000),
         ),
@@ -143,12 +166,12 @@ fn rows() -> Vec<(&'static str, RowSpec, Row)> {
             trimmed(&lifetimes, &ints[2..], i64::MAX),
         ),
         (
-            "forms_listed",
+            "forms_laid",
             forms_within.clone(),
             trimmed(&forms_within, &many, second + 9_000_000),
         ),
         (
-            "forms_past_caps_listed",
+            "forms_past_caps_laid",
             past_caps.clone(),
             trimmed(&past_caps, &many, second + 9_000_000),
         ),
@@ -254,6 +277,49 @@ fn many(second: i64) -> Vec<Fact> {
         fact
     };
     (0..12).map(fact).collect()
+}
+
+/// So many events that their integers are written to be read quickly: some short, some long, and
+/// some of one length.
+fn short_and_long(second: i64) -> Vec<Fact> {
+    let fact = |n: i64| {
+        let mut fact = nulls(second + n * 1_000_000, OwnId::Int(n));
+        fact.inputs[0] = Value::Int(3 + (1 << (n % 5 * 6)));
+        fact.inputs[8] = Value::Duration(n * 5 - 7);
+        fact
+    };
+    (0..41).map(fact).collect()
+}
+
+/// As many, whose integers are far apart.
+fn far(second: i64) -> Vec<Fact> {
+    let mut facts = many(second);
+    for (fact, n) in facts.iter_mut().zip(1i64..) {
+        fact.inputs[0] = Value::Int((n % 5).wrapping_mul(0x1234_5678_9abc_def1));
+    }
+    facts
+}
+
+/// Different integers past their cap.
+fn counts() -> Vec<Output> {
+    let mut outputs = lists(256);
+    outputs.retain(|output| matches!(output.function, Function::CountDistinct { .. }));
+    outputs
+}
+
+/// Events of so many values that half of them are past the cap.
+fn spread(second: i64) -> Vec<Fact> {
+    let fact = |n: i64| {
+        let inputs = vec![Value::Int(n), Value::Null, Value::Null, Value::Null];
+        let rest = std::iter::repeat_n(Value::Null, support::TYPES.len() - inputs.len());
+        fact(
+            second + n * 1000,
+            OwnId::Int(n),
+            0,
+            inputs.into_iter().chain(rest).collect(),
+        )
+    };
+    (0..600).map(fact).collect()
 }
 
 /// Outputs with every form of partial that the first golden rows had not.

@@ -10,7 +10,7 @@ use tiderace_aggregate::{
     Reading, Row, RowSpec, Span, Window, finish_partial,
 };
 use tiderace_types::wire::Reader;
-use tiderace_types::{DataType, Duration, Timestamp, Value};
+use tiderace_types::{DataType, Duration, Timestamp, Value, hash_key};
 
 /// Counts from where the exact count ends to far past it, many times over: three in a thousand
 /// may be off by more than the bound. And on average there is no bias.
@@ -69,6 +69,88 @@ fn the_hash_of_keys_is_pinned() {
 }
 
 const PINNED: &str = "070104ba01029f02019b1501c00506";
+
+/// Every form of registers, with how long it is and what its bytes hash to: what was written once
+/// reads for ever.
+const FORMS: [(u64, u8, usize, u64); 5] = [
+    // (how many hashes, the form, its length, its hash)
+    (100, 1, 203, 14_253_102_239_272_895_424),
+    (2_000, 2, 2_069, 8_344_844_781_902_576_961),
+    (4_000_000, 2, 2_081, 10_424_944_431_355_965_436),
+    (40_000_000_000, 2, 2_095, 1_338_046_397_434_178_325),
+    (0, 0, 3_074, 13_632_219_864_601_833_966),
+];
+
+/// Registers that `count` hashes give; of none, such as no hashes give: every rank is had by many.
+fn registers(count: u64) -> Hll {
+    let mut hll = Hll::default();
+    let mut state = count;
+    for register in 0..4096u64 {
+        let draws = (count / 4096).max(1);
+        let rank = match count {
+            0 => register % 53,
+            100 if register % 41 > 0 => continue,
+            2_000 if next(&mut state) % 5 > 1 => continue,
+            // The greatest of so many ranks.
+            _ => u64::from(next(&mut state).leading_zeros()) + u64::from(draws.ilog2()),
+        };
+        hll.add_hash(register << 52 | (1 << 51) >> rank.min(51));
+    }
+    hll
+}
+
+#[test]
+fn registers_are_written_as_ever() {
+    let found = FORMS.map(|(count, ..)| {
+        let mut bytes = Vec::new();
+        Partial::Hll(registers(count)).write(&mut bytes);
+        (count, bytes[1], bytes.len(), hash_key(&bytes))
+    });
+    assert_eq!(found, FORMS);
+}
+
+/// A reader that is told how many registers have each rank estimates what one does that counts them,
+/// whatever is added or merged later; and what is told wrongly is refused where it is checked.
+#[test]
+fn registers_read_as_they_were() {
+    let output = output(Function::CountDistinct { cap: 1 }, DataType::Int64);
+    let read = |bytes: &[u8]| {
+        let read = Partial::read(&mut Reader::new(bytes), &output, &[DataType::Int64]);
+        read.map(|partial| match partial {
+            Partial::Hll(hll) => hll,
+            other => panic!("{other:?} is no sketch"),
+        })
+    };
+    for (count, ..) in FORMS {
+        let mut written = registers(count);
+        let mut bytes = Vec::new();
+        Partial::Hll(written.clone()).write(&mut bytes);
+        assert!(bytes.len() <= output.partial_bound(&[DataType::Int64]));
+        let mut found = read(&bytes).expect("what was written reads");
+        assert_eq!(found, written);
+        let mut state = count;
+        for _ in 0..3 {
+            assert_eq!(found.estimate().to_bits(), written.estimate().to_bits());
+            for _ in 0..1000 {
+                let hash = next(&mut state);
+                found.add_hash(hash);
+                written.add_hash(hash);
+            }
+            assert_eq!(found, written);
+            assert_eq!(found.estimate().to_bits(), written.estimate().to_bits());
+            let other = registers(next(&mut state) % 10_000 * 10_000);
+            found.merge(&other);
+            written.merge(&other);
+        }
+        if bytes[1] == 2 {
+            // One has a rank less.
+            let last = bytes.len() - 1;
+            bytes[last] -= 1;
+            bytes[last - 1] += 1;
+            assert!(read(&bytes).is_err());
+        }
+    }
+}
 
 fn floats() -> impl Strategy<Value = Vec<f64>> {
     let float = prop_oneof![

@@ -34,6 +34,26 @@ pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends numbers of `width` bytes each (1 to 8), low ones first.
+pub fn put_wide(width: usize, numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
+    fn put<const WIDTH: usize>(numbers: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
+        out.reserve(WIDTH * numbers.len());
+        for number in numbers {
+            out.extend_from_slice(&number.to_le_bytes()[..WIDTH]);
+        }
+    }
+    match width {
+        1 => put::<1>(numbers, out),
+        2 => put::<2>(numbers, out),
+        3 => put::<3>(numbers, out),
+        4 => put::<4>(numbers, out),
+        5 => put::<5>(numbers, out),
+        6 => put::<6>(numbers, out),
+        7 => put::<7>(numbers, out),
+        _ => put::<8>(numbers, out),
+    }
+}
+
 /// Bytes that end too early, or a number that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bytes are cut or malformed {remaining} bytes before their end")]

@@ -1,6 +1,22 @@
 //! The byte form of lists of integers and their weights: what is read again and again is laid
-//! out so that reading it is mostly copying.
+//! out so that a reader copies it, and finds in it what it asks for.
 //!
+//! ```text
+//! 18 different integers     count, least, keys; then the bytes of these
+//! 19 integers with weights  count, least, keys; sums; how many of the heaviest are named; 0, or 1 and
+//!                           how many different errors there are (a byte), missed, total; then the
+//!                           bytes of keys, sums, places, errors
+//! least     signed; keys are told by what they are above it
+//! keys      bytes each (1, 2, 4, 8, low ones first); or 0 and how many bytes of bits: low bits
+//!           first, whether each integer from the least on is there
+//! sums      bytes each, of counts; or 16: a double and what it has lost
+//! places    of the heaviest: weight descending, then key ascending. 1 byte each where there are
+//!           at most 256 integers, 2 where there are at most 65,536, else 4. Then, of bits, their
+//!           keys, in as many bytes (1, 2, 4, 8) as the number of the last bit takes
+//! errors    the different ones, and for each weight which it has, a byte; of 0 different ones, one
+//!           for each weight
+//! ```
+//! As they were once written, and still read:
 //! ```text
 //! 16 different integers     keys
 //! 17 integers with weights  keys; sums: 0 and a list of counts, or 1 and two doubles each; 0 or
@@ -12,58 +28,135 @@
 //!                           place, a byte; or 0 and one for each weight
 //! ```
 
-use super::partial::{read_f64, read_sum, write_f64, write_float, write_sum};
+use super::partial::{read_f64, read_sum, write_f64, write_sum};
 use crate::float::FloatSum;
-use crate::partial::listed::{Errors, Listed, Listing, SMALL, Sums};
+use crate::partial::laid::{Form, Keys, Layout, Listing};
+use crate::partial::listed::{Errors, Listed, SMALL, Sums};
 use crate::partial::{Partial, Past, Sum};
 use tiderace_types::DataType;
 use tiderace_types::wire::{Reader, WireError, put_i64, put_u64};
 
+/// Sums of doubles.
+const FLOATS: u8 = 16;
+
 /// Writes what a partial of either form holds.
 pub(super) fn write(listed: &Listed, out: &mut Vec<u8>) {
-    let keys = &listed.keys;
-    put_u64(keys.len() as u64, out);
-    put_i64(keys[0], out);
-    let steps = keys.windows(2);
-    let steps = steps.map(|pair| pair[1].wrapping_sub(pair[0]).cast_unsigned());
-    write_list(&steps.collect::<Vec<u64>>(), out);
-    let Some(Listing { sums, errors, past }) = &listed.weights else {
-        return;
-    };
-    match sums {
-        Sums::Small(counts) => {
+    let layout = &listed.layout;
+    put_u64(layout.count as u64, out);
+    put_i64(layout.least, out);
+    match layout.keys {
+        Keys::Wide(width) => out.push(width as u8),
+        Keys::Bits(bytes) => {
             out.push(0);
-            let counts = counts.iter().map(|count| count.cast_unsigned());
-            write_list(&counts.collect::<Vec<u64>>(), out);
-        }
-        Sums::Float(sums) => {
-            out.push(1);
-            sums.iter().for_each(|sum| write_float(*sum, out));
+            put_u64(bytes as u64, out);
         }
     }
-    let Some(Past { missed, total }) = past else {
-        out.push(0);
-        return;
-    };
-    out.push(1);
-    let different = errors.which.as_ref().map_or(0, |_| errors.different.len());
-    out.push(u8::try_from(different).expect("different errors are told apart by a byte"));
-    errors.different.iter().for_each(|x| write_f64(*x, out));
-    out.extend(errors.which.iter().flatten());
-    write_f64(*missed, out);
-    write_sum(*total, out);
+    if let Some(listing) = &layout.weights {
+        out.push(match listing.sums {
+            Form::Counts(width) => width as u8,
+            Form::Floats => FLOATS,
+        });
+        put_u64(listing.named as u64, out);
+        out.push(u8::from(listing.past.is_some()));
+        if let Some(Past { missed, total }) = listing.past {
+            let different = u8::try_from(listing.different);
+            out.push(different.expect("different errors are told apart by a byte"));
+            write_f64(missed, out);
+            write_sum(total, out);
+        }
+    }
+    out.extend(&listed.bytes);
 }
 
 /// Reads a list of different values of type `of`.
 pub(super) fn read_distinct(reader: &mut Reader<'_>, of: &DataType) -> Result<Partial, WireError> {
-    Ok(Partial::Listed(Box::new(Listed {
-        keys: read_keys(reader, of)?,
-        weights: None,
-    })))
+    let layout = read_layout(reader, of)?;
+    read_bytes(reader, layout)
 }
 
 /// Reads values of type `of` with weights that are sums of numbers of type `by`.
 pub(super) fn read_weights(
+    reader: &mut Reader<'_>,
+    of: &DataType,
+    by: &DataType,
+) -> Result<Partial, WireError> {
+    let layout = read_layout(reader, of)?;
+    let sums = match (reader.u8()?, Sum::zero(by)) {
+        (width @ (1 | 2 | 4 | 8), Sum::Exact(_)) => Form::Counts(width.into()),
+        (FLOATS, Sum::Float(_)) => Form::Floats,
+        _ => return Err(reader.error()),
+    };
+    let named = reader.count(1)?;
+    let (different, past) = match reader.u8()? {
+        0 => (0, None),
+        1 => {
+            let different = usize::from(reader.u8()?);
+            let (missed, total) = (read_f64(reader)?, read_sum(reader, by)?);
+            (different, Some(Past { missed, total }))
+        }
+        _ => return Err(reader.error()),
+    };
+    if named > layout.count {
+        return Err(reader.error());
+    }
+    let weights = Some(Listing {
+        sums,
+        named,
+        different,
+        past,
+    });
+    read_bytes(reader, Layout { weights, ..layout })
+}
+
+/// Whether values of a type are integers here.
+pub(super) const fn is_int(of: &DataType) -> bool {
+    matches!(
+        of,
+        DataType::Bool | DataType::Int64 | DataType::Timestamp | DataType::Duration
+    )
+}
+
+/// Reads how keys lie.
+fn read_layout(reader: &mut Reader<'_>, of: &DataType) -> Result<Layout, WireError> {
+    let count = usize::try_from(reader.u64()?).map_err(|_| reader.error())?;
+    let least = reader.i64()?;
+    let keys = match reader.u8()? {
+        width @ (1 | 2 | 4 | 8) => Keys::Wide(width.into()),
+        0 => Keys::Bits(reader.count(1)?),
+        _ => return Err(reader.error()),
+    };
+    match is_int(of) && count > 0 && keys != Keys::Bits(0) {
+        true => Ok(Layout {
+            count,
+            least,
+            keys,
+            weights: None,
+        }),
+        false => Err(reader.error()),
+    }
+}
+
+fn read_bytes(reader: &mut Reader<'_>, layout: Layout) -> Result<Partial, WireError> {
+    let parts = layout.parts().ok_or(reader.error())?;
+    let mut length = 0usize;
+    for part in parts {
+        length = length.checked_add(part).ok_or(reader.error())?;
+    }
+    let listed = Listed::new(layout, reader.take(length)?.into());
+    match listed.is_readable() {
+        true => Ok(Partial::Listed(Box::new(listed))),
+        false => Err(reader.error()),
+    }
+}
+
+/// Reads a list of different values of type `of`, as it was once written.
+pub(super) fn read_steps(reader: &mut Reader<'_>, of: &DataType) -> Result<Partial, WireError> {
+    let keys = read_keys(reader, of)?;
+    Ok(Partial::Listed(Box::new(Listed::lay(&keys, None))))
+}
+
+/// As [`read_weights`], of what was once written.
+pub(super) fn read_weighed_steps(
     reader: &mut Reader<'_>,
     of: &DataType,
     by: &DataType,
@@ -74,25 +167,17 @@ pub(super) fn read_weights(
         (1, Sum::Float(_)) => Sums::Float(read_floats(reader, keys.len())?),
         _ => return Err(reader.error()),
     };
-    let (errors, past) = match reader.u8()? {
-        0 => (Errors::default(), None),
+    let past = match reader.u8()? {
+        0 => None,
         1 => {
             let errors = read_errors(reader, keys.len())?;
             let (missed, total) = (read_f64(reader)?, read_sum(reader, by)?);
-            (errors, Some(Past { missed, total }))
+            Some((Past { missed, total }, errors))
         }
         _ => return Err(reader.error()),
     };
-    let weights = Some(Listing { sums, errors, past });
-    Ok(Partial::Listed(Box::new(Listed { keys, weights })))
-}
-
-/// Whether values of a type are integers here.
-pub(super) const fn is_int(of: &DataType) -> bool {
-    matches!(
-        of,
-        DataType::Bool | DataType::Int64 | DataType::Timestamp | DataType::Duration
-    )
+    let listed = Listed::lay(&keys, Some((&sums, past)));
+    Ok(Partial::Listed(Box::new(listed)))
 }
 
 fn read_keys(reader: &mut Reader<'_>, of: &DataType) -> Result<Vec<i64>, WireError> {
@@ -166,28 +251,6 @@ fn read_errors(reader: &mut Reader<'_>, count: usize) -> Result<Errors, WireErro
     {
         true => Ok(errors),
         false => Err(reader.error()),
-    }
-}
-
-/// Writes as many bytes each as the largest number needs, or varints where these are much shorter.
-fn write_list(numbers: &[u64], out: &mut Vec<u8>) {
-    let most = numbers.iter().copied().max().unwrap_or_default();
-    let bytes = (64 - most.leading_zeros())
-        .div_ceil(8)
-        .max(1)
-        .next_power_of_two() as usize;
-    let varints = numbers.iter().map(|number| {
-        let bits = 64 - number.leading_zeros() as usize;
-        bits.max(1).div_ceil(7)
-    });
-    if 3 * varints.sum::<usize>() < 2 * bytes * numbers.len() {
-        out.push(0);
-        numbers.iter().for_each(|number| put_u64(*number, out));
-        return;
-    }
-    out.push(bytes as u8);
-    for number in numbers {
-        out.extend(&number.to_le_bytes()[..bytes]);
     }
 }
 

@@ -9,10 +9,10 @@
 //!  5 (value, sum) …, count     12 (value, sum, error) …, count; missed, total
 //!  6 (time, tie, value) …      13 breakdown: cut, count, (value, part) …
 //! 14 a time                    15 decayed: step, sum, weight
-//! 16 different integers        17 integers with weights: see `codec/listed.rs`
+//! 18 different integers        19 integers with weights: see `codec/listed.rs`
 //! ```
 //! Doubles are 8 bytes little-endian, other numbers varints. Forms are retired, never reused:
-//! 2 and 3 were once written of `first` and `last`, and still read.
+//! 2 and 3 were once written of `first` and `last`, 16 and 17 of integers, and still read.
 
 use super::listed;
 use crate::exact::ExactSum;
@@ -44,8 +44,10 @@ mod form {
     pub const BREAKDOWN: u8 = 13;
     pub const TIME: u8 = 14;
     pub const DECAYED: u8 = 15;
-    pub const INTS: u8 = 16;
-    pub const WEIGHED: u8 = 17;
+    pub const STEPS: u8 = 16;
+    pub const WEIGHED_STEPS: u8 = 17;
+    pub const INTS: u8 = 18;
+    pub const WEIGHED: u8 = 19;
 }
 
 impl Partial {
@@ -122,7 +124,7 @@ impl Partial {
     }
 
     fn write_listed(listed: &Listed, out: &mut Vec<u8>) {
-        out.push(match listed.weights {
+        out.push(match listed.layout.weights {
             None => form::INTS,
             Some(_) => form::WEIGHED,
         });
@@ -139,11 +141,18 @@ impl Partial {
         inputs: &[DataType],
     ) -> Result<Partial, WireError> {
         let mut partial = Partial::read_listed(reader, output, inputs)?;
+        let is_sound = match &partial {
+            Partial::Listed(listed) => listed.is_sound(),
+            Partial::Hll(hll) => hll.is_sound(),
+            _ => true,
+        };
+        sound(reader, is_sound)?;
         partial.open();
         Ok(partial)
     }
 
-    /// As [`Partial::read`], leaving lists as they are written.
+    /// As [`Partial::read`], leaving lists as they are written, and believing what is told beside
+    /// what it is told of: which are the heaviest, and how many registers have each rank.
     pub(crate) fn read_listed(
         reader: &mut Reader<'_>,
         output: &Output,
@@ -185,6 +194,11 @@ impl Partial {
                 read_weights(reader, form, of, by)?
             }
             (form::INTS, Partial::Distinct(_)) => listed::read_distinct(reader, of)?,
+            (form::STEPS, Partial::Distinct(_)) => listed::read_steps(reader, of)?,
+            (form::WEIGHED_STEPS, Partial::Weights(_)) => {
+                let by = output.by.map_or(&DataType::Int64, |by| &inputs[by]);
+                listed::read_weighed_steps(reader, of, by)?
+            }
             (form::WEIGHED, Partial::Weights(_)) => {
                 let by = output.by.map_or(&DataType::Int64, |by| &inputs[by]);
                 listed::read_weights(reader, of, by)?
@@ -220,7 +234,10 @@ impl Partial {
         let mut partial = partial;
         // What was written under no cap.
         match &partial {
-            Partial::Listed(listed) if listed.keys.len() > output.function.cap() => partial.open(),
+            Partial::Listed(listed) if listed.count() > output.function.cap() => {
+                sound(reader, listed.is_sound())?;
+                partial.open();
+            }
             _ => {}
         }
         partial.settle(output);

@@ -1,6 +1,6 @@
 //! Reading rows: bytes come from disks and networks, so nothing is believed.
 
-use super::{CODEC, CodecError, base, check, flag, merged, write};
+use super::{CODEC, CodecError, base, check, flag, fours, merged, write};
 use crate::columns::{ColumnMut, Columns};
 use crate::events::Events;
 use crate::partial::Partial;
@@ -207,7 +207,50 @@ fn read_all_ints(reader: &mut Reader<'_>, slots: &mut [i64]) -> Result<(), WireE
             let least = reader.i64()?;
             reader.u64s(slots, |number| Some(least.wrapping_add_unsigned(number)))
         }
+        form => read_quick(reader, form, slots),
+    }
+}
+
+/// Reads integers of a form that is quick to read.
+fn read_quick(reader: &mut Reader<'_>, form: u8, slots: &mut [i64]) -> Result<(), WireError> {
+    match form {
+        2 => read_wide(reader, slots),
+        3 => {
+            let least = reader.i64()?;
+            fours::read(reader, slots, |n| least.wrapping_add_unsigned(n.into()))
+        }
         _ => Err(reader.error()),
+    }
+}
+
+/// Reads integers of as many bytes each.
+fn read_wide(reader: &mut Reader<'_>, slots: &mut [i64]) -> Result<(), WireError> {
+    let least = reader.i64()?;
+    let width = usize::from(reader.u8()?);
+    if !(1..=8).contains(&width) {
+        return Err(reader.error());
+    }
+    let bytes = slots.len().checked_mul(width).ok_or(reader.error())?;
+    let bytes = reader.take(bytes)?;
+    match width {
+        1 => put_wide(slots, bytes.as_chunks::<1>().0, least),
+        2 => put_wide(slots, bytes.as_chunks::<2>().0, least),
+        3 => put_wide(slots, bytes.as_chunks::<3>().0, least),
+        4 => put_wide(slots, bytes.as_chunks::<4>().0, least),
+        5 => put_wide(slots, bytes.as_chunks::<5>().0, least),
+        6 => put_wide(slots, bytes.as_chunks::<6>().0, least),
+        7 => put_wide(slots, bytes.as_chunks::<7>().0, least),
+        _ => put_wide(slots, bytes.as_chunks::<8>().0, least),
+    }
+    Ok(())
+}
+
+#[inline]
+fn put_wide<const WIDTH: usize>(slots: &mut [i64], numbers: &[[u8; WIDTH]], least: i64) {
+    for (slot, number) in slots.iter_mut().zip(numbers) {
+        let mut above = [0; 8];
+        above[..WIDTH].copy_from_slice(number);
+        *slot = least.wrapping_add_unsigned(u64::from_le_bytes(above));
     }
 }
 
@@ -274,6 +317,15 @@ fn read_ints<'a>(
             let least = reader.i64()?;
             for slot in slots {
                 *slot = least.wrapping_add_unsigned(reader.u64()?);
+            }
+        }
+        // As where none is null, of fewer.
+        form @ (2 | 3) => {
+            let mut slots: Vec<&mut i64> = slots.collect();
+            let mut numbers = vec![0; slots.len()];
+            read_quick(reader, form, &mut numbers)?;
+            for (slot, number) in slots.iter_mut().zip(numbers) {
+                **slot = number;
             }
         }
         _ => return Err(reader.error()),

@@ -1,12 +1,12 @@
 //! Writing rows.
 
-use super::{CODEC, base, check, flag, merged};
+use super::{CODEC, base, check, flag, fours, merged};
 use crate::column::{Column, Nulls, Slots};
 use crate::columns::Columns;
 use crate::row::Row;
 use crate::spec::{IdKind, RowSpec};
 use std::borrow::Cow;
-use tiderace_types::wire::{put_bytes, put_i64, put_i128, put_u64};
+use tiderace_types::wire::{put_bytes, put_i64, put_i128, put_u64, put_wide};
 use tiderace_types::{Timestamp, Version};
 
 /// The largest power of ten by which a double may be scaled to become an integer.
@@ -190,14 +190,38 @@ fn present<T: Copy>(slots: Slots<'_, T>) -> Cow<'_, [T]> {
         .collect()
 }
 
-/// Writes 0 and each number signed, or 1, the least, and what each has above it: the shorter.
+/// So few integers are written as short as can be; more of them so that they read quickly.
+const FEW: usize = 32;
+
+/// Writes 0 and each number signed; or 1, the least, and what each has above it: the shorter. Or, where
+/// that is little longer, the least and what each has above it so that it reads quickly: 2, in as many
+/// bytes as the greatest needs; or, much shorter, 3, in as many as each needs, four of them told by a byte.
 fn write_ints(numbers: &[i64], out: &mut Vec<u8>) {
     let least = numbers.iter().copied().min().unwrap_or_default();
     let above = |n: &i64| n.wrapping_sub(least).cast_unsigned();
     let zigzag = |n: &i64| (n << 1 ^ n >> 63).cast_unsigned();
     let plain: usize = numbers.iter().map(|n| width(zigzag(n))).sum();
     let framed: usize = numbers.iter().map(|n| width(above(n))).sum();
-    if framed + width(zigzag(&least)) < plain {
+    let framed = framed + width(zigzag(&least));
+    if numbers.len() > FEW {
+        let most = numbers.iter().map(above).max().unwrap_or_default();
+        let wide = fours::bytes(most) * numbers.len();
+        let told = fours::length(numbers.iter().map(above));
+        let short = told.filter(|told| 5 * told < 4 * wide);
+        if 3 * short.unwrap_or(wide) <= 4 * plain.min(framed) {
+            out.push(if short.is_some() { 3 } else { 2 });
+            put_i64(least, out);
+            match short {
+                Some(_) => fours::write(numbers.iter().map(above), out),
+                None => {
+                    out.push(fours::bytes(most) as u8);
+                    put_wide(fours::bytes(most), numbers.iter().map(above), out);
+                }
+            }
+            return;
+        }
+    }
+    if framed < plain {
         out.push(1);
         put_i64(least, out);
         numbers.iter().for_each(|n| put_u64(above(n), out));

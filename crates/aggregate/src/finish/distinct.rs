@@ -79,7 +79,7 @@ impl<'a> Gather<'a> for Distinct<'_, 'a> {
                 }
             }
             Partial::Listed(listed) => {
-                let numbers = self.of.numbered.ints(&listed.keys);
+                let numbers = self.of.numbered.ints(listed.keys());
                 let room = self.of.numbered.dictionary.len();
                 self.is_seen.resize(room.max(self.is_seen.len()), false);
                 self.see_all(&numbers);

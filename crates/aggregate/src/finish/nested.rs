@@ -203,6 +203,18 @@ impl<'a> Nest<'a> {
         held.filter_map(|piece| kept(piece, &measures)).collect()
     }
 
+    /// What is asked for in one window alone, with that window's own events and what its merged
+    /// spans come to.
+    pub(crate) fn only<'p>(
+        &self,
+        places: &'p Places,
+    ) -> Option<(&'p [Place], Range<usize>, Vec<&'a Partial>)> {
+        let mut windows = places.windows();
+        let window = windows.next().filter(|_| windows.next().is_none())?;
+        let range = self.withins[window].range.clone();
+        Some((places.of(window), range, self.partials_of(places)))
+    }
+
     /// The row's own events from the first to the last that are in any of some windows.
     pub(crate) fn events_of<'p>(
         &self,

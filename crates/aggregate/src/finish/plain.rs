@@ -8,6 +8,7 @@ use super::sums::finish_sum;
 use super::{FinishError, count_value, finish_partial, moment, rate};
 use crate::answer::{Answer, Reading};
 use crate::column::{Cell, Column};
+use crate::float::{of_rank, rank};
 use crate::function::Function;
 use crate::partial::{Key, Members, Partial, Spread, Sum};
 use crate::row::Row;
@@ -281,20 +282,6 @@ impl<'a> Gather<'a> for Extreme<'a> {
         });
         Ok(value.unwrap_or_default().into())
     }
-}
-
-/// Doubles in their total order (IEEE 754 §5.10) as integers.
-#[inline]
-pub(super) const fn rank(x: f64) -> i64 {
-    let bits = x.to_bits().cast_signed();
-    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
-}
-
-/// The double of a [`rank`].
-#[inline]
-pub(super) const fn of_rank(rank: i64) -> f64 {
-    let bits = rank ^ ((rank >> 63).cast_unsigned() >> 1).cast_signed();
-    f64::from_bits(bits.cast_unsigned())
 }
 
 /// Variances and standard deviations of numbers.

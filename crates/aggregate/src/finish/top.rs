@@ -1,15 +1,14 @@
 //! Which values are the heaviest, over windows that lie within one another.
 
 use super::nested::Gather;
-use super::plain::{of_rank, rank};
 use super::values::Of;
 use super::weigh::{Weigh, risen, rising};
 use super::{FinishError, by_unit, map};
 use crate::answer::{Answer, Bound, Reading};
 use crate::column::{Cell, Column};
+use crate::float::{of_rank, rank};
 use crate::function::Function;
 use crate::partial::dictionary::{Dictionary, Form};
-use crate::partial::listed::Listing;
 use crate::partial::{Partial, Sum, Weights, weights};
 use crate::spec::Output;
 use std::cmp::Ordering;
@@ -193,9 +192,12 @@ impl<'n, 'a, W: Weigh> Top<'n, 'a, W> {
     }
 }
 
-/// Values and weights of the numbers that [`Top::greatest`] makes of them.
+/// Values and weights of what is greater for what comes first: a weight, and a value that rises turned around.
 #[inline]
-fn entries<W: Weigh>(numbers: &[u128], key: impl Fn(i64) -> Value) -> Vec<(Value, Value)> {
+pub(super) fn entries<W: Weigh>(
+    numbers: &[u128],
+    key: impl Fn(i64) -> Value,
+) -> Vec<(Value, Value)> {
     let entry = |one: &u128| (key(risen(!(*one as u64))), W::value((*one >> 64) as u64));
     numbers.iter().map(entry).collect()
 }
@@ -211,21 +213,19 @@ impl<'a, W: Weigh> Gather<'a> for Top<'_, 'a, W> {
             Partial::Weights(Weights { entries, past }) => {
                 let pairs = entries.iter();
                 self.merge_pairs(pairs.map(|weight| (weight.key.cell(), weight.sum)));
-                past
+                *past
             }
             Partial::Listed(listed) => {
-                let Some(Listing { sums, past, .. }) = &listed.weights else {
-                    unreachable!("{partial:?} holds no weights");
-                };
-                match W::listed(sums) {
-                    Some(sums) => self.merge_listed(&listed.keys, sums),
+                match W::listed(listed.sums()) {
+                    Some(sums) => self.merge_listed(listed.keys(), sums),
                     None => {
-                        let keys = listed.keys.iter().enumerate();
-                        let pair = |(place, key): (usize, &i64)| (Cell::Int(*key), sums.get(place));
+                        let keys = listed.keys().iter().enumerate();
+                        let sum = |place| listed.sums().get(place);
+                        let pair = |(place, key): (usize, &i64)| (Cell::Int(*key), sum(place));
                         self.merge_pairs(keys.map(pair));
                     }
                 }
-                past
+                listed.past()
             }
             other => unreachable!("{other:?} holds no weights"),
         };

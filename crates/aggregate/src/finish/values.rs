@@ -3,17 +3,19 @@
 
 use super::FinishError;
 use super::distinct::Distinct;
+use super::heavy::Heavy;
 use super::nested::{Gather, Nest, Place, Places};
+use super::once;
 use super::top::Top;
 use super::weigh::Small;
 use crate::answer::Answer;
-use crate::column::Column;
+use crate::column::{Cell, Column};
 use crate::exact::ExactSum;
 use crate::float::FloatSum;
 use crate::function::Function;
-use crate::partial::Partial;
 use crate::partial::dictionary::{Dictionary, NOTHING};
-use crate::partial::listed;
+use crate::partial::laying::small;
+use crate::partial::{Members, Partial};
 use crate::row::Row;
 use crate::spec::{Output, RowSpec};
 use std::ops::Range;
@@ -86,9 +88,16 @@ impl Values {
         answers: &mut [Result<Answer, FinishError>],
     ) {
         let column = row.events.input(self.input);
-        let range = nest.events_of(self.runs.iter().map(|run| &run.places));
+        let key_type = &spec.inputs[self.input];
+        let asked = self.runs.iter();
+        let runs = asked.filter(|run| !run.at_once(spec, row, (column, key_type), nest, answers));
+        let runs: Vec<&Run> = runs.collect();
+        if runs.is_empty() {
+            return;
+        }
+        let range = nest.events_of(runs.iter().map(|run| &run.places));
         let range = range.unwrap_or_default();
-        let partials = (self.runs.iter()).flat_map(|run| nest.partials_of(&run.places));
+        let partials = (runs.iter()).flat_map(|run| nest.partials_of(&run.places));
         let partials: Vec<&Partial> = partials.collect();
         let mut dictionary = Dictionary::of(column, range.clone(), &partials);
         let mut numbered = Numbered {
@@ -98,12 +107,12 @@ impl Values {
             dictionary,
             range,
         };
-        for run in &self.runs {
+        for run in runs {
             let of = Of {
                 bits: row.events.bits(),
                 filter: run.filter,
                 numbered: &mut numbered,
-                key_type: &spec.inputs[self.input],
+                key_type,
             };
             let mut finish = Finish {
                 spec,
@@ -119,6 +128,11 @@ impl Values {
                 (Kind::Top(cap), None) if run.is_small(nest) => {
                     finish.by(Top::<Small>::new(of, cap, None));
                 }
+                (Kind::Top(cap), by @ Some(Column::Int(weights)))
+                    if run.is_small(nest) && are_small(weights.values) =>
+                {
+                    finish.by(Top::<Small>::new(of, cap, by));
+                }
                 (Kind::Top(cap), by) => finish.by(Top::<ExactSum>::new(of, cap, by)),
             }
         }
@@ -126,6 +140,80 @@ impl Values {
 }
 
 impl Run {
+    /// Answers what is asked of one window by looking its events' values up in its merged spans; tells
+    /// whether it could.
+    fn at_once<'a>(
+        &self,
+        spec: &RowSpec,
+        row: &'a Row,
+        (column, key_type): (Column<'a>, &DataType),
+        nest: &Nest<'a>,
+        answers: &mut [Result<Answer, FinishError>],
+    ) -> bool {
+        let Some((places, range, partials)) = nest.only(&self.places) else {
+            return false;
+        };
+        let members = Members {
+            events: &row.events,
+            filter: self.filter,
+            range,
+        };
+        match self.kind {
+            Kind::Distinct(_) => {
+                let Some(different) = once::distinct(column, &members, &partials) else {
+                    return false;
+                };
+                for place in places {
+                    let output = &spec.outputs[place.output];
+                    answers[place.slot] = different.answer(output);
+                }
+                true
+            }
+            Kind::Top(cap) => {
+                let Column::Int(values) = column else {
+                    return false;
+                };
+                let listed = match partials[..] {
+                    [] => None,
+                    [Partial::Listed(listed)] => Some(&**listed),
+                    _ => return false,
+                };
+                let small = listed.map(|listed| listed.is_small());
+                let heavy = Heavy {
+                    listed,
+                    members: &members,
+                    values,
+                };
+                let to = (cap, key_type, places);
+                match self.by.map(|by| row.events.input(by)) {
+                    None if small.unwrap_or(true) => {
+                        let one = |_| (Cell::Int(1), 1.0);
+                        heavy.finish::<Small>(spec, to, one, answers)
+                    }
+                    Some(Column::Int(by))
+                        if !by.nulls.any()
+                            && small.unwrap_or(true)
+                            && are_small(&by.values[members.range.clone()]) =>
+                    {
+                        let weight = |index| {
+                            let n: i64 = by.values[index];
+                            (Cell::Int(n), n.unsigned_abs() as f64)
+                        };
+                        heavy.finish::<Small>(spec, to, weight, answers)
+                    }
+                    Some(Column::Float(by)) if !by.nulls.any() && !small.unwrap_or(false) => {
+                        let weight = |index| {
+                            let x: f64 = by.values[index];
+                            (Cell::Float(x), x.abs())
+                        };
+                        heavy.finish::<FloatSum>(spec, to, weight, answers)
+                    }
+                    _ => false,
+                }
+            }
+        }
+    }
+
     /// Whether the counts that are merged are small.
     fn is_small(&self, nest: &Nest<'_>) -> bool {
         let partials = nest.partials_of(&self.places);
@@ -133,11 +221,19 @@ impl Run {
             Partial::Listed(listed) => listed.is_small(),
             Partial::Weights(weights) => {
                 let sums = weights.entries.iter().map(|weight| weight.sum);
-                sums.map(listed::small).all(|small| small.is_some())
+                sums.map(small).all(|small| small.is_some())
             }
             _ => false,
         })
     }
+}
+
+/// Whether any sum of integers and of a small count leaves room for as much again.
+fn are_small(numbers: &[i64]) -> bool {
+    const ONE: u64 = 1 << 40;
+    const MANY: usize = 1 << 20;
+    let bits = numbers.iter().fold(0, |bits, n| bits | n.unsigned_abs());
+    bits < ONE && numbers.len() < MANY
 }
 
 /// Where a run's answers come from and go to.

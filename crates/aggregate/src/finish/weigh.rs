@@ -1,9 +1,8 @@
 //! What one value weighs, in a form that takes little to add to and to compare.
 
-use super::plain::{of_rank, rank};
 use crate::column::Cell;
 use crate::exact::ExactSum;
-use crate::float::FloatSum;
+use crate::float::{FloatSum, of_rank, rank};
 use crate::partial::Sum;
 use crate::partial::listed::Sums;
 use tiderace_types::{DataType, Value};
@@ -31,6 +30,8 @@ pub(super) trait Weigh: Copy + Default {
     fn merge_listed(&mut self, sum: &Self::Listed);
     fn merge_sum(&mut self, sum: Sum);
     fn sum(self) -> Sum;
+    /// The same as a double.
+    fn about(self) -> f64;
 }
 
 impl Weigh for ExactSum {
@@ -89,9 +90,13 @@ impl Weigh for ExactSum {
     fn sum(self) -> Sum {
         Sum::Exact(self)
     }
+
+    fn about(self) -> f64 {
+        self.sum().to_f64()
+    }
 }
 
-/// How often a value comes, where that leaves room for as much again and again.
+/// How often a value comes, or a sum of integers, where that leaves room for as much again and again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Small(i64);
 
@@ -140,10 +145,11 @@ impl Weigh for Small {
         self.0 = self.0.saturating_add(*count);
     }
 
-    /// A count has nothing but ones to add.
     #[inline]
-    fn add_cell(&mut self, _: Cell<'_>) {
-        self.0 = self.0.saturating_add(1);
+    fn add_cell(&mut self, cell: Cell<'_>) {
+        if let Cell::Int(n) = cell {
+            self.0 = self.0.saturating_add(n);
+        }
     }
 
     #[inline]
@@ -158,6 +164,11 @@ impl Weigh for Small {
             carry: 0,
             low: self.0.into(),
         })
+    }
+
+    #[inline]
+    fn about(self) -> f64 {
+        self.0 as f64
     }
 }
 
@@ -228,6 +239,11 @@ impl Weigh for FloatSum {
 
     fn sum(self) -> Sum {
         Sum::Float(self)
+    }
+
+    #[inline]
+    fn about(self) -> f64 {
+        self.total()
     }
 }
 

@@ -55,10 +55,11 @@ impl<'a> Dictionary<'a> {
     /// The longest list of integers: its keys are the first ones, in their order.
     pub(crate) fn first<'p>(partials: &[&'p Partial]) -> Option<&'p [i64]> {
         let lists = partials.iter().filter_map(|partial| match partial {
-            Partial::Listed(listed) => Some(listed.keys.as_slice()),
+            Partial::Listed(listed) => Some(listed),
             _ => None,
         });
-        lists.max_by_key(|keys| keys.len())
+        let longest = lists.max_by_key(|listed| listed.count());
+        longest.map(|listed| listed.keys())
     }
 
     /// How many different values there are.
@@ -151,8 +152,8 @@ impl Near {
         for partial in partials {
             let (first, last, count) = match partial {
                 Partial::Listed(listed) => {
-                    let keys = &listed.keys;
-                    (keys.first().copied(), keys.last().copied(), keys.len())
+                    let (first, last) = listed.ends();
+                    (Some(first), Some(last), listed.count())
                 }
                 Partial::Distinct(keys) => (int(keys.first()), int(keys.last()), keys.len()),
                 Partial::Weights(Weights { entries, .. }) => {
@@ -191,6 +192,26 @@ fn int(key: Option<&Key>) -> Option<i64> {
 }
 
 impl Words {
+    /// A table that takes no memory yet: a direct one that everything is too far from.
+    pub(crate) const fn few() -> Words {
+        Words {
+            slots: Vec::new(),
+            base: Some(0),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Different integers, in an open table.
+    pub(crate) fn all(keys: &[i64]) -> Words {
+        let mut words = Words {
+            slots: Vec::new(),
+            base: None,
+            keys: Vec::with_capacity(2 * keys.len()),
+        };
+        words.begin(keys);
+        words
+    }
+
     /// An open table for about so many.
     fn open(count: usize) -> Words {
         let room = (2 * count).next_power_of_two().clamp(16, 1024);
@@ -226,7 +247,7 @@ impl Words {
     }
 
     #[inline]
-    fn number(&mut self, word: u64) -> u32 {
+    pub(crate) fn number(&mut self, word: u64) -> u32 {
         let near = self.base.and_then(|base| self.number_near(base, word));
         near.unwrap_or_else(|| self.number_of(word))
     }

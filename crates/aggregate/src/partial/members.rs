@@ -68,7 +68,7 @@ impl<'a> Members<'a> {
 
     /// Calls `take` with the place of each value in a column with such `nulls`; tells how many.
     #[inline]
-    fn each(&self, nulls: Nulls<'_>, mut take: impl FnMut(usize)) -> u64 {
+    pub(crate) fn each(&self, nulls: Nulls<'_>, mut take: impl FnMut(usize)) -> u64 {
         let bits = self.events.bits();
         match self.filter {
             None if !nulls.any() => {
