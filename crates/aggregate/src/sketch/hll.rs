@@ -265,7 +265,7 @@ impl Held {
         if self.is_counted {
             // What was read may be wrong, but is never left out of an array.
             let less = &mut self.of_rank[usize::from(before) % RANKS];
-            *less = less.wrapping_sub(1);
+            *less = less.saturating_sub(1);
             let more = &mut self.of_rank[usize::from(rank) % RANKS];
             *more = more.wrapping_add(1);
         }
@@ -355,7 +355,8 @@ fn sigma(mut x: f64) -> f64 {
 
 /// `(1 − x − Σ (1 − x^(2^−k))² 2^−k) / 3` from k = 1 on.
 fn tau(mut x: f64) -> f64 {
-    if x == 0.0 || x == 1.0 {
+    // Below zero it is where what was read of ranks is wrong.
+    if x <= 0.0 || x == 1.0 {
         return 0.0;
     }
     let (mut weight, mut sum) = (1.0, 1.0 - x);
