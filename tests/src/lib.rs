@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod oracle;
 pub mod project;
 pub mod scene;
+pub mod shared;
 pub mod topic;
 pub mod traffic;
 pub mod values;

@@ -29,15 +29,15 @@ pub(crate) fn check(
             "add `kafka: { brokers: \"host:9092\" }` to the project",
         );
     }
-    let topic = topic.value.as_ref()?;
-    let partitions = partitions(report, topic);
-    let name = topic_name(report, &topic.topic);
     let encoding = encoding(report, output, kafka);
     let min_interval = output.min_interval.as_ref();
     let min_interval = scalar::duration_or(report, min_interval, Duration::ZERO);
     let decays = decays(report, output, min_interval?, features);
+    let topic = topic.value.as_ref()?;
+    let partitions = partitions(report, topic);
+    let name = topic_name(report, &topic.topic)?;
     let feed = Feed {
-        topic: name?,
+        topic: name,
         partitions: partitions?,
         encoding: encoding?,
         min_interval: min_interval?,

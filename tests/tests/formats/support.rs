@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::kafka::Kafka;
@@ -10,22 +10,12 @@ use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::dead_letter::{self, Letter, Place};
 use tiderace_tests::project::{Project, Settings};
+pub use tiderace_tests::shared::kafka;
 use tiderace_tests::topic::Sender;
 use tiderace_types::{Timestamp, Value};
 
 pub const CUSTOMERS: i64 = 12;
 const PARTITIONS: u32 = 3;
-
-/// One Kafka for all the tests that run together: each has topics of its own.
-pub fn kafka() -> Arc<Kafka> {
-    static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
-    let mut held = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
-    held.upgrade().unwrap_or_else(|| {
-        let kafka = Arc::new(Kafka::start(1).expect("kafka"));
-        *held = Arc::downgrade(&kafka);
-        kafka
-    })
-}
 
 /// A project, and the Kafka that it needs.
 pub struct Ground {

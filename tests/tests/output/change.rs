@@ -1,7 +1,7 @@
 //! Values on change: what a record says is what a lookup as of its instant says.
 
 use crate::support::{
-    View, WITHIN, asked, definitions, kafka, key, metric, now, payment, project, settings,
+    Scene, View, WITHIN, asked, definitions, kafka, key, metric, now, payment, project, settings,
     sortable, unlike, wait_newest,
 };
 use serde_json::json;
@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tiderace_testkit::bin;
 use tiderace_testkit::wait;
-use tiderace_tests::ask::Asker;
 use tiderace_tests::topic::Sender;
 use tiderace_tests::values;
 
@@ -126,16 +125,12 @@ fn a_record_says_what_a_lookup_says() {
 fn an_entity_is_told_at_most_once_an_interval_and_at_last() {
     let kafka = kafka();
     let topic = "limited_values";
-    let view = View {
-        name: "spend",
-        output: "{ kafka: { topic: limited_values }, min_interval: 2s }",
-        windows: "1d",
-    };
-    let definitions = definitions("embedded", &[view]);
-    let settings = settings(kafka.bootstrap());
-    let project = project(&settings, &definitions, "commit_interval: 320ms");
-    let server = project.run().expect("run");
-    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let output = "{ kafka: { topic: limited_values }, min_interval: 2s }";
+    let Scene {
+        server,
+        asker,
+        project: _project,
+    } = Scene::new(output, "1d");
     let began = Instant::now();
     let mut id = 0;
     while began.elapsed() < Duration::from_secs(3) {
@@ -166,16 +161,12 @@ fn an_entity_is_told_at_most_once_an_interval_and_at_last() {
 fn what_is_ahead_is_told_when_time_comes_to_it() {
     let kafka = kafka();
     let topic = "ahead_values";
-    let view = View {
-        name: "spend",
-        output: "{ kafka: { topic: ahead_values } }",
-        windows: "1d",
-    };
-    let definitions = definitions("embedded", &[view]);
-    let settings = settings(kafka.bootstrap());
-    let project = project(&settings, &definitions, "commit_interval: 320ms");
-    let server = project.run().expect("run");
-    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let output = "{ kafka: { topic: ahead_values } }";
+    let Scene {
+        server,
+        asker,
+        project: _project,
+    } = Scene::new(output, "1d");
     let ahead = now().plus(tiderace_types::Duration::from_secs(4));
     let pushed = asker.push(vec![payment(1, now(), 7, 1.0), payment(2, ahead, 7, 2.0)]);
     pushed.expect("push");

@@ -1,28 +1,17 @@
 //! `emit: decay`: values that fall with no new event are told, by a process that was down meanwhile too.
 
-use crate::support::{
-    View, asked, definitions, kafka, key, now, payment, project, settings, sortable, unlike,
-    wait_newest,
-};
+use crate::support::{Scene, asked, kafka, key, now, payment, sortable, unlike, wait_newest};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::Asker;
-use tiderace_tests::project::Project;
 use tiderace_tests::values::{self, ValueRecord};
 
-/// A project with a view whose short window is over soon.
-fn falling(topic: &str, windows: &str) -> Project {
+/// A server whose view has a window that is over soon.
+fn falling(topic: &str, windows: &str) -> Scene {
     let output = format!("{{ kafka: {{ topic: {topic} }}, emit: decay }}");
-    let view = View {
-        name: "spend",
-        output: &output,
-        windows,
-    };
-    let settings = settings(kafka().bootstrap());
-    let definitions = definitions("embedded", &[view]);
-    project(&settings, &definitions, "commit_interval: 320ms")
+    Scene::new(&output, windows)
 }
 
 /// Pushes three payments of each customer, a second apart in their own time; gives what they come to.
@@ -44,9 +33,11 @@ fn pay(asker: &Asker, customers: std::ops::Range<i64>) -> BTreeMap<i64, (i64, f6
 fn a_count_falls_and_a_record_says_so() {
     let topic = "falling_values";
     let kafka = kafka();
-    let project = falling(topic, "8s, 1d");
-    let server = project.run().expect("run");
-    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let Scene {
+        server,
+        asker,
+        project: _project,
+    } = falling(topic, "8s, 1d");
     let expected = pay(&asker, 0..5);
     let none: BTreeMap<i64, Json> = (0..5).map(|customer| (customer, Json::Null)).collect();
     // The short window empties, the long one stays.
@@ -94,9 +85,11 @@ fn a_count_falls_and_a_record_says_so() {
 fn what_falls_while_nobody_runs_is_told_later() {
     let topic = "fallen_values";
     let kafka = kafka();
-    let project = falling(topic, "12s");
-    let server = project.run().expect("run");
-    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let Scene {
+        server,
+        asker,
+        project,
+    } = falling(topic, "12s");
     let expected = pay(&asker, 0..300);
     wait_newest(&kafka.bootstrap(), topic, &server, |newest| {
         unlike(newest, "12s", &expected)

@@ -2,27 +2,16 @@
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::Server;
-use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::wait;
+use tiderace_tests::ask::Asker;
 use tiderace_tests::project::{Project, Settings};
+pub use tiderace_tests::shared::kafka;
 use tiderace_tests::values::{self, ValueRecord};
 use tiderace_types::Timestamp;
 
 pub const WITHIN: Duration = Duration::from_secs(60);
-
-/// One Kafka for all the tests that run together: each has topics of its own.
-pub fn kafka() -> Arc<Kafka> {
-    static KAFKA: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
-    let mut held = KAFKA.lock().unwrap_or_else(PoisonError::into_inner);
-    held.upgrade().unwrap_or_else(|| {
-        let kafka = Arc::new(Kafka::start(1).expect("kafka"));
-        *held = Arc::downgrade(&kafka);
-        kafka
-    })
-}
 
 /// Now.
 pub fn now() -> Timestamp {
@@ -105,6 +94,33 @@ pub fn project(settings: &Settings, definitions: &str, state: &str) -> Project {
     assert_ne!(edited, text);
     std::fs::write(&path, edited).expect("write settings");
     project
+}
+
+/// A server of one view over pushed payments, whose values go where `output` says.
+pub struct Scene {
+    pub project: Project,
+    pub server: Server,
+    pub asker: Asker,
+}
+
+impl Scene {
+    pub fn new(output: &str, windows: &str) -> Scene {
+        let view = View {
+            name: "spend",
+            output,
+            windows,
+        };
+        let settings = settings(kafka().bootstrap());
+        let definitions = definitions("embedded", &[view]);
+        let project = project(&settings, &definitions, "commit_interval: 320ms");
+        let server = project.run().expect("run");
+        let asker = Asker::new(&server.grpc_url()).expect("connect");
+        Scene {
+            project,
+            server,
+            asker,
+        }
+    }
 }
 
 /// A payment, as a record.
