@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tiderace_testkit::bin::Server;
-use tiderace_testkit::generate::{Record, records};
+use tiderace_testkit::generate::{Record, Town, records};
+use tiderace_testkit::kafka::Kafka;
+use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::Asker;
 use tiderace_tests::oracle::{Oracle, SERVICES};
-use tiderace_tests::project::{PAST, Project, Settings};
-use tiderace_tests::traffic::{TROUBLE, first_copies, town};
+use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
+use tiderace_tests::topic::Sender;
+use tiderace_tests::traffic::{TROUBLE, Traffic, first_copies, town};
 use tiderace_types::Timestamp;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -22,7 +25,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Everything is embedded and on the full disk: the log, the state, and what is served.
 #[test]
 fn everything_on_a_full_disk() {
-    let project = project();
+    let project = project(None, None);
     let Some(disk) = Disk::mount(&project) else {
         return;
     };
@@ -81,8 +84,59 @@ fn everything_on_a_full_disk() {
     server.stop().expect("stop");
 }
 
-fn project() -> Project {
+/// Only the state is on the full disk: consuming waits, Kafka keeps what comes.
+#[test]
+fn state_on_a_full_disk() {
+    let kafka = Kafka::start(1).expect("kafka");
+    kafka.create_topic(TOPIC, 3).expect("topic");
+    let redis = Redis::start().expect("redis");
+    let project = project(Some(kafka.bootstrap()), Some(redis.url()));
+    let Some(disk) = Disk::mount(&project) else {
+        return;
+    };
+    let server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    let sender = Sender::new(&kafka.bootstrap(), TOPIC).expect("sender");
+    // Few, so that some rows are dense and can be answered by their lane alone, which waits for room.
+    let town = Town {
+        customers: 20,
+        terminals: 6,
+        ..town(6)
+    };
+    let mut traffic = Traffic::new(&town, TROUBLE, 8000 + 4000 * rounds(), 3);
+    let last = traffic.last;
+    traffic.send(&sender, 5000).expect("send");
+    converges(&asker, &server, &traffic.oracle, last, "the first payments");
+    for round in 0..rounds() {
+        let waits = || server.log().matches("cannot be stored").count();
+        let before = waits();
+        disk.fill();
+        let full = wait::until("a commit that finds no room", WITHIN, || {
+            traffic.send(&sender, 50).expect("send");
+            waits() > before
+        });
+        full.unwrap_or_else(|late| panic!("round {round}: {late}\n{}", server.log()));
+        admits(&asker, &server, &traffic.oracle, last);
+        disk.clear();
+        let since = Instant::now();
+        converges(&asker, &server, &traffic.oracle, last, "a full disk");
+        let seconds = since.elapsed().as_secs_f64();
+        let again = server.log().matches("it was opened again").count();
+        eprintln!(
+            "state, round {round}: right again {seconds:.1} s after there was room, opened again {again} times until now"
+        );
+    }
+    server.kill();
+    let server = project.run().expect("run again");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    converges(&asker, &server, &traffic.oracle, last, "a restart");
+    server.stop().expect("stop");
+}
+
+fn project(kafka: Option<String>, redis: Option<String>) -> Project {
     let settings = Settings {
+        kafka,
+        redis,
         source: format!("{PAST}max_lag: 2s\n"),
         history: "all",
         lanes: 2,
@@ -146,6 +200,20 @@ impl Drop for Disk {
         // Should it fail, the mount outlives the test and nothing else.
         drop(Command::new("umount").arg("-l").arg(folder).output());
     }
+}
+
+/// Waits until answers say that they are old. Until then and while they do, none that claims to be
+/// complete is wrong, and there are answers.
+fn admits(asker: &Asker, server: &Server, oracle: &Oracle, last: Timestamp) {
+    let questions = oracle.questions(&SERVICES, last);
+    let mut turn = 0;
+    let admitted = wait::until("stale answers", WITHIN, || {
+        turn += 1;
+        let question = &questions[turn * 7 % questions.len()];
+        let answer = asker.ask(question).expect("serving stays up");
+        !answer.is_complete()
+    });
+    admitted.unwrap_or_else(|late| panic!("{late}\n{}", server.log()));
 }
 
 fn converges(asker: &Asker, server: &Server, oracle: &Oracle, last: Timestamp, after: &str) {

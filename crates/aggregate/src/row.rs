@@ -8,7 +8,7 @@ use crate::events::{Events, Insert};
 use crate::incoming::Incoming;
 use crate::partial::Partial;
 use crate::spec::{Kept, Output, RowSpec};
-use crate::summary::{Anchored, Lies, Merged};
+use crate::summary::{Anchored, Lies, Merged, Piece};
 use crate::window::{Bounds, Passing, Span, Window};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -385,6 +385,18 @@ impl Row {
         let base = self.base.as_ref().map(|base| base.newest);
         let own = own.map(Timestamp).max(merged);
         own.or(base.filter(|newest| *newest <= as_of))
+    }
+
+    /// The first event of the merged span that `as_of` parts, if it parts one: which of its events
+    /// is the newest then is not known.
+    #[must_use]
+    pub fn within(&self, as_of: Timestamp) -> Option<Timestamp> {
+        let mut pieces = self.merged.iter().flat_map(|merged| &merged.pieces);
+        let parts = |piece: &&Piece| {
+            let summary = &piece.summary;
+            summary.count > 0 && summary.first <= as_of && as_of < summary.last
+        };
+        pieces.find(parts).map(|piece| piece.summary.first)
     }
 
     /// Roughly how many bytes of memory the row takes beside itself.

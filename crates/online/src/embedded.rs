@@ -2,7 +2,8 @@
 //!
 //! Layout (format 1): `01` is the format's number; a row is under `02`, its entity's
 //! length (u16), entity, view (u32) and generation (u32), and holds the instant at which it
-//! expires (microseconds, i64) before its bytes; a marker is under `03`, first and last shard.
+//! expires (microseconds, i64) before its bytes; a marker is under `03`, first and last shard; links
+//! that tell of missing writes are under `04`.
 //!
 //! Writers of one row are kept apart by a lock per four shards, so lanes do not meet. The
 //! log is written but never waited for: what a power cut takes, markers tell. Reads
@@ -21,6 +22,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tiderace_durable::folder;
+use tiderace_durable::links::{self, Hole, Links, Stored};
+use tiderace_durable::logs;
+use tiderace_durable::reopen::Reopened;
 use tiderace_types::wire::{Reader, WireError};
 use tiderace_types::{Generation, Marker, RowKey, ShardRange, Timestamp, Version, ViewId};
 
@@ -44,7 +48,8 @@ impl Default for EmbeddedOptions {
 pub struct EmbeddedStore(Arc<Inner>);
 
 struct Inner {
-    db: DB,
+    db: Reopened<DB, Error>,
+    links: Arc<Links>,
     path: PathBuf,
     clock: Clock,
     rows: [Mutex<()>; STRIPES],
@@ -58,6 +63,7 @@ const EXPIRY: usize = 8;
 const FORMAT_KEY: [u8; 1] = [1];
 const ROW: u8 = 2;
 const MARKER: u8 = 3;
+const LINK: u8 = 4;
 
 impl fmt::Debug for EmbeddedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,14 +86,29 @@ impl EmbeddedStore {
             |why: String| Error::new(Kind::Invalid, format!("online store {shown}: {why}"));
         folder::create(path).map_err(|error| invalid(format!("make folder: {error}")))?;
         let db =
-            DB::open(&db_options(options.memory_bytes, &clock), path).map_err(
-                |error| match error.to_string().contains("lock") {
+            DB::open(&db_options(path, options.memory_bytes, &clock), path).map_err(|error| {
+                match error.to_string().contains("lock") {
                     true => invalid("open in another process or twice in this one".into()),
                     false => rocks_error(path, "open", &error),
-                },
-            )?;
+                }
+            })?;
+        let links = read_links(&db, path)?;
+        let links = Links::new(&links).map_err(|hole| damaged(path, hole))?;
+        let links = Arc::new(links);
+        let is_new = db.latest_sequence_number() == 0;
+        let again = {
+            let (path, clock, links) = (path.to_owned(), clock.clone(), Arc::clone(&links));
+            move || {
+                let db = open_db(&path, options.memory_bytes, &clock)?;
+                let found = read_links(&db, &path)?;
+                let checked = links.check(&found);
+                checked.map_err(|hole| damaged(&path, hole))?;
+                Ok(db)
+            }
+        };
         let store = EmbeddedStore(Arc::new(Inner {
-            db,
+            db: Reopened::new(path.to_owned(), db, again),
+            links,
             path: path.to_owned(),
             clock,
             rows: [const { Mutex::new(()) }; STRIPES],
@@ -95,8 +116,10 @@ impl EmbeddedStore {
         }));
         match store.read(&FORMAT_KEY)?.as_deref() {
             Some([FORMAT]) => Ok(store),
-            None if store.0.db.latest_sequence_number() == 0 => {
-                store.write(put(&FORMAT_KEY, &[FORMAT]))?;
+            None if is_new => {
+                let mut first = put(&FORMAT_KEY, &[FORMAT]);
+                Links::beginnings().for_each(|name| first.put(link_key(&name), []));
+                store.write(first)?;
                 Ok(store)
             }
             _ => Err(invalid(
@@ -131,7 +154,7 @@ impl EmbeddedStore {
             .iter()
             .map(|row| row_key(&row.key))
             .collect::<Result<Vec<_>, _>>()?;
-        let stored = self.0.db.multi_get(&keys);
+        let stored = self.0.db.get()?.multi_get(&keys);
         for ((row, key), stored) in rows.iter().zip(keys).zip(stored) {
             let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
             let held = stored.as_deref().and_then(|bytes| live(bytes, now));
@@ -156,7 +179,8 @@ impl EmbeddedStore {
             let live = stored.filter(|bytes| live(bytes, now).is_some());
             Ok(live.map(|bytes| Bytes::from(bytes).slice(EXPIRY..)))
         };
-        self.0.db.multi_get(keys).into_iter().map(read).collect()
+        let found = self.0.db.get()?.multi_get(keys);
+        found.into_iter().map(read).collect()
     }
 
     pub(crate) fn put_marker(
@@ -228,13 +252,12 @@ impl EmbeddedStore {
     /// # Errors
     /// When the disk refuses.
     pub fn compact(&self) -> Result<(), Error> {
-        let flushed = self.0.db.flush();
+        let db = self.0.db.get()?;
+        let flushed = db.flush();
         flushed.map_err(|error| rocks_error(&self.0.path, "flush", &error))?;
         let mut options = rocksdb::CompactOptions::default();
         options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
-        self.0
-            .db
-            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
         Ok(())
     }
 
@@ -257,31 +280,28 @@ impl EmbeddedStore {
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let read = self.0.db.get(key);
+        let read = self.0.db.get()?.get(key);
         read.map_err(|error| rocks_error(&self.0.path, "read", &error))
     }
 
-    fn write(&self, batch: WriteBatch) -> Result<(), Error> {
-        let written = self.0.db.write(batch);
-        written.map_err(|error| rocks_error(&self.0.path, "write", &error))
+    fn write(&self, mut batch: WriteBatch) -> Result<(), Error> {
+        self.0.db.write(|db| {
+            let written = self.0.links.write(|link| {
+                batch.put(link_key(&link.put), &link.value);
+                batch.delete(link_key(&link.delete));
+                db.write(batch)
+            });
+            written.map_err(|error| rocks_error(&self.0.path, "write", &error))
+        })
     }
 
     fn visit(
         &self,
         table: u8,
-        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+        each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut read = ReadOptions::default();
-        read.set_iterate_upper_bound([table + 1]);
-        let mut iterator = self.0.db.raw_iterator_opt(read);
-        iterator.seek([table]);
-        while let Some((key, value)) = iterator.item() {
-            each(key, value)?;
-            iterator.next();
-        }
-        iterator
-            .status()
-            .map_err(|error| rocks_error(&self.0.path, "scan", &error))
+        let db = self.0.db.get()?;
+        visit(&db, &self.0.path, table, each)
     }
 
     fn error(&self, kind: Kind, why: &str) -> Error {
@@ -292,7 +312,63 @@ impl EmbeddedStore {
     }
 }
 
-fn db_options(memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
+fn open_db(path: &Path, memory_bytes: usize, clock: &Clock) -> Result<DB, Error> {
+    let error = |kind, why: String| {
+        let shown = path.display();
+        Error::new(kind, format!("online store {shown}: {why}"))
+    };
+    let checked = logs::damaged(path).map_err(|why| error(Kind::Retry, why.to_string()))?;
+    if let Some(damaged) = checked {
+        return Err(error(Kind::Corrupt, format!("{damaged}{ADVICE}")));
+    }
+    let opened = DB::open(&db_options(path, memory_bytes, clock), path);
+    opened.map_err(|failed| match failed.to_string().contains("lock") {
+        true => error(
+            Kind::Invalid,
+            "open in another process or twice in this one".into(),
+        ),
+        false => rocks_error(path, "open", &failed),
+    })
+}
+
+fn visit(
+    db: &DB,
+    path: &Path,
+    table: u8,
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut read = ReadOptions::default();
+    read.set_iterate_upper_bound([table + 1]);
+    let mut iterator = db.raw_iterator_opt(read);
+    iterator.seek([table]);
+    while let Some((key, value)) = iterator.item() {
+        each(key, value)?;
+        iterator.next();
+    }
+    iterator
+        .status()
+        .map_err(|error| rocks_error(path, "scan", &error))
+}
+
+/// Every link that is stored: its name and its value.
+fn read_links(db: &DB, path: &Path) -> Result<Vec<Stored>, Error> {
+    let mut found = Vec::new();
+    visit(db, path, LINK, |key, value| {
+        found.push((key[1..].to_vec(), value.to_vec()));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+fn damaged(path: &Path, hole: Hole) -> Error {
+    let shown = path.display();
+    let why = format!("online store {shown}: {hole}{ADVICE}");
+    Error::new(Kind::Corrupt, why)
+}
+
+const ADVICE: &str = "; it is derived from state: delete the folder and start again";
+
+fn db_options(path: &Path, memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     let memory = memory_bytes.max(8 << 20);
     let cache = Cache::new_lru_cache(memory);
     let mut table = BlockBasedOptions::default();
@@ -307,7 +383,9 @@ fn db_options(memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     table.set_metadata_block_size(4 << 10);
     table.set_pin_top_level_index_and_filter(true);
 
-    let mut options = rocksdb::Options::default();
+    let mut options = rocksdb::Options::default()
+        .get_options_from_string(links::log_options(path))
+        .expect("the option is known");
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
@@ -364,6 +442,10 @@ fn lock(mutex: &Mutex<()>) -> std::sync::MutexGuard<'_, ()> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn link_key(name: &[u8]) -> Vec<u8> {
+    [&[LINK][..], name].concat()
+}
+
 fn marker_key(range: ShardRange) -> [u8; 3] {
     [MARKER, range.first, range.last]
 }
@@ -408,7 +490,7 @@ fn rocks_error(path: &Path, verb: &str, error: &rocksdb::Error) -> Error {
         _ => Kind::Bug,
     };
     let advice = match kind {
-        Kind::Corrupt => "; it is derived from state: delete the folder and start again",
+        Kind::Corrupt => ADVICE,
         _ => "",
     };
     let shown = path.display();

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fs::{self, File};
 use support::{key, marker, row, version};
 use tiderace_online::{Clock, EmbeddedOptions, EmbeddedStore, Kind, RowWrite, Store};
 use tiderace_types::{Duration, RowKey, ShardRange, Timestamp};
@@ -81,4 +82,61 @@ async fn a_folder_of_something_else_is_refused() {
     drop(db);
     let refused = Store::embedded(folder.path(), EmbeddedOptions::default());
     assert_eq!(refused.expect_err("refused").kind(), Kind::Invalid);
+}
+
+/// A list of files that has lost its end, while later writes are in the log: what opens has the first
+/// writes and not others, or it does not open.
+#[tokio::test]
+async fn a_lost_end_of_the_list_of_files_leaves_no_hole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::manual(Timestamp(0));
+    let keys: Vec<RowKey> = (0u32..80).map(|n| key(1, &n.to_be_bytes())).collect();
+    for (session, keys) in keys.chunks(40).enumerate() {
+        let embedded = open(folder.path(), &clock);
+        let store = Store::Embedded(embedded.clone());
+        for (n, key) in keys.iter().enumerate() {
+            let row = row(key, version(1), b"x");
+            store.put_rows(&[row]).await.expect("put");
+            if session == 0 && n == 20 {
+                embedded.compact().expect("compact");
+            }
+        }
+    }
+    let lists = fs::read_dir(folder.path()).expect("list").map(|entry| {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name, entry.metadata().expect("measure").len())
+    });
+    let lists = lists.filter(|(name, _)| name.starts_with("MANIFEST-"));
+    let (list, length) = lists.max().expect("a list of files");
+    let (mut refused, mut kept) = (0, 0);
+    for length in (0..length).step_by(11) {
+        let copied = tempfile::tempdir().expect("a folder");
+        for entry in fs::read_dir(folder.path()).expect("list") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name");
+            fs::copy(&path, copied.path().join(name)).expect("copy");
+        }
+        let damaged = File::options().write(true).open(copied.path().join(&list));
+        damaged.expect("open").set_len(length).expect("cut");
+        let options = EmbeddedOptions::default();
+        let opened = EmbeddedStore::open(copied.path(), options, clock.clone());
+        let store = match opened {
+            Ok(store) => Store::Embedded(store),
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+                refused += 1;
+                continue;
+            }
+        };
+        let held = store.get_rows(&keys).await.expect("get");
+        let held: Vec<bool> = held.iter().map(Option::is_some).collect();
+        assert!(
+            held.is_sorted_by(|a, b| a >= b),
+            "cut to {length}: {held:?}"
+        );
+        kept += 1;
+    }
+    println!("{refused} refused, {kept} opened");
+    assert!(refused > 0, "nothing was lost");
 }

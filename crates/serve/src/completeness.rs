@@ -93,6 +93,13 @@ pub enum Held {
         /// The newest event at T.
         newest: Option<Timestamp>,
     },
+    /// A row whose events about T are held merged: which one is the newest at T is not known.
+    Within {
+        /// As of [`Held::Row`].
+        kept_from: Timestamp,
+        /// An event at or before T.
+        since: Timestamp,
+    },
 }
 
 /// How a value stands.
@@ -168,11 +175,11 @@ impl RowStanding<'_> {
         Some(self.at.now.since(said.caught_up_at).max(Duration::ZERO))
     }
 
-    /// The newest event at T.
+    /// The newest event at T, where it is known.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
         match self.held {
-            Held::Absent => None,
+            Held::Absent | Held::Within { .. } => None,
             Held::Row { newest, .. } => newest,
         }
     }
@@ -206,7 +213,7 @@ impl RowStanding<'_> {
     /// last-N window needs of it is folded or remembered, so these need only that nothing later
     /// than T was let go.
     fn window_is_kept(&self, window: Window) -> bool {
-        let Held::Row { kept_from, .. } = self.held else {
+        let (Held::Row { kept_from, .. } | Held::Within { kept_from, .. }) = self.held else {
             return true;
         };
         self.terms.kept == Kept::All || window.holds(self.at.as_of, kept_from)
@@ -232,6 +239,13 @@ fn row_is_exact(terms: &Terms, view: &ViewMarker, at: At, held: Held) -> bool {
 fn entity_standing(terms: &Terms, as_of: Timestamp, held: Held) -> Standing {
     let newest = match held {
         Held::Absent => return Standing::NotFound,
+        // Nothing is said of what is not known: there may be an event within reach.
+        Held::Within { since, .. } => {
+            return match terms.max_age {
+                Some(max_age) if since < as_of.minus(max_age) => Standing::OutsideHistory,
+                _ => Standing::Known,
+            };
+        }
         Held::Row { newest, .. } => newest,
     };
     let within = |newest: Timestamp| match terms.reach {

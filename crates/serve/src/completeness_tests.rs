@@ -208,13 +208,13 @@ fn outside_history_by_the_clock() {
     for held in [Held::Absent, case().held] {
         let standing = match held {
             Held::Absent => Standing::NotFound,
-            Held::Row { .. } => Standing::Known,
+            Held::Row { .. } | Held::Within { .. } => Standing::Known,
         };
         let at = |back: i64| {
             move |case: &mut Case| {
                 case.held = match held {
                     Held::Absent => Held::Absent,
-                    Held::Row { kept_from, .. } => Held::Row {
+                    Held::Row { kept_from, .. } | Held::Within { kept_from, .. } => Held::Row {
                         kept_from,
                         newest: Some(Timestamp(back)),
                     },
@@ -364,4 +364,24 @@ fn lag_is_never_negative() {
     };
     assert_eq!(lag(micros(NOW, -3)), Some(Duration(3)));
     assert_eq!(lag(micros(NOW, 3)), Some(Duration::ZERO));
+}
+
+/// As of an instant among events that are held merged nobody is said not to be found.
+#[test]
+fn known_among_events_that_are_held_merged() {
+    for (ago, max_age, expect) in [
+        (1, None, Standing::Known),
+        (400 * DAY.0, None, Standing::Known),
+        (1, Some(2), Standing::Known),
+        (3, Some(2), Standing::OutsideHistory),
+    ] {
+        let turn = |case: &mut Case| {
+            case.terms.max_age = max_age.map(Duration);
+            case.held = Held::Within {
+                kept_from: Timestamp::MIN,
+                since: Timestamp(NOW.0 - ago),
+            };
+        };
+        check(turn, (expect, COMPLETE));
+    }
 }

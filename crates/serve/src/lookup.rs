@@ -496,9 +496,15 @@ pub(crate) fn answer_view<'a>(
     };
     let held = match &row {
         None => Held::Absent,
-        Some(row) => Held::Row {
-            kept_from: row.kept_from,
-            newest: row.newest(at.as_of),
+        Some(row) => match row.within(at.as_of) {
+            Some(since) => Held::Within {
+                kept_from: row.kept_from,
+                since,
+            },
+            None => Held::Row {
+                kept_from: row.kept_from,
+                newest: row.newest(at.as_of),
+            },
         },
     };
     let standing = judge(&read.terms, said, at, held);

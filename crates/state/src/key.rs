@@ -60,6 +60,18 @@ pub(crate) fn epoch() -> Vec<u8> {
     vec![Table::Meta as u8, OWN, b'e']
 }
 
+/// A link of the chains that tell of missing writes.
+pub(crate) fn link(name: &[u8]) -> Vec<u8> {
+    let mut out = vec![Table::Meta as u8, OWN, b'l'];
+    out.extend(name);
+    out
+}
+
+/// Every link.
+pub(crate) fn links() -> Range<Vec<u8>> {
+    link(&[])..vec![Table::Meta as u8, OWN, b'l' + 1]
+}
+
 pub(crate) fn view(view: ViewId) -> Vec<u8> {
     let mut out = vec![Table::View as u8];
     out.extend(view.0.to_be_bytes());

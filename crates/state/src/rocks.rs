@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tiderace_durable::failpoint::{self, Step};
 use tiderace_durable::folder;
+use tiderace_durable::links::{self, Hole, Links, Stored};
+use tiderace_durable::logs;
+use tiderace_durable::reopen::Reopened;
 
 /// The layout this binary reads and writes.
 const FORMAT: u64 = 1;
@@ -64,7 +67,8 @@ pub struct Memory {
 pub struct RocksStore(Arc<Inner>);
 
 struct Inner {
-    db: DB,
+    db: Reopened<DB, Error>,
+    links: Arc<Links>,
     cache: Cache,
     path: PathBuf,
     commit_durability: Durability,
@@ -89,17 +93,30 @@ impl RocksStore {
         let cache = Cache::new_lru_cache(options.memory_bytes.max(MEMORY_LEAST));
         let injected = |cause| Error::injected("open state", &cause);
         let db = failpoint::around(Step::StateOpen, injected, || {
-            let opened = DB::open(&db_options(options.memory_bytes, &cache), path);
-            opened.map_err(|error| open_error(path, &error))
+            open_db(path, options.memory_bytes, &cache)
         })?;
+        let links = read_links(&db, path)?;
+        let links = Links::new(&links).map_err(|hole| damaged(path, hole))?;
         let debts = debts(&db)?;
-        let opening = Opening::new(raise_epoch(&db, path)?, debts);
+        let opening = Opening::new(raise_epoch(&db, &links, path)?, debts);
         let commit_durability = match options.sync_every_commit {
             true => Durability::Disk,
             false => Durability::Process,
         };
+        let links = Arc::new(links);
+        let again = {
+            let (path, cache, links) = (path.to_owned(), cache.clone(), Arc::clone(&links));
+            move || {
+                let db = open_db(&path, options.memory_bytes, &cache)?;
+                let found = read_links(&db, &path)?;
+                let checked = links.check(&found);
+                checked.map_err(|hole| damaged(&path, hole))?;
+                Ok(db)
+            }
+        };
         Ok(Store::Rocks(RocksStore(Arc::new(Inner {
-            db,
+            db: Reopened::new(path.to_owned(), db, again),
+            links,
             cache,
             path: path.to_owned(),
             commit_durability,
@@ -116,12 +133,15 @@ impl RocksStore {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let read = self.0.db.get(key);
+        let read = self.0.db.get()?.get(key);
         read.map_err(|error| self.error("read", &error))
     }
 
     pub(crate) fn write(&self, ops: &mut [Op], durability: Durability) -> Result<(), Error> {
-        write(&self.0.db, ops, durability).map_err(|error| self.error("write", &error))
+        self.0.db.write(|db| {
+            let written = write(db, &self.0.links, ops, durability);
+            written.map_err(|error| self.error("write", &error))
+        })
     }
 
     /// Reads the blocks of each row; `rows` are the prefixes of their keys.
@@ -130,7 +150,8 @@ impl RocksStore {
         order.sort_unstable_by_key(|i| &rows[*i]);
         let mut read = ReadOptions::default();
         read.set_prefix_same_as_start(true);
-        let mut iterator = self.0.db.raw_iterator_opt(read);
+        let db = self.0.db.get()?;
+        let mut iterator = db.raw_iterator_opt(read);
         let mut found = vec![Vec::new(); rows.len()];
         for i in order {
             found[i] = self.blocks(&mut iterator, &rows[i])?;
@@ -163,7 +184,8 @@ impl RocksStore {
         read.set_total_order_seek(true);
         read.fill_cache(false);
         read.set_iterate_upper_bound(range.end);
-        let mut iterator = self.0.db.raw_iterator_opt(read);
+        let db = self.0.db.get()?;
+        let mut iterator = db.raw_iterator_opt(read);
         iterator.seek(range.start);
         while let Some((key, value)) = iterator.item() {
             if visit(key, value)?.is_break() {
@@ -177,18 +199,19 @@ impl RocksStore {
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        let synced = self.0.db.flush_wal(true);
-        synced.map_err(|error| self.error("sync", &error))
+        self.0.db.write(|db| {
+            let synced = db.flush_wal(true);
+            synced.map_err(|error| self.error("sync", &error))
+        })
     }
 
     pub(crate) fn compact(&self) -> Result<(), Error> {
-        let flushed = self.0.db.flush();
+        let db = self.0.db.get()?;
+        let flushed = db.flush();
         flushed.map_err(|error| self.error("flush", &error))?;
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
-        self.0
-            .db
-            .compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
+        db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &options);
         Ok(())
     }
 
@@ -196,9 +219,10 @@ impl RocksStore {
         let mut options = CompactOptions::default();
         // Lanes write meanwhile; the compactions that this calls for must not wait for it.
         options.set_exclusive_manual_compaction(false);
-        self.0
-            .db
-            .compact_range_opt(Some(&range.start), Some(&range.end), &options);
+        // It is an offer: where the database cannot be opened, those who need it say so.
+        if let Ok(db) = self.0.db.get() {
+            db.compact_range_opt(Some(&range.start), Some(&range.end), &options);
+        }
     }
 
     pub(crate) fn size(&self) -> Result<u64, Error> {
@@ -218,8 +242,9 @@ impl RocksStore {
     }
 
     pub(crate) fn memory(&self) -> Result<Memory, Error> {
+        let db = self.0.db.get()?;
         let property = |name| {
-            let read = self.0.db.property_int_value(name);
+            let read = db.property_int_value(name);
             read.map(Option::unwrap_or_default)
                 .map_err(|error| self.error("measure", &error))
         };
@@ -247,7 +272,7 @@ const WRITTEN_BEHIND: u64 = 1 << 20;
 /// How long a file may stay above the bottom level untouched.
 const SINKING_SECONDS: u64 = 24 * 3600;
 
-fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
+fn db_options(path: &Path, memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     let memory = memory_bytes.max(MEMORY_LEAST);
     let memtables = memory / 4;
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
@@ -268,7 +293,9 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     table.set_metadata_block_size(4 << 10);
     table.set_pin_top_level_index_and_filter(true);
 
-    let mut options = rocksdb::Options::default();
+    let mut options = rocksdb::Options::default()
+        .get_options_from_string(links::log_options(path))
+        .expect("the option is known");
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
     options.set_prefix_extractor(SliceTransform::create(
@@ -293,8 +320,8 @@ fn db_options(memory_bytes: usize, cache: &Cache) -> rocksdb::Options {
     options.set_ttl(SINKING_SECONDS);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    // A list of files that has lost its end names a log that is gone by now: that is damage, and not
-    // an older state.
+    // A list of files that has lost its end may name a log that is gone by now: that is damage, and not
+    // an older state. It knows synced logs only; links tell of the others.
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_open_files(512);
     options.set_max_background_jobs(i32::try_from(jobs.clamp(2, 4)).unwrap_or(2));
@@ -317,7 +344,12 @@ fn row_prefix(key: &[u8]) -> &[u8] {
     &key[..key.len() - key::SEQ]
 }
 
-fn write(db: &DB, ops: &mut [Op], durability: Durability) -> Result<(), rocksdb::Error> {
+fn write(
+    db: &DB,
+    links: &Links,
+    ops: &mut [Op],
+    durability: Durability,
+) -> Result<(), rocksdb::Error> {
     // In the order of their keys each finds its place in the memtable beside the last one's.
     // What is done to one key keeps its order.
     ops.sort_by(|a, b| a.key().cmp(b.key()));
@@ -331,11 +363,39 @@ fn write(db: &DB, ops: &mut [Op], durability: Durability) -> Result<(), rocksdb:
     }
     let mut options = WriteOptions::default();
     options.set_sync(durability == Durability::Disk);
-    db.write_opt(batch, &options)
+    links.write(|link| {
+        batch.put(key::link(&link.put), &link.value);
+        batch.delete(key::link(&link.delete));
+        db.write_opt(batch, &options)
+    })
+}
+
+/// Every link that is stored: its name and its value.
+fn read_links(db: &DB, path: &Path) -> Result<Vec<Stored>, Error> {
+    let range = key::links();
+    let name = range.start.len();
+    let mut read = ReadOptions::default();
+    read.set_total_order_seek(true);
+    read.set_iterate_upper_bound(range.end);
+    let mut iterator = db.raw_iterator_opt(read);
+    iterator.seek(range.start);
+    let mut found = Vec::new();
+    while let Some((key, value)) = iterator.item() {
+        found.push((key[name..].to_vec(), value.to_vec()));
+        iterator.next();
+    }
+    let read = iterator.status();
+    let shown = path.display();
+    read.map_err(|error| Error::rocks(&format!("state {shown}: read links"), &error))?;
+    Ok(found)
+}
+
+fn damaged(path: &Path, hole: Hole) -> Error {
+    Error::new(Kind::Corrupt, format!("state {}: {hole}", path.display()))
 }
 
 /// Checks the format, or writes it into an empty database, and raises the epoch.
-fn raise_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
+fn raise_epoch(db: &DB, links: &Links, path: &Path) -> Result<u64, Error> {
     let shown = path.display();
     let read = |key: Vec<u8>| -> Result<Option<u64>, Error> {
         let bytes = db
@@ -352,19 +412,31 @@ fn raise_epoch(db: &DB, path: &Path) -> Result<u64, Error> {
                 format!("state {shown} has format {other}; this binary reads {FORMAT}"),
             ));
         }
+        None if !read_links(db, path)?.is_empty() => {
+            return Err(Error::new(
+                Kind::Corrupt,
+                format!(
+                    "state {shown}: its first writes are missing: \
+                     its list of files (MANIFEST) is damaged, or a file is gone"
+                ),
+            ));
+        }
         None if db.latest_sequence_number() > 0 => {
             return Err(Error::new(
                 Kind::Invalid,
                 format!("state {shown} is a RocksDB database of something else"),
             ));
         }
-        None => ops.push(Op::Put(key::format(), FORMAT.to_be_bytes().into())),
+        None => {
+            ops.push(Op::Put(key::format(), FORMAT.to_be_bytes().into()));
+            ops.extend(Links::beginnings().map(|name| Op::Put(key::link(&name), Vec::new())));
+        }
     }
     let epoch = read(key::epoch())?.unwrap_or(0) + 1;
     ops.push(Op::Put(key::epoch(), epoch.to_be_bytes().into()));
     let injected = |cause| Error::injected("raise the epoch", &cause);
     failpoint::around(Step::StateEpoch, injected, || {
-        write(db, &mut ops, Durability::Disk)
+        write(db, links, &mut ops, Durability::Disk)
             .map_err(|error| Error::rocks(&format!("state {shown}: raise the epoch"), &error))
     })?;
     Ok(epoch)
@@ -423,6 +495,19 @@ fn is_rocks_file(name: &str) -> bool {
     starts.iter().any(|start| name.starts_with(start))
         || name.ends_with(".dbtmp")
         || name.ends_with(".log")
+}
+
+fn open_db(path: &Path, memory_bytes: usize, cache: &Cache) -> Result<DB, Error> {
+    let shown = path.display();
+    let checked = logs::damaged(path);
+    match checked.map_err(|why| Error::new(Kind::Retry, format!("state {shown}: {why}")))? {
+        Some(damaged) => Err(Error::new(
+            Kind::Corrupt,
+            format!("state {shown}: {damaged}"),
+        )),
+        None => DB::open(&db_options(path, memory_bytes, cache), path)
+            .map_err(|error| open_error(path, &error)),
+    }
 }
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> Error {

@@ -212,6 +212,11 @@ impl<'a> Driver<'a> {
     pub fn finish(&mut self) {
         let (_, last) = self.log.span();
         self.wall = self.wall.max(last);
+        self.settle();
+    }
+
+    /// As [`Driver::finish`], of what has come until now.
+    pub fn settle(&mut self) {
         while self.unread() {
             self.read();
         }

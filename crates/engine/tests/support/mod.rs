@@ -3,7 +3,8 @@
 //! One seed decides a log and a schedule: where batches are cut, which lane goes on when, when
 //! it commits, publishes, marks, evicts, dies and with how many lanes it starts again, and how
 //! much of the state's tail is lost with it. Nothing else does, so a seed is a replay:
-//! `TIDERACE_SEED=n` runs that one, `TIDERACE_RUNS=n` runs n times as many as usual.
+//! `TIDERACE_SEED=n` runs that one, `TIDERACE_RUNS=n` runs n times as many as usual, and at night
+//! (`TIDERACE_NIGHTLY`) ten times.
 
 #![allow(dead_code)] // every test file takes what it needs
 
@@ -23,13 +24,19 @@ pub fn seeds(count: u64) -> std::ops::Range<u64> {
     };
     match number("TIDERACE_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..count * number("TIDERACE_RUNS").unwrap_or(1),
+        None => {
+            let at_night = std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|n| !n.is_empty());
+            let usual = if at_night { 10 } else { 1 };
+            0..count * number("TIDERACE_RUNS").unwrap_or(usual)
+        }
     }
 }
 
 /// Runs every seed and stops at the first that breaks a law.
 pub fn each(count: u64, run: impl Fn(u64) -> Result<(), String>) {
-    for seed in seeds(count) {
+    let seeds = seeds(count);
+    println!("{} schedules", seeds.end - seeds.start);
+    for seed in seeds {
         if let Err(broken) = run(seed) {
             panic!("TIDERACE_SEED={seed}: {broken}");
         }

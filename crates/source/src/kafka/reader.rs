@@ -399,7 +399,7 @@ fn has(message: &BorrowedMessage<'_>, (name, value): &(String, String)) -> bool 
 }
 
 /// Tells whether the client asked for an offset that there is not.
-fn is_lost(cause: &KafkaError) -> bool {
+pub(super) fn is_lost(cause: &KafkaError) -> bool {
     matches!(
         cause.rdkafka_error_code(),
         Some(Code::OffsetOutOfRange | Code::AutoOffsetReset)
@@ -408,7 +408,7 @@ fn is_lost(cause: &KafkaError) -> bool {
 
 /// Tells whether a fetched batch could not be read. The client leaves such a batch out, so
 /// whoever goes on has lost records.
-fn is_damage(cause: &KafkaError) -> bool {
+pub(super) fn is_damage(cause: &KafkaError) -> bool {
     matches!(
         cause.rdkafka_error_code(),
         Some(

@@ -1,7 +1,7 @@
 //! Where reading of a partition goes on: at the position asked for, if the broker still has what was there.
 
 use super::error::error;
-use super::reader::signed;
+use super::reader::{is_damage, is_lost, signed};
 use crate::trail::{Loss, Track};
 use crate::{Error, Kind};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -141,6 +141,12 @@ impl Asking<'_> {
                     break Ok((message.offset() == offset).then_some(hash));
                 }
                 Some(Ok(_)) => {}
+                // What came damaged is asked for again, and so is an offset that damage has led to: this one
+                // lies among those that the broker has.
+                Some(Err(cause)) if is_damage(&cause) || is_lost(&cause) => {
+                    let why = format!("{what}: what came is damaged: {cause}");
+                    break Err(Error::new(Kind::Retry, why));
+                }
                 Some(Err(cause)) => break Err(failed(cause)),
                 None if Instant::now() >= deadline => {
                     break Err(Error::new(Kind::Retry, format!("{what}: no answer")));

@@ -431,7 +431,7 @@ impl Worker {
 
     /// Stores a commit. While the disk has no room the lane waits, and what it reads with it;
     /// readers go on with what is published, and are told how old it is.
-    fn store(&self, commit: Commit) -> Result<u64> {
+    fn store(&mut self, commit: Commit) -> Result<u64> {
         let mut since: Option<Instant> = None;
         let mut parting: Option<Instant> = None;
         let stored = self.state.commit_patiently(commit, |error| {
@@ -444,7 +444,17 @@ impl Worker {
             {
                 return false;
             }
-            std::thread::sleep(RETRY);
+            // Who asks meanwhile is told nothing rather than late.
+            let until = Instant::now() + RETRY;
+            loop {
+                match self.wires.asks.recv_deadline(until) {
+                    Ok(_) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.wires.asks = crossbeam_channel::never();
+                    }
+                }
+            }
             true
         });
         if let (Ok(_), Some(since)) = (&stored, since) {
