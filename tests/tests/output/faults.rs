@@ -179,7 +179,8 @@ fn brokers_come_back_and_large_records_are_left_out() {
     server.stop().expect("stop");
 }
 
-/// Dead letters that are not kept (their topic takes none so large) hold their source up, in flat memory; nothing is lost by that.
+/// Dead letters that are not kept (their topic takes none so large) hold their source up, in flat
+/// memory; nothing is lost by that.
 #[test]
 fn a_stalled_dead_letter_topic_slows_consuming() {
     let kafka = Kafka::start(1).expect("kafka");

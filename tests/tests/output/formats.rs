@@ -5,7 +5,9 @@ use crate::support::{kafka, now, project, settings, wait_newest};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tiderace_testkit::bin::{self, Server};
+use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::registry::{Mode, Registry};
 use tiderace_testkit::wait;
 use tiderace_tests::ask::Asker;
@@ -67,6 +69,7 @@ struct Scene {
     server: Server,
     record: ValueRecord,
     registry: Registry,
+    _kafka: Arc<Kafka>,
 }
 
 fn scene(topic: &str, format: &str) -> Scene {
@@ -108,6 +111,7 @@ fn scene(topic: &str, format: &str) -> Scene {
         server,
         record,
         registry,
+        _kafka: kafka,
     }
 }
 
