@@ -7,7 +7,9 @@
 //!
 //! **Promises.** One commit is one atomic write. Every acknowledged commit
 //! survives the death of the process; [`Store::sync`] (or a synced write) makes
-//! everything before it survive the loss of power. The epoch rises, durably, at
+//! everything before it survive the loss of power. Every write takes a link to the one before it
+//! (`tiderace_durable::links`, under a name of its own in `01`), so that what opens is an earlier state or an error, and
+//! never one with a hole. The epoch rises, durably, at
 //! every opening; a commit's number is never given twice, not even when a lost
 //! tail of the log took the first one with it. Damage is an error of kind
 //! [`Kind::Corrupt`], never a different answer.
