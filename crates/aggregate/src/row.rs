@@ -317,8 +317,9 @@ impl Row {
         self.holds(window, as_of)
             && self.merged.as_ref().is_none_or(|merged| {
                 let Some(bounds) = window.bounds(as_of) else {
+                    // The last events of an instant before the anchor may have been let go since.
                     let at = merged.anchored.as_ref();
-                    return merged.pieces.is_empty() || at.is_some_and(|at| at.anchor <= as_of);
+                    return at.map_or(merged.pieces.is_empty(), |at| at.anchor <= as_of);
                 };
                 let Bounds { after, upto } = merged.edges(window, bounds);
                 let measure = merged.measures.of_output(index);

@@ -258,8 +258,10 @@ impl Dense {
             };
             let next = self.segments.get(place + 1).map(|next| next.start);
             let end = next.unwrap_or(Timestamp::MAX);
-            // A row with last-N windows remembers some of what it lets go.
-            let leaves = spec.remembers() && end <= upto;
+            // A row with last-N windows remembers some of what it lets go; and when the last
+            // segment of a row with retractions ends only its events tell.
+            let ends = end == Timestamp::MAX && summary.count > 0 && summary.last <= upto;
+            let leaves = spec.remembers() && end <= upto || spec.sign.is_some() && ends;
             // What is taken back is in no summary, but among the events by themselves it is.
             let signed = |stretch: &Stretch| {
                 spec.sign.is_some() && segment.start < stretch.upto && stretch.after < end

@@ -262,7 +262,7 @@ impl Dense {
         upto: Timestamp,
     ) -> bool {
         let mut gone = false;
-        while self.ends_by(upto) {
+        while let Some(end) = self.ends_by(spec, upto) {
             let last = self.segments.len() == 1;
             let first = &mut self.segments[0];
             if spec.remembers() && first.part.is_none() {
@@ -287,9 +287,8 @@ impl Dense {
             }
             self.dropped.push(first.start);
             if last {
-                let start = summary.last.max(first.start);
                 self.segments
-                    .push(Segment::new(start, Events::new(spec), spec));
+                    .push(Segment::new(end, Events::new(spec), spec));
                 self.bundles.moved(0);
             }
             head.row.kept_from = head.row.kept_from.max(self.segments[0].start);
@@ -302,19 +301,20 @@ impl Dense {
         gone
     }
 
-    /// Whether nothing of the first segment is later than `upto`.
-    fn ends_by(&self, upto: Timestamp) -> bool {
-        match (self.segments.get(1), &self.segments[0]) {
-            (Some(next), _) => next.start <= upto,
-            (None, only) => match (&only.summary, &only.part) {
-                (Some(summary), _) => summary.count > 0 && summary.last <= upto,
-                (None, Some(part)) => {
-                    let newest = part.row.events.times().last();
-                    newest.is_some_and(|time| *time <= upto.0)
+    /// The last instant of the first segment, if nothing of it is later than `upto`.
+    fn ends_by(&self, spec: &RowSpec, upto: Timestamp) -> Option<Timestamp> {
+        let end = match (self.segments.get(1), &self.segments[0]) {
+            (Some(next), _) => Some(next.start),
+            (None, only) => match (&only.part, &only.summary) {
+                (Some(part), _) => part.row.events.times().last().map(|t| Timestamp(*t)),
+                // What is taken back, and what takes something back, is in no summary.
+                (None, Some(summary)) if spec.sign.is_none() && summary.count > 0 => {
+                    Some(summary.last)
                 }
-                (None, None) => false,
+                _ => None,
             },
-        }
+        };
+        end.filter(|end| *end <= upto)
     }
 
     /// What must be written so that the stored segments make up the row again.

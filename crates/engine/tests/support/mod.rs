@@ -36,6 +36,15 @@ pub fn seeds(count: u64) -> std::ops::Range<u64> {
 pub fn each(count: u64, run: impl Fn(u64) -> Result<(), String>) {
     let seeds = seeds(count);
     println!("{} schedules", seeds.end - seeds.start);
+    hold(seeds, run);
+}
+
+/// Runs seeds that broke a law once.
+pub fn again(seeds: &[u64], run: impl Fn(u64) -> Result<(), String>) {
+    hold(seeds.iter().copied(), run);
+}
+
+fn hold(seeds: impl Iterator<Item = u64>, run: impl Fn(u64) -> Result<(), String>) {
     for seed in seeds {
         if let Err(broken) = run(seed) {
             panic!("TIDERACE_SEED={seed}: {broken}");
