@@ -64,9 +64,9 @@ impl fmt::Display for Hole {
 pub fn log_options(folder: &Path) -> &'static str {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = files.map(|file| file.file_name());
-    match names.any(|name| Path::new(&name).extension().is_some_and(|end| end == "log")) {
-        true => "track_and_verify_wals=true",
-        false if folder.join("CURRENT").exists() => "",
+    let has_log = names.any(|name| Path::new(&name).extension().is_some_and(|end| end == "log"));
+    match !has_log && folder.join("CURRENT").exists() {
+        true => "",
         false => "track_and_verify_wals=true",
     }
 }

@@ -4,7 +4,7 @@ use crate::dense::Dense;
 use crate::density::Density;
 use crate::entity::Entity;
 use crate::part::Part;
-use tiderace_aggregate::{Balance, Incoming, Offer, RowSpec};
+use tiderace_aggregate::{Balance, Incoming, Offer, Row, RowSpec};
 use tiderace_types::Timestamp;
 
 /// A row in memory.
@@ -108,11 +108,11 @@ impl Held {
         self.dense.as_ref().is_some_and(|dense| !dense.whole)
     }
 
-    /// The newest event.
-    pub(crate) fn newest(&self) -> Option<Timestamp> {
+    /// The row as readers get it, where it [is ready](Held::is_ready).
+    pub(crate) fn online(&self) -> &Row {
         match &self.dense {
-            None => self.part.row.newest(Timestamp::MAX),
-            Some(dense) => dense.online.newest(Timestamp::MAX),
+            None => &self.part.row,
+            Some(dense) => &dense.online,
         }
     }
 

@@ -306,11 +306,8 @@ impl Lane {
             generation,
             entity: (*held.entity).into(),
         };
-        let newest = held.newest();
-        let row = match &held.dense {
-            None => &held.part.row,
-            Some(dense) => &dense.online,
-        };
+        let row = held.online();
+        let newest = row.newest(Timestamp::MAX);
         let value = row.encode(&spec, self.outlet.next_version());
         let ttl = self.ttl(view, newest, now);
         Some(Publication { key, value, ttl })

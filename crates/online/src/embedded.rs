@@ -85,13 +85,7 @@ impl EmbeddedStore {
         let invalid =
             |why: String| Error::new(Kind::Invalid, format!("online store {shown}: {why}"));
         folder::create(path).map_err(|error| invalid(format!("make folder: {error}")))?;
-        let db =
-            DB::open(&db_options(path, options.memory_bytes, &clock), path).map_err(|error| {
-                match error.to_string().contains("lock") {
-                    true => invalid("open in another process or twice in this one".into()),
-                    false => rocks_error(path, "open", &error),
-                }
-            })?;
+        let db = open_db(path, options.memory_bytes, &clock)?;
         let links = read_links(&db, path)?;
         let links = Links::new(&links).map_err(|hole| damaged(path, hole))?;
         let links = Arc::new(links);

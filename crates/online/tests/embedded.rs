@@ -140,3 +140,28 @@ async fn a_lost_end_of_the_list_of_files_leaves_no_hole() {
     println!("{refused} refused, {kept} opened");
     assert!(refused > 0, "nothing was lost");
 }
+
+/// One bit makes a record of a log into one of a log that is used again, which RocksDB reads for ever.
+#[tokio::test]
+async fn a_record_of_a_kind_that_is_never_written_is_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock::manual(Timestamp(0));
+    drop(open(folder.path(), &clock));
+    let files = fs::read_dir(folder.path()).expect("list");
+    let mut paths = files.map(|file| file.expect("a file").path());
+    let is_list = |path: &std::path::PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        name.starts_with("MANIFEST-")
+    };
+    let list = paths.find(is_list).expect("a list of files");
+    let mut bytes = fs::read(&list).expect("read");
+    bytes[6] ^= 4;
+    fs::write(&list, bytes).expect("write");
+    let opened = EmbeddedStore::open(folder.path(), EmbeddedOptions::default(), clock);
+    let error = opened.expect_err("it is damaged");
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(
+        error.to_string().contains("the record at byte 0"),
+        "{error}"
+    );
+}

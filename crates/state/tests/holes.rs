@@ -93,6 +93,15 @@ fn files(folder: &Path, is_one: impl Fn(&str) -> bool) -> BTreeMap<PathBuf, u64>
     named.collect()
 }
 
+/// Cuts the last list of files everywhere.
+fn survives_cuts(folder: &Path) {
+    let (list, length) = last_list(folder);
+    let cuts = (0..length).step_by(11).map(|length| (list.clone(), length));
+    let (refused, kept) = survive(folder, cuts);
+    println!("{refused} refused; kept {kept:?}");
+    assert!(refused > 0, "nothing was lost");
+}
+
 fn last_list(folder: &Path) -> (PathBuf, u64) {
     let lists = files(folder, |name| name.starts_with("MANIFEST-"));
     lists.into_iter().next_back().expect("a list of files")
@@ -111,11 +120,7 @@ fn a_list_of_files_that_lost_its_end() {
     store.compact().expect("compact");
     commit(&store, 150..200);
     drop(store);
-    let (list, length) = last_list(folder.path());
-    let cuts = (0..length).step_by(11).map(|length| (list.clone(), length));
-    let (refused, kept) = survive(folder.path(), cuts);
-    println!("{refused} refused; kept {kept:?}");
-    assert!(refused > 0, "nothing was lost");
+    survives_cuts(folder.path());
 }
 
 /// One bit makes a record of a log into one of a log that is used again, which RocksDB reads for ever.
@@ -160,11 +165,7 @@ fn a_list_of_files_that_lost_what_its_opening_wrote() {
     let store = open(folder.path());
     commit(&store, 50..100);
     drop(store);
-    let (list, length) = last_list(folder.path());
-    let cuts = (0..length).step_by(11).map(|length| (list.clone(), length));
-    let (refused, kept) = survive(folder.path(), cuts);
-    println!("{refused} refused; kept {kept:?}");
-    assert!(refused > 0, "nothing was lost");
+    survives_cuts(folder.path());
 }
 
 /// A log that was not synced ends where it was synced last, and the log behind it is there: after a

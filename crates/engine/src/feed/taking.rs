@@ -115,14 +115,10 @@ impl Lane {
         if !held.is_ready() {
             return Some(FeedStored::Dense);
         }
-        let row = match &held.dense {
-            None => &held.part.row,
-            Some(dense) => &dense.online,
-        };
         let version = self.outlet.next_version();
         Some(FeedStored::Row(FeedRow {
             key: key.clone(),
-            value: Some(row.encode(&spec, version)),
+            value: Some(held.online().encode(&spec, version)),
             version,
         }))
     }

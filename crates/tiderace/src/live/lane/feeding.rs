@@ -257,7 +257,8 @@ impl Worker {
             None => return Ok(()),
         };
         if !self.lane.feed_has_room() {
-            return self.looked_up_to(after);
+            self.looked_up_to(after);
+            return Ok(());
         }
         let found = self.state.scan(self.lane.shards, after.as_ref(), STRETCH);
         let found = found.context("scan state")?;
@@ -278,7 +279,7 @@ impl Worker {
             }
             after = Some(key);
         }
-        self.looked_up_to(after)?;
+        self.looked_up_to(after);
         match rows.is_empty() {
             true if last => self.end_look(),
             true => {}
@@ -291,11 +292,10 @@ impl Worker {
         Ok(())
     }
 
-    fn looked_up_to(&mut self, after: Option<RowKey>) -> Result<()> {
+    fn looked_up_to(&mut self, after: Option<RowKey>) {
         if let Some(feeding) = &mut self.wires.feeding {
             feeding.look = Some(after);
         }
-        Ok(())
     }
 
     fn end_look(&mut self) {
