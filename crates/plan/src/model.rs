@@ -109,6 +109,8 @@ pub struct Source {
     pub dedup_horizon: Duration,
     /// What the source declares of its beginning; `None` says nothing.
     pub complete_since: Option<CoveredFrom>,
+    /// Past events at rest.
+    pub archive: Option<Archive>,
     /// Which events take another back; none do without it.
     pub retracts: Option<Compiled>,
     /// The contract.
@@ -121,9 +123,20 @@ pub struct Source {
     /// is refused.
     pub not_finite_as_null: bool,
     /// The columns that the plan uses, as indices into `columns`, ascending:
-    /// event time, event id, keys, and whatever expressions name. Only these are decoded,
-    /// in this order, and expressions are compiled against just these.
+    /// event time, event id, keys, and whatever expressions name; all of a source whose events are
+    /// archived. Only these are decoded, in this order, and expressions are compiled against just these.
     pub used: Vec<usize>,
+}
+
+/// A table of a source's past events, in Parquet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// A folder or a file, relative to the project, or `s3://bucket/prefix`.
+    pub parquet: String,
+    /// Whether accepted events are written there; else others write it.
+    pub write: bool,
+    /// How long an event stays there, by its event time; `None` for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Where a source's events come from.

@@ -119,7 +119,6 @@ pub(crate) struct Source {
     /// Where events come from; without it, the embedded log.
     pub(crate) stream: Option<At<TextOr<Stream>>>,
     /// Past events at rest.
-    #[allow(dead_code, reason = "checked here, read by a later stage")]
     pub(crate) archive: Option<At<Archive>>,
     /// The columns that are used, with their types.
     pub(crate) columns: At<Entries<TextOr<Column>>>,
@@ -229,9 +228,13 @@ pub(crate) enum Framing {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Archive {
-    /// A folder or file of Parquet.
-    #[allow(dead_code, reason = "checked here, read by a later stage")]
+    /// A folder (or, of a table that others write, a file) of Parquet, or `s3://bucket/prefix`.
+    /// A path is relative to the project.
     pub(crate) parquet: At<String>,
+    /// Whether accepted events are written there; `false` for a table that others write. Default: true.
+    pub(crate) write: Option<At<bool>>,
+    /// How long an event stays there, by its event time. Default: for ever.
+    pub(crate) retention: Option<At<String>>,
 }
 
 /// A column in its long form.

@@ -39,6 +39,9 @@ pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
         used.extend(&view.keys);
         used.extend(view.expressions().flat_map(Compiled::columns));
     }
+    if source.archive.as_ref().is_some_and(|archive| archive.write) {
+        used.extend(0..source.columns.len());
+    }
     let used: Vec<usize> = used.into_iter().collect();
     let places = places(&used, source.columns.len());
     let expects = source.expects.iter().map(|expect| Expect {

@@ -1,10 +1,10 @@
 //! Sources: columns with types, identity, time, and the contract.
 
 use crate::at::{At, TextOr};
-use crate::model::{Expect, Format, Otherwise, Select, Source, Stream};
+use crate::model::{Archive, Expect, Format, Otherwise, Select, Source, Stream};
 use crate::report::Report;
 use crate::text::Place;
-use crate::{Code, changes, columns, format, kafka, names, raw, timing};
+use crate::{Code, changes, columns, format, kafka, names, raw, scalar, timing};
 use tiderace_expr::{Compiled, Now, compile};
 use tiderace_types::{DataType, Duration, SourceId, Value};
 
@@ -106,6 +106,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             ),
             dedup_horizon: Duration::ZERO,
             complete_since: None,
+            archive: None,
             retracts: None,
             expects: vec![],
             max_record_bytes: 0,
@@ -118,6 +119,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
         place: format::place(raw),
     };
     timing::check(report, raw, &mut draft.source);
+    draft.source.archive = raw.archive.as_ref().and_then(|at| archive(report, at));
     if columns_whole {
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
@@ -225,6 +227,39 @@ pub(crate) fn topic_name(report: &Report, name: &At<String>) -> Option<String> {
         "topics are letters, digits, `.`, `_` and `-`, at most 249 of them",
     );
     None
+}
+
+fn archive(report: &Report, raw: &At<raw::Archive>) -> Option<Archive> {
+    let raw = raw.value.as_ref()?;
+    let (parquet, place) = raw.parquet.text()?;
+    if parquet.is_empty() {
+        report.error_help(
+            place,
+            Code::Value,
+            "the archive has no path",
+            "expected a folder, such as `data/archive/payments`, or `s3://bucket/prefix`",
+        );
+        return None;
+    }
+    let write = raw.write.as_ref().and_then(|at| at.value).unwrap_or(true);
+    let retention = raw.retention.as_ref();
+    if let Some(at) = retention.filter(|_| !write) {
+        report.error_help(
+            at.place,
+            Code::Value,
+            "`retention` of a table that others write",
+            "take it away: nothing is deleted from a table with `write: false`",
+        );
+        return None;
+    }
+    Some(Archive {
+        parquet: parquet.to_owned(),
+        write,
+        retention: match retention {
+            Some(at) => Some(scalar::duration_or(report, Some(at), Duration::ZERO)?),
+            None => None,
+        },
+    })
 }
 
 fn event_time(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()> {
