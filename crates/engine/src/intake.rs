@@ -70,7 +70,7 @@ pub struct IntakeCounts {
 
 /// What the contract says of one event so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Accepted,
     Dropped,
     Rejected,
@@ -137,8 +137,8 @@ impl Intake {
             .map(|rejected| (rejected.record, rejected.reason, rejected.detail))
             .collect();
         let (batch, record_of) = (decoded.batch, decoded.rows);
-        let times = self.times(&batch);
-        let mut verdicts = self.contract(&batch, &record_of, &mut refused, &mut counts);
+        let times = times(&self.source, &batch);
+        let mut verdicts = contract(&self.source, &batch, &record_of, &mut refused, &mut counts);
         let reached = self.clocks(&records, &record_of, &times, &mut verdicts, &mut refused);
         let accepted = events_of(&verdicts, Verdict::Accepted);
         counts.accepted = records_of(&verdicts, &record_of, Verdict::Accepted).len() as u64;
@@ -173,7 +173,7 @@ impl Intake {
                 )
             })
             .collect();
-        let ids = self.ids(&batch);
+        let ids = ids(&self.source, &batch);
         for ((_, view), batch) in self.views.iter().zip(&mut views) {
             batch.words = Words::of(&view.spec, batch, &times, &ids);
         }
@@ -199,74 +199,6 @@ impl Intake {
             dead,
             counts,
         }
-    }
-
-    /// The place of a declared column among the decoded ones.
-    fn place(&self, column: usize) -> usize {
-        let used = &self.source.used;
-        used.binary_search(&column)
-            .expect("the plan always uses event time and event id")
-    }
-
-    fn times(&self, batch: &ArrowBatch) -> Vec<i64> {
-        let column = batch.column(self.place(self.source.event_time));
-        column
-            .as_primitive::<TimestampMicrosecondType>()
-            .values()
-            .to_vec()
-    }
-
-    fn ids(&self, batch: &ArrowBatch) -> PacketIds {
-        let Some(event_id) = self.source.event_id else {
-            return PacketIds::Position;
-        };
-        let column = batch.column(self.place(event_id));
-        match self.source.columns[event_id].data_type {
-            DataType::Int64 => PacketIds::Int(column.as_primitive::<Int64Type>().values().clone()),
-            ref other => {
-                let input = evaluate::input(column);
-                let id = |event| {
-                    let mut bytes = Vec::new();
-                    push_key(&input.cell(event).to_value(other), &mut bytes);
-                    bytes.into_boxed_slice()
-                };
-                PacketIds::Bytes((0..batch.num_rows()).map(id).collect())
-            }
-        }
-    }
-
-    /// Applies the source's checks.
-    fn contract(
-        &self,
-        batch: &ArrowBatch,
-        record_of: &[u32],
-        refused: &mut Vec<(u32, Reason, String)>,
-        counts: &mut IntakeCounts,
-    ) -> Vec<Verdict> {
-        let mut verdicts = vec![Verdict::Accepted; batch.num_rows()];
-        for expect in &self.source.expects {
-            let Evaluated { array, failed } = evaluate::evaluate(&expect.check, batch);
-            let mut failed = failed.into_iter().peekable();
-            for event in 0..batch.num_rows() {
-                let error = failed.next_if(|(at, _)| *at as usize == event);
-                if verdicts[event] != Verdict::Accepted || holds(&array, event) {
-                    continue;
-                }
-                match expect.otherwise {
-                    Otherwise::Keep => counts.kept_failing += 1,
-                    Otherwise::Drop => verdicts[event] = Verdict::Dropped,
-                    Otherwise::Reject => {
-                        verdicts[together(record_of, event)].fill(Verdict::Rejected);
-                        let detail = match error {
-                            Some((_, error)) => format!("check `{}` failed: {error}", expect.text),
-                            None => format!("check `{}` is not true", expect.text),
-                        };
-                        refused.push((record_of[event], Reason::Rejected, detail));
-                    }
-                }
-            }
-        }
-        verdicts
     }
 
     /// Judges event times in log order, moving the stream clocks; tells how far each partition has come.
@@ -320,6 +252,75 @@ impl Intake {
     }
 }
 
+/// The place of a declared column among the decoded ones.
+fn place(source: &Source, column: usize) -> usize {
+    let found = source.used.binary_search(&column);
+    found.expect("the plan always uses event time and event id")
+}
+
+/// The event times of decoded events, in microseconds.
+pub(crate) fn times(source: &Source, batch: &ArrowBatch) -> Vec<i64> {
+    let column = batch.column(place(source, source.event_time));
+    column
+        .as_primitive::<TimestampMicrosecondType>()
+        .values()
+        .to_vec()
+}
+
+/// The identities of decoded events.
+pub(crate) fn ids(source: &Source, batch: &ArrowBatch) -> PacketIds {
+    let Some(event_id) = source.event_id else {
+        return PacketIds::Position;
+    };
+    let column = batch.column(place(source, event_id));
+    match source.columns[event_id].data_type {
+        DataType::Int64 => PacketIds::Int(column.as_primitive::<Int64Type>().values().clone()),
+        ref other => {
+            let input = evaluate::input(column);
+            let id = |event| {
+                let mut bytes = Vec::new();
+                push_key(&input.cell(event).to_value(other), &mut bytes);
+                bytes.into_boxed_slice()
+            };
+            PacketIds::Bytes((0..batch.num_rows()).map(id).collect())
+        }
+    }
+}
+
+/// Applies the source's checks.
+pub(crate) fn contract(
+    source: &Source,
+    batch: &ArrowBatch,
+    record_of: &[u32],
+    refused: &mut Vec<(u32, Reason, String)>,
+    counts: &mut IntakeCounts,
+) -> Vec<Verdict> {
+    let mut verdicts = vec![Verdict::Accepted; batch.num_rows()];
+    for expect in &source.expects {
+        let Evaluated { array, failed } = evaluate::evaluate(&expect.check, batch);
+        let mut failed = failed.into_iter().peekable();
+        for event in 0..batch.num_rows() {
+            let error = failed.next_if(|(at, _)| *at as usize == event);
+            if verdicts[event] != Verdict::Accepted || holds(&array, event) {
+                continue;
+            }
+            match expect.otherwise {
+                Otherwise::Keep => counts.kept_failing += 1,
+                Otherwise::Drop => verdicts[event] = Verdict::Dropped,
+                Otherwise::Reject => {
+                    verdicts[together(record_of, event)].fill(Verdict::Rejected);
+                    let detail = match error {
+                        Some((_, error)) => format!("check `{}` failed: {error}", expect.text),
+                        None => format!("check `{}` is not true", expect.text),
+                    };
+                    refused.push((record_of[event], Reason::Rejected, detail));
+                }
+            }
+        }
+    }
+    verdicts
+}
+
 /// What became of the records that were not accepted.
 fn told(dropped: Vec<(u32, Dropped)>, refused: &[(u32, Reason, String)]) -> Vec<(u32, Outcome)> {
     let refused = refused.iter();
@@ -356,7 +357,7 @@ fn out_of_time(
     None
 }
 
-fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
+pub(crate) fn events_of(verdicts: &[Verdict], wanted: Verdict) -> Vec<u32> {
     let events = verdicts.iter().enumerate();
     events
         .filter(|(_, verdict)| **verdict == wanted)
@@ -392,7 +393,7 @@ fn together(record_of: &[u32], event: usize) -> Range<usize> {
 }
 
 /// What one view makes of the accepted events, which are the rows of `seen`.
-fn keyed(
+pub(crate) fn keyed(
     place: usize,
     view: &View,
     seen: &ArrowBatch,

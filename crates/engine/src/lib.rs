@@ -21,6 +21,9 @@ pub use intake::{Intake, IntakeCounts, Taken};
 
 mod evaluate;
 
+mod past;
+pub use past::{Past, PastCounts, PastEvents, PastTaken};
+
 mod density;
 mod part;
 pub use density::Density;

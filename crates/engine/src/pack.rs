@@ -57,6 +57,11 @@ impl Words {
         Words { words, width }
     }
 
+    /// How many bytes of memory they take.
+    pub(crate) fn memory(&self) -> usize {
+        self.words.len() * size_of::<i64>()
+    }
+
     /// Whether events are words.
     #[inline]
     pub(crate) fn any(&self) -> bool {

@@ -42,6 +42,8 @@ pub enum PacketIds {
     Bytes(Vec<Box<[u8]>>),
     /// Where the event was read.
     Position,
+    /// Where the event was read once: the number of a partition and an offset.
+    Places(Vec<(u32, i64)>),
 }
 
 impl Packet {
@@ -65,6 +67,10 @@ impl Packet {
             PacketIds::Bytes(ids) => Id::Bytes(&ids[event]),
             PacketIds::Position => {
                 let (partition, offset) = self.place(event);
+                Id::Position { partition, offset }
+            }
+            PacketIds::Places(places) => {
+                let (partition, offset) = places[event];
                 Id::Position { partition, offset }
             }
         }

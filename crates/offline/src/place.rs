@@ -38,7 +38,9 @@ impl Place {
             Some(("s3" | "s3a", _)) => Place::bucket(text, environment),
             Some((scheme, _)) => Err(Error::new(
                 Kind::Caller,
-                format!("`{text}`: `{scheme}` is not a store; expected a path, or `s3://bucket/prefix`"),
+                format!(
+                    "`{text}`: `{scheme}` is not a store; expected a path, or `s3://bucket/prefix`"
+                ),
             )),
             None => Place::folder(&base.join(text)),
         }
@@ -51,7 +53,8 @@ impl Place {
     pub fn folder(path: &Path) -> Result<Place, Error> {
         let name = path.display().to_string();
         let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
-        let path = made.map_err(|error| Error::new(Kind::Store, format!("make {name}: {error}")))?;
+        let path =
+            made.map_err(|error| Error::new(Kind::Store, format!("make {name}: {error}")))?;
         let store = LocalFileSystem::new_with_prefix(&path)
             .map_err(|error| Error::store(&name, error))?
             .with_fsync(true);
@@ -66,7 +69,8 @@ impl Place {
         text: &str,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Place, Error> {
-        let wrong = |error: &dyn fmt::Display| Error::new(Kind::Caller, format!("`{text}`: {error}"));
+        let wrong =
+            |error: &dyn fmt::Display| Error::new(Kind::Caller, format!("`{text}`: {error}"));
         let url = text.parse().map_err(|error| wrong(&error))?;
         let (_, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| wrong(&error))?;
         let mut builder = AmazonS3Builder::new().with_url(text);
