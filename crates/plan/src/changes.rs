@@ -54,6 +54,8 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, draft: &mut Draft) {
     let columns = &mut draft.source.columns;
     columns.push(column(Column::IDENTITY, DataType::Bytes));
     columns.push(column(Column::RETRACTS, DataType::Bool));
+    let names = ["_id", "_retracts"].map(str::to_owned);
+    draft.source.names.extend(names);
     draft.source.event_id = Some(added);
     draft.source.retracts = Some(sign(added + 1));
 }

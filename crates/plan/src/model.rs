@@ -93,6 +93,9 @@ pub struct Source {
     /// The declared columns, in order. Of a table's changes the decoder adds two of its own behind
     /// them: [`Column::IDENTITY`] and [`Column::RETRACTS`].
     pub columns: Vec<Column>,
+    /// The names of the columns, as expressions and tables know them; of the decoder's own `_id` and
+    /// `_retracts`.
+    pub names: Vec<String>,
     /// The column that carries event time.
     pub event_time: usize,
     /// The column that identifies an event.
@@ -137,6 +140,8 @@ pub struct Archive {
     pub write: bool,
     /// How long an event stays there, by its event time; `None` for ever.
     pub retention: Option<Duration>,
+    /// What the table calls columns of other names: by declared name.
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// Where a source's events come from.

@@ -235,6 +235,8 @@ pub(crate) struct Archive {
     pub(crate) write: Option<At<bool>>,
     /// How long an event stays there, by its event time. Default: for ever.
     pub(crate) retention: Option<At<String>>,
+    /// What a table that others write calls the source's columns, where it calls them otherwise.
+    pub(crate) columns: Option<At<Entries<String>>>,
 }
 
 /// A column in its long form.

@@ -5,6 +5,7 @@ use crate::model::{Archive, Expect, Format, Otherwise, Select, Source, Stream};
 use crate::report::Report;
 use crate::text::Place;
 use crate::{Code, changes, columns, format, kafka, names, raw, scalar, timing};
+use std::collections::BTreeMap;
 use tiderace_expr::{Compiled, Now, compile};
 use tiderace_types::{DataType, Duration, SourceId, Value};
 
@@ -94,6 +95,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             stream: stream.unwrap_or(Stream::Embedded),
             format: format.unwrap_or(Format::JSON),
             select: None,
+            names: scope.iter().map(|(name, _)| name.clone()).collect(),
             columns,
             event_time: 0,
             event_id: None,
@@ -119,7 +121,10 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
         place: format::place(raw),
     };
     timing::check(report, raw, &mut draft.source);
-    draft.source.archive = raw.archive.as_ref().and_then(|at| archive(report, at));
+    draft.source.archive = raw
+        .archive
+        .as_ref()
+        .and_then(|at| archive(report, at, &draft));
     if columns_whole {
         // With a column broken, its name would be reported again wherever it is used.
         event_time(report, raw, &mut draft);
@@ -229,7 +234,7 @@ pub(crate) fn topic_name(report: &Report, name: &At<String>) -> Option<String> {
     None
 }
 
-fn archive(report: &Report, raw: &At<raw::Archive>) -> Option<Archive> {
+fn archive(report: &Report, raw: &At<raw::Archive>, draft: &Draft) -> Option<Archive> {
     let raw = raw.value.as_ref()?;
     let (parquet, place) = raw.parquet.text()?;
     if parquet.is_empty() {
@@ -252,7 +257,25 @@ fn archive(report: &Report, raw: &At<raw::Archive>) -> Option<Archive> {
         );
         return None;
     }
+    let mut renamed = BTreeMap::new();
+    if let Some(at) = &raw.columns {
+        if write {
+            report.error_help(
+                at.place,
+                Code::Value,
+                "an archive that is written here has the columns' own names",
+                "say `write: false` where others write the table",
+            );
+            return None;
+        }
+        for (name, held) in &at.value.as_ref()?.0 {
+            let (name, place) = name.text()?;
+            draft.column(report, name, place)?;
+            renamed.insert(name.to_owned(), held.value.clone()?);
+        }
+    }
     Some(Archive {
+        renamed,
         parquet: parquet.to_owned(),
         write,
         retention: match retention {
