@@ -70,5 +70,8 @@ pub use finish::{FinishError, finish_partial};
 mod asked;
 pub use asked::Asked;
 
+mod sweep;
+pub use sweep::{Said, Sweep, SweptAnswers, SweptColumn};
+
 mod series;
 pub use series::Series;

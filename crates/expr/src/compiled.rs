@@ -147,6 +147,28 @@ impl Compiled {
         batch: &RecordBatch,
         as_of: Timestamp,
     ) -> (ArrayRef, Vec<EvalError>) {
+        self.evaluate_as_of(batch, AsOf::One(as_of))
+    }
+
+    /// As [`Compiled::evaluate_each`], where every row has an instant of its own.
+    ///
+    /// # Panics
+    /// When there are not as many instants as rows.
+    #[must_use]
+    pub fn evaluate_at(
+        &self,
+        batch: &RecordBatch,
+        as_of: &[Timestamp],
+    ) -> (ArrayRef, Vec<EvalError>) {
+        assert_eq!(as_of.len(), batch.num_rows(), "an instant for each row");
+        self.evaluate_as_of(batch, AsOf::Each(as_of))
+    }
+
+    fn evaluate_as_of(
+        &self,
+        batch: &RecordBatch,
+        as_of: AsOf<'_>,
+    ) -> (ArrayRef, Vec<EvalError>) {
         let mut parts = vec![];
         let mut errors = vec![];
         self.evaluate_range(batch, 0, batch.num_rows(), as_of, &mut parts, &mut errors);
@@ -168,7 +190,7 @@ impl Compiled {
         batch: &RecordBatch,
         start: usize,
         length: usize,
-        as_of: Timestamp,
+        as_of: AsOf<'_>,
         parts: &mut Vec<ArrayRef>,
         errors: &mut Vec<EvalError>,
     ) {
@@ -176,7 +198,7 @@ impl Compiled {
         let attempt = if whole {
             self.attempt(batch, as_of)
         } else {
-            self.attempt(&batch.slice(start, length), as_of)
+            self.attempt(&batch.slice(start, length), as_of.slice(start, length))
         };
         match attempt {
             Ok(array) => parts.push(array),
@@ -193,7 +215,7 @@ impl Compiled {
     }
 
     /// All rows at once, or nothing.
-    fn attempt(&self, batch: &RecordBatch, as_of: Timestamp) -> Result<ArrayRef, DataFusionError> {
+    fn attempt(&self, batch: &RecordBatch, as_of: AsOf<'_>) -> Result<ArrayRef, DataFusionError> {
         let rows = batch.num_rows();
         let columns = self
             .places
@@ -227,10 +249,13 @@ impl Compiled {
         &self,
         mut columns: Vec<ArrayRef>,
         rows: usize,
-        as_of: Timestamp,
+        as_of: AsOf<'_>,
     ) -> Result<RecordBatch, ArrowError> {
         if self.schema.fields().len() > columns.len() {
-            let times = TimestampMicrosecondArray::from_value(as_of.0, rows);
+            let times = match as_of {
+                AsOf::One(as_of) => TimestampMicrosecondArray::from_value(as_of.0, rows),
+                AsOf::Each(each) => each.iter().map(|as_of| Some(as_of.0)).collect(),
+            };
             debug_assert_eq!(*times.data_type(), AS_OF_TYPE);
             columns.push(Arc::new(times));
         }
@@ -250,6 +275,24 @@ impl Compiled {
             row,
             expression: self.canonical.to_string(),
             message,
+        }
+    }
+}
+
+/// The instants that rows are asked for.
+#[derive(Clone, Copy)]
+enum AsOf<'a> {
+    /// All for one.
+    One(Timestamp),
+    /// Each for its own.
+    Each(&'a [Timestamp]),
+}
+
+impl AsOf<'_> {
+    fn slice(self, start: usize, length: usize) -> Self {
+        match self {
+            AsOf::One(as_of) => AsOf::One(as_of),
+            AsOf::Each(each) => AsOf::Each(&each[start..start + length]),
         }
     }
 }

@@ -32,7 +32,6 @@ pub use prepared::{Field, Prepared};
 
 pub mod completeness;
 
-mod arrays;
 mod on_demand;
 
 mod rows;

@@ -1,12 +1,11 @@
 //! Expressions over the features just read and the request's data: all rows as one batch.
 
-use crate::arrays;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
 use std::sync::Arc;
 use tiderace_expr::Compiled;
 use tiderace_plan::model::Service;
-use tiderace_types::{DataType, Timestamp, Value};
+use tiderace_types::{DataType, Timestamp, Value, arrays};
 
 /// A service's on-demand features, bound to the columns that they use.
 #[derive(Debug, Default)]

@@ -41,5 +41,6 @@ pub use marker::{CoveredFrom, Marker, MarkerError, MarkerHead, ViewMarker};
 mod allocation;
 pub use allocation::allocated;
 
+pub mod arrays;
 pub mod base64;
 pub mod wire;

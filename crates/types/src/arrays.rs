@@ -1,5 +1,6 @@
-//! Values to Arrow columns and back, for the expressions of on-demand features.
+//! Values to Arrow columns and back.
 
+use crate::{DataType, Timestamp, Value};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, DurationMicrosecondArray,
     Float64Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
@@ -12,10 +13,12 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
-use tiderace_types::{DataType, Timestamp, Value};
 
-/// Builds a column; a value of another type is null.
-pub(crate) fn from_values(data_type: &DataType, values: &[&Value]) -> Result<ArrayRef, ArrowError> {
+/// Builds a column of `data_type`; a value of another type is null.
+///
+/// # Errors
+/// When Arrow has no such column: a decimal of more digits than its type.
+pub fn from_values(data_type: &DataType, values: &[&Value]) -> Result<ArrayRef, ArrowError> {
     macro_rules! collect {
         ($array:ty, $pattern:pat => $body:expr) => {
             values
@@ -103,7 +106,11 @@ fn map(
 }
 
 /// Reads the value at `row` of a column made for `data_type`.
-pub(crate) fn value_at(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
+///
+/// # Panics
+/// When the column is of another type.
+#[must_use]
+pub fn value_at(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
     }
