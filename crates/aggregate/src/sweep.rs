@@ -188,7 +188,15 @@ impl Sweep {
             self.ask(&all, &slots, spec, row, instants, without, answers);
             return;
         }
-        self.ask(&self.asked, &self.apart, spec, row, instants, without, answers);
+        self.ask(
+            &self.asked,
+            &self.apart,
+            spec,
+            row,
+            instants,
+            without,
+            answers,
+        );
         let mut scratch = std::mem::take(&mut answers.scratch);
         scratch.read(self, spec, &row.events, instants);
         let mut inexact = Vec::new();
@@ -204,7 +212,14 @@ impl Sweep {
             match swept.kind {
                 Kind::Min | Kind::Max => {
                     let deque = &mut scratch.deque;
-                    extremes(output, swept.kind, &row.events, (ranges, without), deque, column);
+                    extremes(
+                        output,
+                        swept.kind,
+                        &row.events,
+                        (ranges, without),
+                        deque,
+                        column,
+                    );
                 }
                 kind => {
                     let members = Members {
@@ -514,7 +529,10 @@ impl Members<'_> {
         (ranges, without): (&[(u32, u32)], &[Option<usize>]),
         column: &mut SweptColumn,
     ) {
-        let floats = self.output.input.is_some_and(|at| inputs[at] == DataType::Float64);
+        let floats = self
+            .output
+            .input
+            .is_some_and(|at| inputs[at] == DataType::Float64);
         // A power of two that a double holds: `common_unit` sees to it.
         let unit = f64::from_bits(((1023 + self.added.unit) as u64) << 52);
         for (at, (start, end)) in ranges.iter().enumerate() {
@@ -589,7 +607,10 @@ fn extremes(
             let index = upto as usize;
             if counts(index) {
                 let new = order(index);
-                while deque.back().is_some_and(|last| order(*last as usize) <= new) {
+                while deque
+                    .back()
+                    .is_some_and(|last| order(*last as usize) <= new)
+                {
                     deque.pop_back();
                 }
                 deque.push_back(upto);

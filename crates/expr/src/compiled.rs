@@ -164,11 +164,7 @@ impl Compiled {
         self.evaluate_as_of(batch, AsOf::Each(as_of))
     }
 
-    fn evaluate_as_of(
-        &self,
-        batch: &RecordBatch,
-        as_of: AsOf<'_>,
-    ) -> (ArrayRef, Vec<EvalError>) {
+    fn evaluate_as_of(&self, batch: &RecordBatch, as_of: AsOf<'_>) -> (ArrayRef, Vec<EvalError>) {
         let mut parts = vec![];
         let mut errors = vec![];
         self.evaluate_range(batch, 0, batch.num_rows(), as_of, &mut parts, &mut errors);

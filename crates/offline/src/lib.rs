@@ -5,3 +5,15 @@ pub use error::{Error, Kind};
 
 mod place;
 pub use place::Place;
+
+mod entities;
+
+pub mod history;
+
+mod output;
+pub use output::{Form, Output};
+
+mod shelf;
+pub use shelf::Room;
+
+pub mod table;

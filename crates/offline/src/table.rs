@@ -5,7 +5,8 @@
 //! - Files and folders whose names begin with `_` or `.` are not of the table.
 
 mod columns;
-pub use columns::{Fields, Refusal, Rows};
+pub(crate) use columns::brought;
+pub use columns::{Fields, Reading, Refusal, Rows};
 
 use crate::error::{Error, Kind};
 use crate::place::Place;
@@ -174,10 +175,7 @@ impl Table {
             .with_file_size(file.size);
         let builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone());
-        let mask = ProjectionMask::roots(
-            file.metadata.parquet_schema(),
-            roots.iter().copied(),
-        );
+        let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots.iter().copied());
         let name = self.name_of(unit);
         let stream = builder
             .with_row_groups(vec![unit.group])
@@ -196,7 +194,8 @@ impl File {
         let size = head.map_err(|error| Error::store(&name, error))?.size;
         let mut reader =
             ParquetObjectReader::new(Arc::clone(place.store()), key.clone()).with_file_size(size);
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
+        let metadata =
+            ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
         let metadata = metadata.map_err(|error| Error::data(&name, error))?;
         Ok(Arc::new(File {
             folders: folders(&key),

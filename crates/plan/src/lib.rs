@@ -43,6 +43,7 @@ pub use schema::json_schema;
 mod names;
 
 mod scalar;
+pub use scalar::parse_size;
 
 mod project;
 

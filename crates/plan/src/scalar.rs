@@ -96,7 +96,9 @@ pub(crate) fn size_or(report: &Report, size: Option<&At<raw::Size>>, default: u6
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// Reads a size in bytes: a number with a unit of B, KiB, MiB or GiB.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -80,6 +80,11 @@ pub enum Command {
         after_help = "Examples:\n  tiderace replay --source card_payments payments.parquet\n  tiderace replay --project features/ --source card_payments events.jsonl --key customer_id"
     )]
     Replay(Replay),
+    /// Make a training set: for each row of a file, a service's features as they stood at the row's instant.
+    #[command(
+        after_help = "Examples:\n  tiderace history --service fraud_v1 --spine payments.parquet --out training.parquet\n  tiderace history --service fraud_v1 --spine labels.csv --timestamp seen_at --exclude tx_id --out training.csv\n  tiderace history --service fraud_v1 --spine s3://lake/labels --out s3://lake/training --part 3/16"
+    )]
+    History(History),
     /// Look at the records that a source refused, and send them again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -158,6 +163,72 @@ pub struct Replay {
     /// Create the Kafka topic with so many partitions when it is absent.
     #[arg(long)]
     pub partitions: Option<u32>,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The feature service.
+    #[arg(long)]
+    pub service: String,
+    /// The rows: a Parquet file, a folder of them, `s3://bucket/prefix`, or a CSV file. They need the keys of
+    /// the service's entities, the instant, and what on-demand features take from a request.
+    #[arg(long)]
+    pub spine: String,
+    /// Where the training set goes: a file, or with `--part` a folder or `s3://bucket/prefix`.
+    #[arg(long)]
+    pub out: String,
+    /// How it is written; told from the name of `--out` when absent, else Parquet.
+    #[arg(long, value_enum)]
+    pub format: Option<TableFormat>,
+    /// The column with the instants. When absent: `event_timestamp`, `timestamp`, or the event time of
+    /// a source of the service, whichever there is.
+    #[arg(long)]
+    pub timestamp: Option<String>,
+    /// A column with the id of an event of the row, which is left out of its features: usually the
+    /// event that is to be judged.
+    #[arg(long)]
+    pub exclude: Option<String>,
+    /// A source's past, in place of its archive: `source=PATH`; may be given several times.
+    #[arg(long, value_parser = pair)]
+    pub table: Vec<(String, String)>,
+    /// Memory to work in: a number with a unit of KiB, MiB or GiB. What does not fit goes to files beside `--scratch`.
+    #[arg(long, default_value = "1GiB", value_parser = size)]
+    pub memory: u64,
+    /// Where files go that do not fit in memory; the system's folder for such when absent.
+    #[arg(long)]
+    pub scratch: Option<PathBuf>,
+    /// Threads; one for each core when absent.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Only share `i` of `N` of the rows (from 0), so that N machines can each make one.
+    #[arg(long, value_parser = part)]
+    pub part: Option<(u64, u64)>,
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Apache Parquet, compressed by zstd.
+    Parquet,
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    tiderace_plan::parse_size(text)
+        .ok_or_else(|| format!("`{text}` is not a size, such as `512MiB` or `4GiB`"))
+}
+
+fn part(text: &str) -> Result<(u64, u64), String> {
+    let part = text.split_once('/').and_then(|(part, of)| {
+        let (part, of): (u64, u64) = (part.parse().ok()?, of.parse().ok()?);
+        (part < of).then_some((part, of))
+    });
+    part.ok_or_else(|| format!("`{text}` is not a share, such as `0/4`, `1/4`, `2/4` or `3/4`"))
 }
 
 /// What to do with dead letters.

@@ -5,6 +5,7 @@ mod check;
 mod dead_letters;
 mod demo;
 mod destination;
+mod history;
 mod replay;
 mod serve;
 
@@ -32,6 +33,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Get(get) => ask::get(get),
         Command::Push(push) => ask::push(push),
         Command::Replay(replay) => replay::replay(&replay),
+        Command::History(history) => history::history(&history),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
     }

@@ -6,7 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options, filter, filter_record_batch};
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{
     DataType as ArrowType, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef,
     TimeUnit as ArrowUnit, TimestampNanosecondType,
@@ -134,8 +134,11 @@ impl Fields {
     pub fn read(&self, table: &Table, unit: Unit) -> Result<Reading<'_>, Error> {
         let file = Arc::clone(&table.files()[unit.file]);
         let name = table.name_of(unit);
-        let found: Result<Vec<Found>, String> =
-            self.columns.iter().map(|wanted| wanted.find(&file)).collect();
+        let found: Result<Vec<Found>, String> = self
+            .columns
+            .iter()
+            .map(|wanted| wanted.find(&file))
+            .collect();
         let found = found.map_err(|wrong| Error::data(&name, wrong))?;
         let of_stream = [PARTITION, OFFSET].map(|column| file.schema().index_of(column).ok());
         let mut roots: Vec<usize> = found.iter().filter_map(Found::root).collect();
@@ -242,7 +245,8 @@ impl Reading<'_> {
         let mut keep = vec![true; read];
         let mut refused = Vec::new();
         for (wanted, array) in self.fields.columns.iter().zip(&mut columns) {
-            self.fields.judge(wanted, array, first, &mut keep, &mut refused);
+            self.fields
+                .judge(wanted, array, first, &mut keep, &mut refused);
         }
         let places = self.places(&batch, first)?;
         let whole = refused.is_empty();
@@ -305,7 +309,9 @@ impl Reading<'_> {
                 let all = arrow::array::UInt32Array::from(vec![0; batch.num_rows()]);
                 arrow::compute::take(&one, &all, None).map_err(|error| fault(&error))
             }
-            Found::Absent => absent(&wanted.column, batch.num_rows()).map_err(|error| fault(&error)),
+            Found::Absent => {
+                absent(&wanted.column, batch.num_rows()).map_err(|error| fault(&error))
+            }
         }
     }
 
@@ -316,12 +322,16 @@ impl Reading<'_> {
             return Ok(rows.map(place).collect());
         };
         let place = |root: usize| self.roots.binary_search(&root).unwrap_or_default();
-        let partitions = batch.column(place(partition)).as_primitive_opt::<Int32Type>();
+        let partitions = batch
+            .column(place(partition))
+            .as_primitive_opt::<Int32Type>();
         let offsets = batch.column(place(offset)).as_primitive_opt::<Int64Type>();
         let (Some(partitions), Some(offsets)) = (partitions, offsets) else {
             return Err(Error::data(
                 &self.name,
-                format!("`{PARTITION}` must be int32 and `{OFFSET}` int64: where the stream held the event"),
+                format!(
+                    "`{PARTITION}` must be int32 and `{OFFSET}` int64: where the stream held the event"
+                ),
             ));
         };
         if partitions.null_count() + offsets.null_count() > 0 {
@@ -330,7 +340,10 @@ impl Reading<'_> {
                 format!("`{PARTITION}` or `{OFFSET}` is null"),
             ));
         }
-        let partitions = partitions.values().iter().map(|number| number.cast_unsigned());
+        let partitions = partitions
+            .values()
+            .iter()
+            .map(|number| number.cast_unsigned());
         Ok(partitions.zip(offsets.values().iter().copied()).collect())
     }
 }
@@ -375,11 +388,19 @@ impl Fields {
         let lengths: Option<Vec<usize>> = match array.data_type() {
             ArrowType::Utf8 if self.max_text_bytes < usize::MAX => {
                 let texts = array.as_string::<i32>();
-                Some((0..texts.len()).map(|row| texts.value_length(row) as usize).collect())
+                Some(
+                    (0..texts.len())
+                        .map(|row| texts.value_length(row) as usize)
+                        .collect(),
+                )
             }
             ArrowType::Binary if self.max_text_bytes < usize::MAX => {
                 let bytes = array.as_binary::<i32>();
-                Some((0..bytes.len()).map(|row| bytes.value_length(row) as usize).collect())
+                Some(
+                    (0..bytes.len())
+                        .map(|row| bytes.value_length(row) as usize)
+                        .collect(),
+                )
             }
             _ => None,
         };
@@ -406,7 +427,11 @@ fn reads_as(held: &ArrowType, column: &Column) -> bool {
         DataType::Int64 => held.is_integer(),
         DataType::Float64 => held.is_floating() || held.is_integer(),
         DataType::Decimal { .. } => {
-            held.is_integer() || matches!(held, A::Decimal32(..) | A::Decimal64(..) | A::Decimal128(..) | A::Decimal256(..))
+            held.is_integer()
+                || matches!(
+                    held,
+                    A::Decimal32(..) | A::Decimal64(..) | A::Decimal128(..) | A::Decimal256(..)
+                )
         }
         DataType::String => is_text(held),
         DataType::Bytes => matches!(
@@ -423,7 +448,22 @@ fn reads_as(held: &ArrowType, column: &Column) -> bool {
 }
 
 fn is_text(held: &ArrowType) -> bool {
-    matches!(held, ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View)
+    matches!(
+        held,
+        ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View
+    )
+}
+
+/// An array as the type that a column is declared as.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(crate) fn brought(array: &ArrayRef, column: &Column) -> Result<ArrayRef, String> {
+    let held = array.data_type();
+    if !reads_as(held, column) {
+        return Err(format!("it is {held}"));
+    }
+    bring(array, column).map_err(|error| error.to_string())
 }
 
 /// Brings an array to the type that a column is declared as.

@@ -1,0 +1,250 @@
+//! `history`: a training set of a feature service.
+
+use crate::cli::{History as Args, TableFormat};
+use crate::project;
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tiderace_offline::history::{History, Made, Progress, Spine};
+use tiderace_offline::table::Table;
+use tiderace_offline::{Form, Output, Place, Room};
+use tiderace_plan::Plan;
+use tiderace_plan::model::{Service, Source};
+use tiderace_types::SourceId;
+use tokio::runtime::Runtime;
+
+/// Columns that are taken for the instants where none is named.
+const TIMESTAMPS: [&str; 2] = ["event_timestamp", "timestamp"];
+
+pub fn history(args: &Args) -> Result<ExitCode> {
+    let plan = project::load(&args.project.project)?;
+    let service = service(&plan, &args.service)?;
+    let runtime = Runtime::new()?;
+    let threads = args.threads.unwrap_or_else(cores).max(1);
+    let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let mut spine = runtime.block_on(Spine::open(&args.spine, environment()))?;
+    if let Some((part, of)) = args.part {
+        spine = spine.share(part, of);
+    }
+    let timestamp = timestamp(args, &plan, service, &spine)?;
+    let tables = runtime.block_on(tables(args, &plan, service))?;
+    let progress = Arc::new(Progress::default());
+    let history = History {
+        plan: &plan,
+        service,
+        spine,
+        tables,
+        timestamp,
+        exclude: args.exclude.clone(),
+        room: Room::new(usize::try_from(args.memory)?, &scratch)?,
+        threads,
+        runtime: runtime.handle().clone(),
+        progress: Arc::clone(&progress),
+    };
+    let schema = history.schema()?;
+    let mut out = output(args, &schema, &scratch)?;
+    let bar = Bar::new(progress);
+    let made = history.run(|batch| out.write(&batch));
+    bar.finish();
+    let made = made?;
+    runtime.block_on(out.finish())?;
+    tell(args, &made);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn service<'a>(plan: &'a Plan, name: &str) -> Result<&'a Service> {
+    let found = plan.services.iter().find(|service| service.name == name);
+    found.map(|service| &**service).with_context(|| {
+        let names: Vec<_> = plan.services.iter().map(|service| &*service.name).collect();
+        format!(
+            "unknown feature service `{name}`; the project has: {}",
+            names.join(", ")
+        )
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn environment() -> Vec<(String, String)> {
+    std::env::vars().collect()
+}
+
+/// The column of the spine that has the instants.
+fn timestamp(args: &Args, plan: &Plan, service: &Service, spine: &Spine) -> Result<String> {
+    if let Some(name) = &args.timestamp {
+        return Ok(name.clone());
+    }
+    let has = |name: &str| spine.schema().index_of(name).is_ok();
+    let of_sources = service.features.iter().map(|feature| {
+        let source = &plan.views[feature.view].source;
+        source.names[source.event_time].as_str()
+    });
+    let found = TIMESTAMPS
+        .into_iter()
+        .chain(of_sources)
+        .find(|name| has(name));
+    found.map(str::to_owned).with_context(|| {
+        let columns: Vec<_> = spine
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| f.name().as_str())
+            .collect();
+        format!(
+            "{}: which column has the instants? Say `--timestamp COLUMN`; it has {}",
+            spine.name(),
+            columns.join(", ")
+        )
+    })
+}
+
+/// The past of every source that the service needs.
+async fn tables(args: &Args, plan: &Plan, service: &Service) -> Result<BTreeMap<SourceId, Table>> {
+    for (name, _) in &args.table {
+        project::source(plan, name)?;
+    }
+    let mut tables = BTreeMap::new();
+    for feature in &service.features {
+        let source: &Source = &plan.views[feature.view].source;
+        if tables.contains_key(&source.id) {
+            continue;
+        }
+        let named = args.table.iter().find(|(name, _)| *name == source.name);
+        let (text, base): (&str, &Path) = match (named, &source.archive) {
+            (Some((_, path)), _) => (path, Path::new("")),
+            (None, Some(archive)) => (&archive.parquet, &args.project.project),
+            (None, None) => bail!(
+                "source `{0}` has no past: give it an `archive` in its definition, or say `--table {0}=PATH`",
+                source.name
+            ),
+        };
+        let table = Table::open(text, base, environment()).await;
+        let table = table.with_context(|| format!("open the past of source `{}`", source.name))?;
+        tables.insert(source.id, table);
+    }
+    Ok(tables)
+}
+
+/// Where the training set goes.
+fn output(args: &Args, schema: &arrow::datatypes::SchemaRef, scratch: &Path) -> Result<Output> {
+    let is_csv = Path::new(&args.out)
+        .extension()
+        .is_some_and(|end| end == "csv");
+    let form = match args.format {
+        Some(TableFormat::Csv) => Form::Csv,
+        Some(TableFormat::Parquet) => Form::Parquet,
+        None if is_csv => Form::Csv,
+        None => Form::Parquet,
+    };
+    let end = match form {
+        Form::Parquet => "parquet",
+        Form::Csv => "csv",
+    };
+    let share = args.part.map(|(part, of)| {
+        let digits = of.to_string().len();
+        format!("part-{part:0digits$}-of-{of}.{end}")
+    });
+    if args.out.contains("://") {
+        let place = Place::open(&args.out, Path::new(""), environment())?;
+        let name = share.unwrap_or_else(|| format!("training.{end}"));
+        let key = name.as_str().into();
+        return Ok(Output::object(place, key, form, schema, scratch)?);
+    }
+    let path = match share {
+        Some(name) => PathBuf::from(&args.out).join(name),
+        None => PathBuf::from(&args.out),
+    };
+    if path.is_dir() {
+        bail!("{}: this is a folder; name a file", path.display());
+    }
+    Ok(Output::file(&path, form, schema)?)
+}
+
+/// A bar on the terminal, drawn until it is finished.
+struct Bar {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Bar {
+    fn new(progress: Arc<Progress>) -> Bar {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let style = ProgressStyle::with_template(
+                "{bar:30} {percent:>3}%  {human_pos} rows  {per_sec}  {elapsed} elapsed, {eta} left",
+            );
+            let bar = ProgressBar::new(0);
+            let bar = style
+                .map(|style| bar.clone().with_style(style))
+                .unwrap_or(bar);
+            while !stopped.load(Ordering::Acquire) {
+                bar.set_length(progress.total.load(Ordering::Relaxed));
+                bar.set_position(progress.done.load(Ordering::Relaxed));
+                std::thread::park_timeout(Duration::from_millis(200));
+            }
+            bar.finish_and_clear();
+        });
+        Bar { stop, thread }
+    }
+
+    fn finish(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        drop(self.thread.join());
+    }
+}
+
+/// Says what the training set was made of, and what to know of it.
+fn tell(args: &Args, made: &Made) {
+    println!("{} rows into {}", made.rows, args.out);
+    for (view, counts) in &made.events {
+        let mut said = format!(
+            "view {view}: {} events of {} rows",
+            counts.taken, counts.read
+        );
+        for (count, what) in [
+            (counts.filtered, "outside its `where`"),
+            (counts.null_key, "with a null key"),
+            (counts.dropped, "dropped by a check"),
+            (counts.refused, "refused"),
+        ] {
+            if count > 0 {
+                said += &format!(", {count} {what}");
+            }
+        }
+        println!("{said}");
+    }
+    for (count, what) in [
+        (made.copies, "copies of events, which count once"),
+        (
+            made.conflicts,
+            "copies with other content; the first stands",
+        ),
+        (
+            made.overflows,
+            "answers that do not fit their type, and are null",
+        ),
+        (
+            made.failed,
+            "answers of on-demand features that failed, and are null",
+        ),
+    ] {
+        if count > 0 {
+            println!("{count} {what}");
+        }
+    }
+    if let Some(why) = &made.first_failure {
+        println!("  the first: {why}");
+    }
+    for refused in &made.refused {
+        println!("  refused: {refused}");
+    }
+}
