@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod project;
 pub mod scene;
 pub mod shared;
+pub mod table;
 pub mod topic;
 pub mod traffic;
 pub mod values;

@@ -19,7 +19,7 @@
 //! on the code under test but for the words in which features are specified.
 
 pub mod generate;
-pub mod naive;
+pub use tiderace_naive as naive;
 
 pub mod cgroup;
 pub mod process;
