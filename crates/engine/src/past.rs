@@ -177,6 +177,12 @@ impl PastEvents {
         &self.batch.hashes
     }
 
+    /// The row of the table that event `index` was taken from.
+    #[must_use]
+    pub fn row(&self, index: usize) -> usize {
+        self.batch.events[index] as usize
+    }
+
     /// The time of event `index`.
     #[inline]
     #[must_use]

@@ -8,6 +8,8 @@ pub use place::Place;
 
 mod entities;
 
+pub mod evidence;
+
 pub mod history;
 
 mod output;

@@ -4,6 +4,7 @@ use crate::{Durability, Error, Kind, nearest, proto};
 use bytes::Bytes;
 use proto::feature_store_client::FeatureStoreClient;
 use std::time::Duration;
+use tiderace_types::Value;
 use tonic::transport::{Channel, Endpoint};
 
 pub use proto::{GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, PushResponse};
@@ -101,6 +102,44 @@ impl Client {
             }
         }
         self.get(request).await
+    }
+
+    /// Asks for outputs of one view, for many entities, each by its key's values in the entity's
+    /// order, as of an instant. The answer has a row for each, with metadata.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn get_of_view(
+        &mut self,
+        view: &str,
+        outputs: &[&str],
+        (keys, rows): (&[&str], &[Vec<Value>]),
+        as_of: Option<tiderace_types::Timestamp>,
+    ) -> Result<GetOnlineFeaturesResponse, Error> {
+        let names = outputs.iter().map(|output| format!("{view}:{output}"));
+        let entities = keys.iter().enumerate().map(|(place, name)| {
+            let values = rows
+                .iter()
+                .map(|row| crate::convert::to_proto(row[place].clone()));
+            proto::Column {
+                name: (*name).to_owned(),
+                values: Some(proto::column::Values::Any(proto::ValueList {
+                    values: values.collect(),
+                })),
+            }
+        });
+        self.get(GetOnlineFeaturesRequest {
+            selection: Some(proto::get_online_features_request::Selection::Features(
+                proto::FeatureList {
+                    names: names.collect(),
+                },
+            )),
+            entities: entities.collect(),
+            as_of: as_of.map(crate::convert::to_timestamp),
+            include_metadata: true,
+            ..Default::default()
+        })
+        .await
     }
 
     /// Pushes events.

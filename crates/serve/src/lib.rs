@@ -65,4 +65,5 @@ mod owner;
 pub use owner::{Asking, Owner, Reading};
 
 pub mod client;
+pub mod judge;
 pub mod render;

@@ -85,6 +85,17 @@ pub enum Command {
         after_help = "Examples:\n  tiderace history --service fraud_v1 --spine payments.parquet --out training.parquet\n  tiderace history --service fraud_v1 --spine labels.csv --timestamp seen_at --exclude tx_id --out training.csv\n  tiderace history --service fraud_v1 --spine s3://lake/labels --out s3://lake/training --part 3/16"
     )]
     History(History),
+    /// Recount what is served from the past, by the most obvious loops; exit code 1 when a value is not what a
+    /// recount says.
+    #[command(
+        after_help = "Examples:\n  tiderace reconcile\n  tiderace reconcile --view customer_spend --sample 1000\n  tiderace reconcile --entities watched.csv --as-of 2018-04-01T00:00:31Z --format json"
+    )]
+    Reconcile(Reconcile),
+    /// Show the events behind one value: where they were read, and what a recount of them says.
+    #[command(
+        after_help = "Examples:\n  tiderace explain fraud_v1 customer_id=596 tx_count_7d\n  tiderace explain fraud_v1 terminal_id=3156 risk_7d_delay_7d --as-of 2018-05-01T00:00:00Z"
+    )]
+    Explain(Explain),
     /// Look at the records that a source refused, and send them again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -207,6 +218,66 @@ pub struct History {
     /// Only share `i` of `N` of the rows (from 0), so that N machines can each make one.
     #[arg(long, value_parser = part)]
     pub part: Option<(u64, u64)>,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The gRPC address of the server, instead of the project's.
+    #[arg(long, env = "TIDERACE_SERVER")]
+    pub server: Option<String>,
+    /// Only this view; may be given several times.
+    #[arg(long)]
+    pub view: Vec<String>,
+    /// How many entities of each view are picked by chance.
+    #[arg(long, default_value_t = 100, conflicts_with = "entities")]
+    pub sample: usize,
+    /// Which are picked: the same number, the same entities.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A Parquet or CSV file with the keys of entities to compare.
+    #[arg(long)]
+    pub entities: Option<String>,
+    /// The instant to compare at, as RFC 3339; now when absent.
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// A source's past, in place of its archive: `source=PATH`; may be given several times.
+    #[arg(long, value_parser = pair)]
+    pub table: Vec<(String, String)>,
+    /// How many seconds a difference is looked at again: events are served at once, and archived a little later.
+    #[arg(long, default_value_t = 90)]
+    pub patience: u64,
+    /// How the findings look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The gRPC address of the server, instead of the project's.
+    #[arg(long, env = "TIDERACE_SERVER")]
+    pub server: Option<String>,
+    /// The feature service.
+    pub service: String,
+    /// The entity's keys, as `name=value`, and then the feature.
+    #[arg(required = true, num_args = 1.., value_name = "KEY=VALUE FEATURE")]
+    pub what: Vec<String>,
+    /// The instant, as RFC 3339; now when absent.
+    #[arg(long)]
+    pub as_of: Option<String>,
+    /// A source's past, in place of its archive: `source=PATH`; may be given several times.
+    #[arg(long, value_parser = pair)]
+    pub table: Vec<(String, String)>,
+    /// How many events are listed, the newest.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
 }
 
 /// How a table is written.

@@ -5,7 +5,10 @@ mod check;
 mod dead_letters;
 mod demo;
 mod destination;
+mod explain;
 mod history;
+mod past;
+mod reconcile;
 mod replay;
 mod serve;
 
@@ -34,6 +37,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Push(push) => ask::push(push),
         Command::Replay(replay) => replay::replay(&replay),
         Command::History(history) => history::history(&history),
+        Command::Reconcile(args) => reconcile::reconcile(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
     }

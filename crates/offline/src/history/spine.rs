@@ -11,6 +11,7 @@ use arrow::csv::reader::Format;
 use arrow::datatypes::{
     DataType as ArrowType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,6 +101,36 @@ impl Spine {
         self.first = first;
         self.rows = end - first;
         self
+    }
+
+    /// The encoded keys of the entities in it.
+    ///
+    /// # Errors
+    /// When it lacks a key of the entity, or does not read.
+    pub fn entities(&self, entity: &Entity, runtime: &Handle) -> Result<BTreeSet<Vec<u8>>, Error> {
+        let keys = keys_of(self, entity)?;
+        let mut found = BTreeSet::new();
+        let mut batches = self.read(runtime)?;
+        while let Some(batch) = batches.next()? {
+            let arrays: Result<Vec<ArrayRef>, Error> = keys
+                .iter()
+                .map(|(at, column)| brought(self, batch.column(*at), column))
+                .collect();
+            let arrays = arrays?;
+            for row in 0..batch.num_rows() {
+                if arrays.iter().any(|array| array.is_null(row)) {
+                    continue;
+                }
+                let mut key = Vec::new();
+                for ((_, column), array) in keys.iter().zip(&arrays) {
+                    let value = arrays::value_at(array, &column.data_type, row);
+                    encode_key_value(&value, &mut key)
+                        .map_err(|error| Error::data(&self.name, error))?;
+                }
+                found.insert(key);
+            }
+        }
+        Ok(found)
     }
 
     /// What it is called in messages.
@@ -292,6 +323,18 @@ pub(super) fn brought(spine: &Spine, array: &ArrayRef, column: &Column) -> Resul
     })
 }
 
+/// Where an entity's keys are in a spine.
+fn keys_of(spine: &Spine, entity: &Entity) -> Result<Vec<(usize, Column)>, Error> {
+    let what = format!("a key of entity `{}`", entity.name);
+    let keys = entity.keys.iter().map(|(name, data_type)| {
+        Ok((
+            spine.column(name, &what)?,
+            Column::new(name, data_type.clone()),
+        ))
+    });
+    keys.collect()
+}
+
 /// Makes keys of a spine's rows.
 pub(super) struct Keyed<'a> {
     instants: Instants<'a>,
@@ -314,16 +357,6 @@ impl<'a> Keyed<'a> {
         exclude: Option<&str>,
         views: &[Arc<View>],
     ) -> Result<Keyed<'a>, Error> {
-        let keys_of = |entity: &Entity| -> Result<Vec<(usize, Column)>, Error> {
-            let what = format!("a key of entity `{}`", entity.name);
-            let keys = entity.keys.iter().map(|(name, data_type)| {
-                Ok((
-                    spine.column(name, &what)?,
-                    Column::new(name, data_type.clone()),
-                ))
-            });
-            keys.collect()
-        };
         let views = views.iter().map(|view| {
             let exclude = exclude.map(|name| -> Result<_, Error> {
                 let source = &view.source;
@@ -341,7 +374,7 @@ impl<'a> Keyed<'a> {
                 Ok((at, column, view.spec.id))
             });
             Ok(KeysOf {
-                keys: keys_of(&view.entity)?,
+                keys: keys_of(spine, &view.entity)?,
                 exclude: exclude.transpose()?,
             })
         });

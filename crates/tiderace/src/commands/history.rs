@@ -1,10 +1,12 @@
 //! `history`: a training set of a feature service.
 
+use super::past::{Tables, cores, environment};
 use crate::cli::{History as Args, TableFormat};
 use crate::project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -68,14 +70,6 @@ fn service<'a>(plan: &'a Plan, name: &str) -> Result<&'a Service> {
     })
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn environment() -> Vec<(String, String)> {
-    std::env::vars().collect()
-}
-
 /// The column of the spine that has the instants.
 fn timestamp(args: &Args, plan: &Plan, service: &Service, spine: &Spine) -> Result<String> {
     if let Some(name) = &args.timestamp {
@@ -110,24 +104,13 @@ async fn tables(args: &Args, plan: &Plan, service: &Service) -> Result<BTreeMap<
     for (name, _) in &args.table {
         project::source(plan, name)?;
     }
+    let past = Tables::new(&args.project.project, &args.table);
     let mut tables = BTreeMap::new();
     for feature in &service.features {
         let source: &Source = &plan.views[feature.view].source;
-        if tables.contains_key(&source.id) {
-            continue;
+        if let Entry::Vacant(entry) = tables.entry(source.id) {
+            entry.insert(past.open(source).await?);
         }
-        let named = args.table.iter().find(|(name, _)| *name == source.name);
-        let (text, base): (&str, &Path) = match (named, &source.archive) {
-            (Some((_, path)), _) => (path, Path::new("")),
-            (None, Some(archive)) => (&archive.parquet, &args.project.project),
-            (None, None) => bail!(
-                "source `{0}` has no past: give it an `archive` in its definition, or say `--table {0}=PATH`",
-                source.name
-            ),
-        };
-        let table = Table::open(text, base, environment()).await;
-        let table = table.with_context(|| format!("open the past of source `{}`", source.name))?;
-        tables.insert(source.id, table);
     }
     Ok(tables)
 }

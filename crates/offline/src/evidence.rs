@@ -1,0 +1,196 @@
+//! What there is to know of some entities: their events as a table has them, to be recounted.
+
+use crate::entities::{Entities, NOBODY};
+use crate::error::{Error, Kind};
+use crate::history::fields_of;
+use crate::table::Table;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tiderace_aggregate::{Cell, Id, RowSpec};
+use tiderace_engine::{Past, PastEvents};
+use tiderace_naive as naive;
+use tiderace_plan::model::View;
+use tiderace_types::{Timestamp, Value, encode_key_value, hash_key, hash_word};
+use tokio::runtime::Handle;
+
+/// An event, and where it was read.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// The event as a view sees it.
+    pub event: naive::Event,
+    /// Partition and offset in the stream, where the table says so; else a file and a row of the table.
+    pub place: (u32, i64),
+}
+
+/// Which entities are asked about.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// Those with these encoded keys.
+    Of(BTreeSet<Vec<u8>>),
+    /// So many of them, picked by chance; the seed picks the same again.
+    Some {
+        /// How many.
+        count: usize,
+        /// Which.
+        seed: u64,
+    },
+}
+
+/// The events of a view's entities, by encoded key. An event that came several times is there several times.
+pub type Evidence = BTreeMap<Vec<u8>, Vec<Witness>>;
+
+/// Gathers the events of entities of `view` from the table of its source, those up to `upto`.
+///
+/// # Errors
+/// When the table does not read.
+pub fn gather(
+    view: &Arc<View>,
+    table: &Table,
+    whose: &Whose,
+    upto: Timestamp,
+    runtime: &Handle,
+    threads: usize,
+) -> Result<Evidence, Error> {
+    let keys = match whose {
+        Whose::Of(keys) => keys.clone(),
+        Whose::Some { count, seed } => {
+            let found = each(view, table, runtime, threads, |events| {
+                Sampled::of(events, *count, *seed)
+            })?;
+            let mut all = Sampled::default();
+            for (_, found) in found {
+                all.0.extend(found.0);
+                all.cut(*count);
+            }
+            all.0.into_iter().map(|(_, key)| key).collect()
+        }
+    };
+    let mut entities = Entities::default();
+    for key in &keys {
+        entities.find_or_add(key, hash_key(key));
+    }
+    let spec = &view.spec;
+    let found = each(view, table, runtime, threads, |(events, places)| {
+        let mut out = Vec::new();
+        for index in 0..events.len() {
+            let key = events.key(index);
+            if events.time(index) <= upto && entities.find(key, events.hashes()[index]) != NOBODY {
+                let place = places[events.row(index)];
+                out.push((key.to_vec(), witness(spec, events, index, place)));
+            }
+        }
+        out
+    })?;
+    let mut evidence: Evidence = keys.into_iter().map(|key| (key, Vec::new())).collect();
+    for (key, witness) in found.into_iter().flat_map(|(_, found)| found) {
+        evidence.entry(key).or_default().push(witness);
+    }
+    Ok(evidence)
+}
+
+/// What `work` makes of every batch of a view's events, in the order of the table.
+fn each<T: Send>(
+    view: &Arc<View>,
+    table: &Table,
+    runtime: &Handle,
+    threads: usize,
+    work: impl Fn((&PastEvents, &[(u32, i64)])) -> T + Sync,
+) -> Result<Vec<((usize, usize), T)>, Error> {
+    let fields = fields_of(&view.source);
+    fields.check(table)?;
+    let (units, past) = (table.units(), Past::new(Arc::clone(view)));
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let read = || -> Result<(), Error> {
+        loop {
+            let unit = next.fetch_add(1, Ordering::Relaxed);
+            let Some(of) = units.get(unit) else {
+                return Ok(());
+            };
+            let mut reading = fields.read(table, *of)?;
+            let mut batch = 0;
+            while let Some(rows) = runtime.block_on(reading.next())? {
+                let taken = past.take(&rows.batch, rows.places.clone());
+                let made = work((&taken.events, &rows.places));
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push(((unit, batch), made));
+                batch += 1;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(read)).collect();
+        let joined = threads.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(
+                Kind::Data,
+                "a thread that reads tables panicked",
+            )),
+        });
+        joined.collect::<Result<Vec<()>, Error>>()
+    })?;
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(place, _)| *place);
+    Ok(found)
+}
+
+/// Keys picked by chance: those with the least numbers.
+#[derive(Default)]
+struct Sampled(BTreeSet<(u64, Vec<u8>)>);
+
+impl Sampled {
+    fn of((events, _): (&PastEvents, &[(u32, i64)]), count: usize, seed: u64) -> Sampled {
+        let mut sampled = Sampled::default();
+        for (index, hash) in events.hashes().iter().enumerate() {
+            let number = hash_word(hash ^ hash_word(seed));
+            let last = sampled.0.last().map(|(number, _)| *number);
+            if sampled.0.len() < count || last.is_some_and(|last| number < last) {
+                sampled.0.insert((number, events.key(index).to_vec()));
+                sampled.cut(count);
+            }
+        }
+        sampled
+    }
+
+    fn cut(&mut self, count: usize) {
+        while self.0.len() > count {
+            self.0.pop_last();
+        }
+    }
+}
+
+fn witness(spec: &RowSpec, events: &PastEvents, index: usize, place: (u32, i64)) -> Witness {
+    let mut cells = Vec::new();
+    events.push_cells(index, &mut cells);
+    let event = events.event(index, &cells);
+    let values = cells.iter().zip(&spec.inputs);
+    let inputs: Vec<Value> = values
+        .map(|(cell, data_type): (&Cell<'_>, _)| cell.to_value(data_type))
+        .collect();
+    let sign = spec.sign.map_or(0, |bit| 1 << bit);
+    let id = match event.id {
+        Id::Int(id) => Value::Int(id),
+        Id::Bytes(id) => Value::Bytes(id.into()),
+        // Events without an id are in order of their inputs; where they were read decides no value.
+        Id::Position { partition, offset } => {
+            let mut bytes = Vec::new();
+            for input in &inputs {
+                let encoded = encode_key_value(input, &mut bytes);
+                encoded.expect("inputs are neither lists nor maps");
+            }
+            bytes.extend(partition.to_be_bytes());
+            bytes.extend(offset.to_be_bytes());
+            Value::Bytes(bytes.into())
+        }
+    };
+    Witness {
+        event: naive::Event {
+            time: event.time,
+            id,
+            bits: event.bits & !sign,
+            retracts: event.bits & sign != 0,
+            inputs,
+        },
+        place,
+    }
+}

@@ -1,0 +1,65 @@
+//! What commands about the past share: a source's table, instants, entities from a file.
+
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use tiderace_offline::history::Spine;
+use tiderace_offline::table::Table;
+use tiderace_plan::model::{Source, View};
+use tiderace_types::Timestamp;
+use tokio::runtime::Runtime;
+
+/// The process's environment: where stores take their settings from.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars().collect()
+}
+
+/// How many threads the machine runs at a time.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Where sources have their past.
+pub struct Tables<'a> {
+    project: &'a Path,
+    /// Those that are named in place of a source's archive.
+    named: &'a [(String, String)],
+}
+
+impl<'a> Tables<'a> {
+    pub fn new(project: &'a Path, named: &'a [(String, String)]) -> Tables<'a> {
+        Tables { project, named }
+    }
+
+    /// Opens the past of a source as it is now.
+    pub async fn open(&self, source: &Source) -> Result<Table> {
+        let named = self.named.iter().find(|(name, _)| *name == source.name);
+        let (text, base): (&str, PathBuf) = match (named, &source.archive) {
+            (Some((_, path)), _) => (path, PathBuf::new()),
+            (None, Some(archive)) => (&archive.parquet, self.project.to_owned()),
+            (None, None) => bail!(
+                "source `{0}` has no past: give it an `archive` in its definition, or say `--table {0}=PATH`",
+                source.name
+            ),
+        };
+        let table = Table::open(text, &base, environment()).await;
+        table.with_context(|| format!("open the past of source `{}`", source.name))
+    }
+}
+
+/// Reads an RFC 3339 instant; now when there is none.
+pub fn instant_or_now(text: Option<&str>) -> Result<Timestamp> {
+    let Some(text) = text else {
+        return Ok(crate::live::now());
+    };
+    let parsed = chrono::DateTime::parse_from_rfc3339(text).with_context(|| {
+        format!("`{text}` is not an instant: expected RFC 3339, such as 2018-04-01T00:00:31Z")
+    })?;
+    Ok(Timestamp(parsed.timestamp_micros()))
+}
+
+/// The encoded keys of a view's entities that a file names.
+pub fn keys_of(view: &View, file: &str, runtime: &Runtime) -> Result<BTreeSet<Vec<u8>>> {
+    let spine = runtime.block_on(Spine::open(file, environment()))?;
+    Ok(spine.entities(&view.entity, runtime.handle())?)
+}
