@@ -55,9 +55,8 @@ impl Place {
         let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
         let path =
             made.map_err(|error| Error::new(Kind::Store, format!("make {name}: {error}")))?;
-        let store = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|error| Error::store(&name, error))?
-            .with_fsync(true);
+        let store =
+            LocalFileSystem::new_with_prefix(&path).map_err(|error| Error::store(&name, error))?;
         Ok(Place {
             name,
             folder: Some(path),

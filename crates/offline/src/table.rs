@@ -5,6 +5,7 @@
 //! - Files and folders whose names begin with `_` or `.` are not of the table.
 
 mod columns;
+mod object;
 pub(crate) use columns::brought;
 pub use columns::{Fields, Reading, Refusal, Rows};
 
@@ -13,13 +14,12 @@ use crate::place::Place;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt};
+use object::Object;
+use object_store::ObjectStoreExt;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::{
-    ParquetObjectReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
-};
+use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -171,8 +171,11 @@ impl Table {
     /// When the file cannot be read.
     pub fn read(&self, unit: Unit, roots: &[usize]) -> Result<Batches, Error> {
         let file = &self.files[unit.file];
-        let reader = ParquetObjectReader::new(Arc::clone(self.place.store()), file.key.clone())
-            .with_file_size(file.size);
+        let reader = Object {
+            store: Arc::clone(self.place.store()),
+            key: file.key.clone(),
+            size: file.size,
+        };
         let builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone());
         let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots.iter().copied());
@@ -192,8 +195,11 @@ impl File {
         let name = place.name_of(&key);
         let head = place.store().head(&key).await;
         let size = head.map_err(|error| Error::store(&name, error))?.size;
-        let mut reader =
-            ParquetObjectReader::new(Arc::clone(place.store()), key.clone()).with_file_size(size);
+        let mut reader = Object {
+            store: Arc::clone(place.store()),
+            key: key.clone(),
+            size,
+        };
         let metadata =
             ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
         let metadata = metadata.map_err(|error| Error::data(&name, error))?;
@@ -240,7 +246,7 @@ impl File {
 
 /// The batches of a unit.
 pub struct Batches {
-    stream: ParquetRecordBatchStream<ParquetObjectReader>,
+    stream: ParquetRecordBatchStream<Object>,
     name: String,
 }
 
