@@ -2,7 +2,7 @@
 # Installs what is missing to build and run Tiderace, and only that.
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
-#   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, Kafka's jars,
+#   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, Kafka's jars, a schema registry,
 #                           and cargo-deny, compiled from source (two minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,7 +45,8 @@ system_packages() {
     if [ "$what" != demo ]; then
         need redis-server has redis-server
         need redis-tools has redis-cli
-        if ! cmp -s tests/kafka/pom.xml "$TIDERACE_CACHE/kafka/pom.xml"; then
+        if ! cmp -s tests/kafka/pom.xml "$TIDERACE_CACHE/kafka/pom.xml" ||
+            ! cmp -s tests/registry/pom.xml "$TIDERACE_CACHE/registry/pom.xml"; then
             need maven has mvn
         fi
     fi
@@ -104,6 +105,7 @@ step "rust" rust
 . scripts/env.sh # what was just installed is found now
 if [ "$what" != demo ]; then
     step "kafka" scripts/kafka-jars.sh
+    step "schema registry" scripts/registry.sh
 fi
 if [ "$what" != demo ] && ! command -v cargo-deny >/dev/null; then
     step "cargo-deny" env -u RUSTC_WORKSPACE_WRAPPER -u CARGO_TARGET_DIR \

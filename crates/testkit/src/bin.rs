@@ -272,7 +272,11 @@ pub fn get(port: u16, path: &str) -> Result<(u16, String)> {
     exchange(port, "GET", path, "")
 }
 
-fn exchange(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+/// Asks an HTTP door of the loopback: status and body.
+///
+/// # Errors
+/// When nobody answers.
+pub fn exchange(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let address = ([127, 0, 0, 1], port).into();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;

@@ -5,6 +5,9 @@
 //! not offer is why it is here: to be away, slow, in trouble, or wrong at a word of the test.
 
 mod http;
+mod real;
+
+pub use real::Apicurio;
 
 use anyhow::{Context, Result};
 use http::{Request, Response};

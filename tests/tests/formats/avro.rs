@@ -112,12 +112,17 @@ fn poison(feed: &mut Feed, schema: u32) {
 
 #[test]
 fn schemas_change_midway() {
-    let topic = "avro_changes";
     let registry = Registry::start().expect("a registry");
+    let register = |subject: &str, text: &str| registry.register(subject, "AVRO", text);
+    changes("avro_changes", &registry.url(), register);
+}
+
+/// Records by three schemas of one subject, of a registry at `url` that `register` fills.
+pub fn changes(topic: &str, url: &str, register: impl Fn(&str, &str) -> u32) {
     let subject = format!("{topic}-value");
-    let one = registry.register(&subject, "AVRO", FIRST);
+    let one = register(&subject, FIRST);
     let source = format!("stream: {{ kafka: {{ topic: {topic} }}, format: avro }}\n{COLUMNS}");
-    let project = project(topic, &source, Some(registry.url()));
+    let project = project(topic, &source, Some(url.to_owned()));
     let server = project.run().expect("run");
     let mut feed = Feed::new(topic);
     let payments: Vec<Payment> = (0..200).map(Payment::number).collect();
@@ -126,8 +131,8 @@ fn schemas_change_midway() {
     }
     poison(&mut feed, one);
     feed.check_answers(&server);
-    let two = registry.register(&subject, "AVRO", WITH_CHANNEL);
-    let three = registry.register(&subject, "AVRO", WIDER);
+    let two = register(&subject, WITH_CHANNEL);
+    let three = register(&subject, WIDER);
     for id in 200..500 {
         let payment = Payment::number(id);
         let payload = match id % 3 {

@@ -7,14 +7,14 @@ use tiderace_testkit::bin;
 use tiderace_testkit::registry::{Mode, Registry};
 use tiderace_tests::project::Project;
 
-const BEFORE: &str = r#"{"type": "record", "name": "Payment", "fields": [
+pub const BEFORE: &str = r#"{"type": "record", "name": "Payment", "fields": [
     {"name": "id", "type": "long"},
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
     {"name": "customer_id", "type": "int"},
     {"name": "amount", "type": "double"},
     {"name": "note", "type": "string"}]}"#;
 
-fn check(project: &Project, more: &[&str]) -> (Output, String) {
+pub fn check(project: &Project, more: &[&str]) -> (Output, String) {
     let arguments = [&["check", project.argument()], more].concat();
     let output = bin::run(&arguments).expect("run");
     let told = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));

@@ -11,6 +11,8 @@ mod contract;
 
 mod protobuf;
 
+mod real;
+
 mod registry;
 
 mod selection;

@@ -1,7 +1,7 @@
 //! Protobuf, by files of a registry that change midway, and by one in the project.
 
 use crate::support::{Feed, Payment, project};
-use tiderace_testkit::registry::Registry;
+use tiderace_testkit::registry::{Reference, Registry};
 use tiderace_tests::encode::Encoded;
 
 const MONEY: &str = "syntax = \"proto3\"; package shop.money;
@@ -74,14 +74,21 @@ fn poison(feed: &mut Feed, frame: impl Fn(Encoded) -> Vec<u8>) {
 
 #[test]
 fn files_change_midway() {
-    let topic = "protobuf_changes";
     let registry = Registry::start().expect("a registry");
+    let register = |subject: &str, text: &str, refers: &[Reference<'_>]| {
+        registry.register_with(subject, "PROTOBUF", text, refers)
+    };
+    changes("protobuf_changes", &registry.url(), register);
+}
+
+/// Records by two files of one subject, which import a third, of a registry at `url` that `register` fills.
+pub fn changes(topic: &str, url: &str, register: impl Fn(&str, &str, &[Reference<'_>]) -> u32) {
     let subject = format!("{topic}-value");
-    registry.register("money.proto", "PROTOBUF", MONEY);
+    register("money.proto", MONEY, &[]);
     let refers = [("money.proto", "money.proto", 1)];
-    let one = registry.register_with(&subject, "PROTOBUF", FIRST, &refers);
+    let one = register(&subject, FIRST, &refers);
     let source = format!("stream: {{ kafka: {{ topic: {topic} }}, format: protobuf }}\n{COLUMNS}");
-    let project = project(topic, &source, Some(registry.url()));
+    let project = project(topic, &source, Some(url.to_owned()));
     let server = project.run().expect("run");
     let mut feed = Feed::new(topic);
     // The second message of the file.
@@ -91,7 +98,7 @@ fn files_change_midway() {
     }
     poison(&mut feed, |record| record.framed_message(one, &[1]));
     feed.check_answers(&server);
-    let two = registry.register_with(&subject, "PROTOBUF", WIDER, &refers);
+    let two = register(&subject, WIDER, &refers);
     for id in 200..400 {
         let sent = Payment::number(id);
         let payload = match id % 3 {
