@@ -29,6 +29,18 @@ pub struct Payment {
     pub is_fraud: i64,
 }
 
+impl Payment {
+    /// The payment as a record of the tests' source.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        format!(
+            "{{\"tx_id\":{},\"tx_time\":\"{}\",\"customer_id\":{},\"terminal_id\":{},\"amount\":{},\"is_fraud\":{}}}",
+            self.id, self.time, self.customer, self.terminal, self.amount, self.is_fraud
+        )
+        .into_bytes()
+    }
+}
+
 /// Now, as the machine says.
 ///
 /// # Panics
