@@ -514,6 +514,15 @@ fn in_units(value: f64, unit: i32) -> i128 {
     }
 }
 
+/// The double next to a sum, which is found sooner where 64 bits hold it.
+#[inline]
+fn rounded(sum: i128) -> f64 {
+    match i64::try_from(sum) {
+        Ok(sum) => sum as f64,
+        Err(_) => sum as f64,
+    }
+}
+
 /// Of a row's events those that an output is over.
 struct Members<'a> {
     events: &'a Events,
@@ -553,9 +562,9 @@ impl Members<'_> {
             match kind {
                 Kind::Count => column.push_int(count.into()),
                 _ if count == 0 => column.push_nothing(self.output),
-                Kind::Avg if floats => column.push_float(sum as f64 * unit / f64::from(count)),
-                Kind::Avg => column.push_float(sum as f64 / f64::from(count)),
-                _ if floats => column.push_float(sum as f64 * unit),
+                Kind::Avg if floats => column.push_float(rounded(sum) * unit / f64::from(count)),
+                Kind::Avg => column.push_float(rounded(sum) / f64::from(count)),
+                _ if floats => column.push_float(rounded(sum) * unit),
                 _ => match i64::try_from(sum) {
                     Ok(sum) => column.push_int(sum),
                     Err(_) => column.push_said(Said::Overflow),

@@ -11,6 +11,7 @@ use object_store::path::Path as Key;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -94,9 +95,16 @@ impl Output {
         let writer = match form {
             Form::Parquet => {
                 let level = ZstdLevel::try_new(1).map_err(|error| Error::data(&name, error))?;
-                let properties = WriterProperties::builder()
+                let mut properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(level))
                     .set_created_by(concat!("tiderace ", env!("CARGO_PKG_VERSION")).to_owned());
+                // Averages are mostly different: a dictionary of them would be made to be thrown away.
+                for field in schema.fields() {
+                    if *field.data_type() == DataType::Float64 {
+                        let column = ColumnPath::from(field.name().as_str());
+                        properties = properties.set_column_dictionary_enabled(column, false);
+                    }
+                }
                 let writer =
                     ArrowWriter::try_new(buffered, Arc::clone(&schema), Some(properties.build()));
                 Writer::Parquet(Box::new(writer.map_err(|error| Error::data(&name, error))?))
