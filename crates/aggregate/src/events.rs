@@ -155,7 +155,11 @@ impl Events {
     /// became of it, in any order. What is held is moved once, however many events come before it,
     /// and is looked through once, since each event is looked for where the one after it belongs.
     pub fn insert_all<E: Incoming>(&mut self, events: &[E], mut each: impl FnMut(usize, Insert)) {
-        let rising = || events.windows(2).all(|pair| pair[0].time() < pair[1].time());
+        let rising = || {
+            events
+                .windows(2)
+                .all(|pair| pair[0].time() < pair[1].time())
+        };
         if self.is_empty() && rising() {
             let fresh: Vec<(usize, E)> = events.iter().map(|event| (0, *event)).collect();
             self.columns.insert_all(&fresh);

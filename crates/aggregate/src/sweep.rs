@@ -222,11 +222,7 @@ impl Sweep {
                     );
                 }
                 kind => {
-                    let members = Members {
-                        events: &row.events,
-                        output,
-                        added,
-                    };
+                    let members = Members { output, added };
                     members.fill(kind, &spec.inputs, (ranges, without), column);
                 }
             }
@@ -525,7 +521,6 @@ fn rounded(sum: i128) -> f64 {
 
 /// Of a row's events those that an output is over.
 struct Members<'a> {
-    events: &'a Events,
     output: &'a Output,
     added: &'a Added,
 }

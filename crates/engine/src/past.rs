@@ -309,9 +309,7 @@ impl PastEvents {
             let arrow = match data_type {
                 DataType::Bool => ArrowType::Boolean,
                 DataType::Float64 => ArrowType::Float64,
-                DataType::Decimal { precision, scale } => {
-                    ArrowType::Decimal128(*precision, *scale as i8)
-                }
+                DataType::Decimal { precision, scale } => ArrowType::Decimal128(*precision, *scale),
                 DataType::String => ArrowType::Utf8,
                 DataType::Bytes => ArrowType::Binary,
                 // Instants and spans are integers here.

@@ -97,8 +97,4 @@ impl<T: Copy + Default> Grouped<T> {
     pub(crate) fn of(&self, entity: usize) -> &[T] {
         &self.things[self.starts[entity] as usize..self.starts[entity + 1] as usize]
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.things.len()
-    }
 }

@@ -89,6 +89,9 @@ pub fn gather(
     Ok(evidence)
 }
 
+/// A batch: its unit, and which of the unit's it is.
+type Place = (usize, usize);
+
 /// What `work` makes of every batch of a view's events, in the order of the table.
 fn each<T: Send>(
     view: &Arc<View>,
@@ -96,7 +99,7 @@ fn each<T: Send>(
     runtime: &Handle,
     threads: usize,
     work: impl Fn((&PastEvents, &[(u32, i64)])) -> T + Sync,
-) -> Result<Vec<((usize, usize), T)>, Error> {
+) -> Result<Vec<(Place, T)>, Error> {
     let fields = fields_of(&view.source);
     fields.check(table)?;
     let (units, past) = (table.units(), Past::new(Arc::clone(view)));

@@ -51,21 +51,19 @@ impl Room {
 }
 
 /// Batches of one schema, by part.
-#[derive(Debug)]
 pub struct Shelves {
     room: Room,
     schema: SchemaRef,
     parts: Vec<Shelf>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shelf {
     held: Vec<RecordBatch>,
     memory: usize,
     file: Option<Spilled>,
 }
 
-#[derive(Debug)]
 struct Spilled {
     name: String,
     writer: StreamWriter<BufWriter<File>>,

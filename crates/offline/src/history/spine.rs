@@ -181,7 +181,10 @@ impl Spine {
                     .with_batch_size(16 * 1024)
                     .build(file)
                     .map_err(|error| Error::data(&self.name, error))?;
-                Reader::Csv { reader, at: 0 }
+                Reader::Csv {
+                    reader: Box::new(reader),
+                    at: 0,
+                }
             }
         };
         Ok(Batches {
@@ -224,11 +227,11 @@ enum Reader<'a> {
         table: &'a Table,
         /// From the last on, each with how many rows come before it.
         units: Vec<(u64, Unit)>,
-        open: Option<table::Batches>,
+        open: Option<Box<table::Batches>>,
         at: u64,
     },
     Csv {
-        reader: arrow::csv::Reader<File>,
+        reader: Box<arrow::csv::Reader<File>>,
         at: u64,
     },
 }
@@ -260,7 +263,7 @@ impl Batches<'_> {
                             };
                             *at = start;
                             let roots: Vec<usize> = (0..spine.schema.fields().len()).collect();
-                            *open = Some(table.read(unit, &roots)?);
+                            *open = Some(Box::new(table.read(unit, &roots)?));
                             continue;
                         }
                     }
@@ -419,7 +422,7 @@ impl<'a> Keyed<'a> {
             }
             _ => None,
         };
-        for row in 0..count {
+        for (row, time) in times.iter().enumerate() {
             if arrays.iter().any(|array| array.is_null(row)) {
                 continue;
             }
@@ -435,7 +438,7 @@ impl<'a> Keyed<'a> {
                 }
             }
             rows.push(first + row as u64);
-            held.push(times[row].0);
+            held.push(time.0);
             hashes.push(hash_key(&key));
             keys.append_value(&key);
         }

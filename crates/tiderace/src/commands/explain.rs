@@ -32,7 +32,7 @@ pub fn explain(args: &Explain) -> Result<ExitCode> {
     let tables = Tables::new(&args.project.project, &args.table);
     let table = runtime.block_on(tables.open(&view.source))?;
     let key = encode_key(&keys).context("encode the key")?;
-    let whose = Whose::Of(BTreeSet::from([key]));
+    let whose = Whose::Of(BTreeSet::from([key.into_vec()]));
     let evidence = gather(&view, &table, &whose, as_of, runtime.handle(), cores())?;
     let witnesses: Vec<Witness> = evidence.into_values().flatten().collect();
 
@@ -159,7 +159,8 @@ fn served(
     let asked = runtime.block_on(async {
         let mut client = connect(&server).await?;
         let rows = [keys.to_vec()];
-        let answer = client.get_of_view(&view.name, &[&output.name], (names, &rows), Some(as_of));
+        let outputs = [output.name.as_str()];
+        let answer = client.get_of_view(&view.name, &outputs, (names, &rows), Some(as_of));
         anyhow::Ok(answer.await?)
     });
     let answer = match asked {
