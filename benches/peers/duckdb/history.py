@@ -114,7 +114,7 @@ def compare(python, one, other):
     )
     script = (
         "import duckdb; print(*duckdb.sql(\"select count(*), count(*) filter (where " + differ + ") "
-        f"from '{one}' a full join '{other}' b using (tx_id)\").fetchone())"
+        f"from '{one}' a full join '{other}' b using (tx_id)\").fetchall()[0])"
     )
     _, said = measured([python, "-c", script])
     rows, unequal = map(int, said.split()[-2:])

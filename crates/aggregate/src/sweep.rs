@@ -74,19 +74,17 @@ pub struct SweptAnswers {
 /// The answers to one output, instant by instant.
 #[derive(Debug)]
 pub enum SweptColumn {
-    /// Integers; those that are no numbers say why.
-    Ints(Vec<i64>, Vec<Said>),
-    /// Doubles.
-    Floats(Vec<f64>, Vec<Said>),
+    /// Integers, and the places of those that are none, which rise.
+    Ints(Vec<i64>, Vec<(usize, Said)>),
+    /// Doubles, likewise.
+    Floats(Vec<f64>, Vec<(usize, Said)>),
     /// Anything.
     Values(Vec<Result<Answer, FinishError>>),
 }
 
-/// What stands in a column of numbers.
+/// What stands in a column of numbers in the place of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// The number.
-    Number,
     /// Null.
     Null,
     /// The exact result does not fit.
@@ -339,29 +337,29 @@ impl SweptColumn {
         }
     }
 
+    #[inline]
     fn push_int(&mut self, number: i64) {
-        if let SweptColumn::Ints(numbers, said) = self {
+        if let SweptColumn::Ints(numbers, _) = self {
             numbers.push(number);
-            said.push(Said::Number);
         }
     }
 
+    #[inline]
     fn push_float(&mut self, number: f64) {
-        if let SweptColumn::Floats(numbers, said) = self {
+        if let SweptColumn::Floats(numbers, _) = self {
             numbers.push(number);
-            said.push(Said::Number);
         }
     }
 
     fn push_said(&mut self, what: Said) {
         match self {
             SweptColumn::Ints(numbers, said) => {
+                said.push((numbers.len(), what));
                 numbers.push(0);
-                said.push(what);
             }
             SweptColumn::Floats(numbers, said) => {
+                said.push((numbers.len(), what));
                 numbers.push(0.0);
-                said.push(what);
             }
             SweptColumn::Values(values) => values.push(Ok(Value::Null.into())),
         }
@@ -537,6 +535,11 @@ impl Members<'_> {
             .output
             .input
             .is_some_and(|at| inputs[at] == DataType::Float64);
+        if let (Kind::Count, [], SweptColumn::Ints(numbers, _)) = (kind, without, &mut *column) {
+            let count = |(start, end): &(u32, u32)| self.count(*start as usize, *end as usize);
+            numbers.extend(ranges.iter().map(|range| i64::from(count(range))));
+            return;
+        }
         // A power of two that a double holds: `common_unit` sees to it.
         let unit = f64::from_bits(((1023 + self.added.unit) as u64) << 52);
         for (at, (start, end)) in ranges.iter().enumerate() {

@@ -12,14 +12,17 @@ use tiderace_types::{DataType, Timestamp, Value};
 
 /// The answer of a column at a place.
 fn at(column: &SweptColumn, place: usize, data_type: &DataType) -> Result<Answer, FinishError> {
-    let said = |said: Said, value: Value| match said {
-        Said::Number => Ok(value.into()),
-        Said::Null => Ok(Value::Null.into()),
-        Said::Overflow => Err(FinishError::Overflow(data_type.clone())),
+    let said = |said: &[(usize, Said)], value: Value| {
+        let said = said.iter().find(|(at, _)| *at == place);
+        match said.map(|(_, said)| said) {
+            None => Ok(value.into()),
+            Some(Said::Null) => Ok(Value::Null.into()),
+            Some(Said::Overflow) => Err(FinishError::Overflow(data_type.clone())),
+        }
     };
     match column {
-        SweptColumn::Ints(numbers, what) => said(what[place], Value::Int(numbers[place])),
-        SweptColumn::Floats(numbers, what) => said(what[place], Value::Float(numbers[place])),
+        SweptColumn::Ints(numbers, what) => said(what, Value::Int(numbers[place])),
+        SweptColumn::Floats(numbers, what) => said(what, Value::Float(numbers[place])),
         SweptColumn::Values(values) => values[place].clone(),
     }
 }

@@ -62,6 +62,11 @@ impl Words {
         self.words.len() * size_of::<i64>()
     }
 
+    /// All of them, one after another, and how many an event takes.
+    pub(crate) fn into_parts(self) -> (Vec<i64>, usize) {
+        (self.words, self.width)
+    }
+
     /// Whether events are words.
     #[inline]
     pub(crate) fn any(&self) -> bool {

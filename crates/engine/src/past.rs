@@ -203,6 +203,18 @@ impl PastEvents {
         self.batch.words.member(index)
     }
 
+    /// The events as words, one after another, and how many words each has; the events themselves where
+    /// something of them is no number.
+    ///
+    /// # Errors
+    /// Gives the events back.
+    pub fn into_words(self) -> Result<(Vec<i64>, usize), Box<PastEvents>> {
+        match self.is_packed() {
+            true => Ok(self.batch.words.into_parts()),
+            false => Err(Box::new(self)),
+        }
+    }
+
     /// Appends the inputs of event `index`.
     pub fn push_cells<'a>(&'a self, index: usize, cells: &mut Vec<Cell<'a>>) {
         self.batch.push_cells(index as u32, cells);

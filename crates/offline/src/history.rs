@@ -18,6 +18,7 @@
 
 mod answers;
 mod columns;
+mod part;
 mod spine;
 
 pub use spine::Spine;
@@ -25,27 +26,28 @@ pub use spine::Spine;
 use crate::error::{Error, Kind};
 use crate::shelf::{Room, Shelves};
 use crate::table::{Fields, Table};
-use answers::Asking;
+use answers::{Asking, Counted, Landing};
 use arrow::array::AsArray;
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, UInt64Array, new_null_array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt64Type};
 use columns::Columns;
+use part::{Bunch, Keys};
 use spine::Keyed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use tiderace_engine::{Past, PastCounts, PastEvents};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Service, Source, View};
 use tiderace_types::{Column, SourceId};
 use tokio::runtime::Handle;
 
-/// What an event takes in memory, roughly: for the number of parts.
-const EVENT: u64 = 160;
-/// What a row of the spine takes, roughly.
-const SPINE_ROW: u64 = 96;
+/// What an event of a view takes in memory, roughly: for the number of parts.
+const EVENT: u64 = 80;
+/// What a row of the spine takes for a view, roughly, beside its answers.
+const SPINE_ROW: u64 = 32;
 /// Rows of the spine that are answered for together, at most.
 const TOGETHER: u64 = 1 << 24;
 
@@ -154,37 +156,101 @@ impl History<'_> {
         self.check(&views)?;
         let rows = self.spine.rows();
         made.rows = rows;
-        let parts = self.parts(&views, rows);
+        let (parts, buckets) = (self.parts(&views, rows), self.buckets(&columns, rows));
         self.count(&views, rows);
-        let mut spines = self.read_keys(&views, parts)?;
-        let mut askings = Vec::with_capacity(views.len());
-        for (view, outputs) in views.iter().zip(columns.outputs()) {
-            askings.push(Asking::new(Arc::clone(view), outputs));
-        }
-        // A part that is all there is need not be put aside.
-        let mut events = self.read_events(&views, parts, &mut made)?;
-        let buckets = usize::try_from(rows.div_ceil(self.bucket()))
-            .unwrap_or(usize::MAX)
-            .max(1);
+        let outputs = views.iter().zip(columns.outputs());
+        let askings: Vec<Asking> = outputs
+            .map(|(view, outputs)| Asking::new(Arc::clone(view), outputs))
+            .collect();
+        let found = match (parts, buckets) {
+            (1, 1) => Found::Whole(self.answer_whole(&askings, &views, &mut made)?),
+            _ => Found::Parts(self.answer_parts(&askings, &views, (parts, buckets), &mut made)?),
+        };
+        self.deliver((&columns, &askings), &schema, found, &mut made, &mut sink)?;
+        Ok(made)
+    }
+
+    /// Answers everything in memory: a column for each output of each view.
+    fn answer_whole(
+        &self,
+        askings: &[Asking],
+        views: &[Arc<View>],
+        made: &mut Made,
+    ) -> Result<Vec<Vec<ArrayRef>>, Error> {
+        let mut keys: Vec<Keys> = views.iter().map(|_| Keys::default()).collect();
+        self.read_keys(views, |place, batch| {
+            keys[place].take(&batch);
+            Ok(())
+        })?;
+        let mut bunches: Vec<Vec<Bunch>> = views.iter().map(|_| Vec::new()).collect();
+        let prepare = |place: usize, events| Bunch::new(&keys[place].entities, events);
+        self.read_events(views, made, prepare, |place, bunch| {
+            bunches[place].extend(bunch);
+            Ok(())
+        })?;
+        let rows = usize::try_from(self.spine.rows()).unwrap_or(usize::MAX);
+        let all = askings.iter().zip(keys).zip(bunches);
+        let answered = all.map(|((asking, keys), bunches)| {
+            let mut landing = Landing::new(asking, rows, keys.len());
+            let counted = asking.answer(&keys, &bunches, self.threads, |answered| {
+                landing.take(answered);
+                Ok(())
+            })?;
+            made.add(counted);
+            landing.finish(asking)
+        });
+        answered.collect()
+    }
+
+    /// Answers part by part of the entities, what waits being put aside: by view, the answers by
+    /// part of the spine.
+    fn answer_parts(
+        &self,
+        askings: &[Asking],
+        views: &[Arc<View>],
+        (parts, buckets): (usize, usize),
+        made: &mut Made,
+    ) -> Result<Vec<Shelves>, Error> {
+        let shelves = |schema: SchemaRef, parts| Shelves::new(&self.room, schema, parts);
+        let schemas = self.keyed(views)?.schemas().collect::<Vec<_>>();
+        let mut keys: Vec<Shelves> = schemas
+            .into_iter()
+            .map(|schema| shelves(schema, parts))
+            .collect();
+        self.read_keys(views, |place, batch| put_by_part(&batch, &mut keys[place]))?;
+        let mut events: Vec<Shelves> = views
+            .iter()
+            .map(|view| shelves(PastEvents::schema(&view.spec), parts))
+            .collect();
+        let prepare = |_: usize, events| events;
+        self.read_events(views, made, prepare, |place, found: PastEvents| {
+            put_events(&views[place], &found, &mut events[place])
+        })?;
         let mut answers: Vec<Shelves> = askings
             .iter()
-            .map(|asking| Shelves::new(&self.room, asking.schema(), buckets))
+            .map(|asking| shelves(asking.schema(), buckets))
             .collect();
+        let bucket = self.spine.rows().div_ceil(buckets as u64).max(1);
         for (place, asking) in askings.iter().enumerate() {
             for part in 0..parts {
-                let keyed = spines[place].take(part)?;
-                let held = events[place].take(asking.view(), part)?;
-                let found = asking.answer(keyed, held, self.threads)?;
-                made.copies += found.copies;
-                made.conflicts += found.conflicts;
-                made.overflows += found.overflows;
-                for batch in found.batches {
-                    self.put(&batch, &mut answers[place])?;
+                let mut wanted = Keys::default();
+                keys[place]
+                    .take(part)?
+                    .iter()
+                    .for_each(|batch| wanted.take(batch));
+                let mut bunches = Vec::new();
+                for batch in events[place].take(part)? {
+                    let read = PastEvents::from_arrow(&asking.view().spec, &batch)
+                        .map_err(|error| Error::data("events put aside", error))?;
+                    bunches.extend(Bunch::new(&wanted.entities, read));
                 }
+                let counted = asking.answer(&wanted, &bunches, self.threads, |answered| {
+                    put_by_bucket(&answered.into_batch(asking)?, bucket, &mut answers[place])
+                })?;
+                made.add(counted);
             }
         }
-        self.deliver(&columns, &schema, &mut answers, &mut made, &mut sink)?;
-        Ok(made)
+        Ok(answers)
     }
 
     /// Checks that there is a table for every view, with the columns that it needs.
@@ -207,19 +273,24 @@ impl History<'_> {
 
     /// In how many parts entities are taken.
     fn parts(&self, views: &[Arc<View>], rows: u64) -> usize {
-        let events = views.iter().map(|view| self.tables[&view.source.id].rows());
-        let events = events.max().unwrap_or_default();
-        let bytes = events * EVENT + rows * SPINE_ROW;
+        let bytes = views.iter().map(|view| {
+            let events = self.tables[&view.source.id].rows();
+            events * EVENT + rows * SPINE_ROW
+        });
         let limit = (self.room.limit() as u64 / 2).max(1 << 20);
-        usize::try_from(bytes.div_ceil(limit))
-            .unwrap_or(1)
-            .clamp(1, 4096)
+        let parts = bytes.sum::<u64>().div_ceil(limit);
+        usize::try_from(parts).unwrap_or(1).clamp(1, 4096)
     }
 
-    /// How many rows of the spine are put together at the end.
-    fn bucket(&self) -> u64 {
-        let fits = self.room.limit() as u64 / 4 / 256;
-        fits.clamp(1 << 14, TOGETHER)
+    /// In how many parts of the spine answers are put together.
+    fn buckets(&self, columns: &Columns<'_>, rows: u64) -> usize {
+        let width = columns
+            .outputs()
+            .map(|outputs| outputs.len())
+            .sum::<usize>() as u64;
+        let fits = self.room.limit() as u64 / 2 / (8 * width + 16);
+        let buckets = rows.div_ceil(fits.clamp(1 << 12, TOGETHER));
+        usize::try_from(buckets).unwrap_or(1).max(1)
     }
 
     fn count(&self, views: &[Arc<View>], rows: u64) {
@@ -235,45 +306,41 @@ impl History<'_> {
             .store(events + 2 * rows, Ordering::Relaxed);
     }
 
-    /// Reads the spine's keys and instants, by part, for every view.
-    fn read_keys(&mut self, views: &[Arc<View>], parts: usize) -> Result<Vec<Shelves>, Error> {
-        let mut keyed = Keyed::new(&self.spine, &self.timestamp, self.exclude.as_deref(), views)?;
-        let mut shelves: Vec<Shelves> = keyed
-            .schemas()
-            .map(|schema| Shelves::new(&self.room, schema, parts))
-            .collect();
-        let mut batches = self.spine.read(&self.runtime)?;
+    fn keyed(&self, views: &[Arc<View>]) -> Result<Keyed<'_>, Error> {
+        Keyed::new(&self.spine, &self.timestamp, self.exclude.as_deref(), views)
+    }
+
+    /// Reads the spine's keys and instants, view by view of a batch.
+    fn read_keys(
+        &self,
+        views: &[Arc<View>],
+        mut each: impl FnMut(usize, RecordBatch) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut keyed = self.keyed(views)?;
+        let roots = keyed.narrow();
+        let mut batches = self.spine.read(&self.runtime, roots)?;
         let mut first = 0;
         while let Some(batch) = batches.next()? {
             let count = batch.num_rows() as u64;
-            for (place, shelves) in shelves.iter_mut().enumerate() {
-                let keys = keyed.keys(place, &batch, first)?;
-                put_by_part(&keys, shelves)?;
+            for place in 0..views.len() {
+                each(place, keyed.keys(place, &batch, first)?)?;
             }
             first += count;
             self.progress.done.fetch_add(count, Ordering::Relaxed);
         }
-        Ok(shelves)
+        Ok(())
     }
 
-    /// Reads the events of every view, by part.
-    fn read_events(
+    /// Reads the events of every view. What `prepare` makes of them where they are read is given to
+    /// `each` in the order of the tables, so that it does not depend on threads which copy of an
+    /// event comes first.
+    fn read_events<T: Send>(
         &self,
         views: &[Arc<View>],
-        parts: usize,
         made: &mut Made,
-    ) -> Result<Vec<Events>, Error> {
-        let mut all: Vec<Events> = views
-            .iter()
-            .map(|view| match parts {
-                1 => Events::Whole(Vec::new()),
-                _ => Events::Parts(Shelves::new(
-                    &self.room,
-                    PastEvents::schema(&view.spec),
-                    parts,
-                )),
-            })
-            .collect();
+        prepare: impl Fn(usize, PastEvents) -> T + Sync,
+        mut each: impl FnMut(usize, T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut sources: Vec<&Arc<Source>> = views.iter().map(|view| &view.source).collect();
         sources.sort_unstable_by_key(|source| source.id);
         sources.dedup_by_key(|source| source.id);
@@ -281,110 +348,86 @@ impl History<'_> {
             let own: Vec<usize> = (0..views.len())
                 .filter(|place| views[*place].source.id == source.id)
                 .collect();
-            let found = self.read_source(source, &own, views)?;
-            for (unit, taken) in found {
-                for (place, (events, counts, refused)) in own.iter().zip(taken) {
-                    let view = &views[*place];
-                    made.events
-                        .entry(view.name.clone())
-                        .or_default()
-                        .add(counts);
-                    let table = &self.tables[&source.id];
-                    let names = refused.into_iter().map(|(row, why)| {
-                        format!("{}, row {row}: {why}", table.name_of(table.units()[unit]))
-                    });
-                    let left = NAMED.saturating_sub(made.refused.len());
-                    made.refused.extend(names.take(left));
-                    all[*place].put(view, unit, events)?;
+            let units = self.tables[&source.id].units().len();
+            let waiting: Waiting<T> = Waiting::new(units);
+            std::thread::scope(|scope| {
+                let work = || self.read_source(source, &own, views, &prepare, &waiting);
+                let threads = (0..self.threads.max(1)).map(|_| scope.spawn(work));
+                let threads: Vec<_> = threads.collect();
+                let mut result = Ok(());
+                for unit in 0..units {
+                    let Some(taken) = waiting.take(unit) else {
+                        break;
+                    };
+                    for taken in taken {
+                        made.read(&views[taken.view].name, taken.counts, taken.refused);
+                        if let Some(prepared) = taken.prepared {
+                            result = result.and_then(|()| each(taken.view, prepared));
+                        }
+                    }
                 }
-            }
+                for thread in threads {
+                    let panicked = "a thread that reads tables panicked";
+                    let joined = thread.join().map_err(|_| Error::new(Kind::Data, panicked));
+                    result = result.and(joined.and_then(|result| result));
+                }
+                result
+            })?;
         }
-        for events in &mut all {
-            if let Events::Whole(batches) = events {
-                // Which copy of an event stands does not depend on which thread was first.
-                batches.sort_by_key(|(unit, _)| *unit);
-            }
-        }
-        Ok(all)
+        Ok(())
     }
 
-    /// Reads a source's table for the views at `own`, unit by unit.
-    #[expect(clippy::type_complexity, reason = "units, views and what each found")]
-    fn read_source(
+    /// Reads units of a source's table for the views at `own`, as long as there are any.
+    fn read_source<T: Send>(
         &self,
         source: &Source,
         own: &[usize],
         views: &[Arc<View>],
-    ) -> Result<Vec<(usize, Vec<(PastEvents, PastCounts, Vec<(u64, String)>)>)>, Error> {
+        prepare: &(impl Fn(usize, PastEvents) -> T + Sync),
+        waiting: &Waiting<T>,
+    ) -> Result<(), Error> {
         let table = &self.tables[&source.id];
         let fields = fields_of(source);
         let units = table.units();
-        let next = AtomicUsize::new(0);
         let pasts: Vec<Past> = own
             .iter()
             .map(|at| Past::new(Arc::clone(&views[*at])))
             .collect();
-        let found = Mutex::new(Vec::new());
-        let work = || -> Result<(), Error> {
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(unit) = units.get(at) else {
-                    return Ok(());
-                };
-                let mut reading = fields.read(table, *unit)?;
-                while let Some(rows) = self.runtime.block_on(reading.next())? {
-                    let told = rows.refused.iter().map(|(row, _, why)| (*row, why.clone()));
-                    let told: Vec<(u64, String)> = told.collect();
-                    let taken = pasts.iter().map(|past| {
-                        let taken = past.take(&rows.batch, rows.places.clone());
-                        let mut counts = taken.counts;
-                        counts.read += told.len() as u64;
-                        counts.refused += told.len() as u64;
-                        let mut told = told.clone();
-                        told.extend(taken.refused.into_iter().map(|(_, _, why)| (0, why)));
-                        (taken.events, counts, told)
+        let read = |unit: usize| -> Result<Vec<Taken<T>>, Error> {
+            let mut reading = fields.read(table, units[unit])?;
+            let mut all = Vec::new();
+            while let Some(rows) = self.runtime.block_on(reading.next())? {
+                for (past, view) in pasts.iter().zip(own) {
+                    let taken = past.take(&rows.batch, rows.places.clone());
+                    let mut counts = taken.counts;
+                    counts.read += rows.refused.len() as u64;
+                    counts.refused += rows.refused.len() as u64;
+                    let of_table = rows.refused.iter().map(|(row, _, why)| (*row, why.clone()));
+                    let of_view = taken
+                        .refused
+                        .into_iter()
+                        .map(|(row, _, why)| (rows.row_in_file(row as usize), why));
+                    let named =
+                        |(row, why)| format!("{}, row {row}: {why}", table.name_of(units[unit]));
+                    all.push(Taken {
+                        view: *view,
+                        counts,
+                        refused: of_table.chain(of_view).take(NAMED).map(named).collect(),
+                        prepared: Some(prepare(*view, taken.events)),
                     });
-                    let taken = (at, taken.collect());
-                    found
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(taken);
-                    self.progress.done.fetch_add(rows.read, Ordering::Relaxed);
+                }
+                self.progress.done.fetch_add(rows.read, Ordering::Relaxed);
+            }
+            Ok(all)
+        };
+        while let Some(unit) = waiting.next() {
+            match read(unit) {
+                Ok(taken) => waiting.put(unit, taken),
+                Err(error) => {
+                    waiting.give_up();
+                    return Err(error);
                 }
             }
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.threads.max(1))
-                .map(|_| scope.spawn(work))
-                .collect();
-            let joined = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(
-                    Kind::Data,
-                    "a thread that reads tables panicked",
-                )),
-            });
-            joined.collect::<Result<Vec<()>, Error>>()
-        })?;
-        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        found.sort_by_key(|(unit, _)| *unit);
-        Ok(found)
-    }
-
-    /// Puts answers by the part of the spine that they are for.
-    fn put(&self, batch: &RecordBatch, shelves: &mut Shelves) -> Result<(), Error> {
-        if shelves.parts() == 1 {
-            return shelves.push(0, batch.clone());
-        }
-        let bucket = self.bucket();
-        let rows = batch.column(0).as_primitive::<UInt64Type>();
-        let mut by_bucket: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
-        for (at, row) in rows.values().iter().enumerate() {
-            let bucket = usize::try_from(row / bucket).unwrap_or_default();
-            by_bucket.entry(bucket).or_default().push(at as u32);
-        }
-        for (bucket, indices) in by_bucket {
-            shelves.push(bucket, picked(batch, &indices))?;
         }
         Ok(())
     }
@@ -392,16 +435,16 @@ impl History<'_> {
     /// Reads the spine once more, and gives its rows on with what was found.
     fn deliver(
         &mut self,
-        columns: &Columns,
+        (columns, askings): (&Columns<'_>, &[Asking]),
         schema: &SchemaRef,
-        answers: &mut [Shelves],
+        mut found: Found,
         made: &mut Made,
         sink: &mut impl FnMut(RecordBatch) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let instants = spine::instants(&self.spine, &self.timestamp)?;
         let request = columns.request(&self.spine)?;
-        let bucket = self.bucket();
-        let mut batches = self.spine.read(&self.runtime)?;
+        let bucket = found.bucket(self.spine.rows());
+        let mut batches = self.spine.read(&self.runtime, self.spine.all())?;
         let mut held: Option<(usize, Vec<Vec<ArrayRef>>)> = None;
         let mut first = 0u64;
         while let Some(whole) = batches.next()? {
@@ -413,10 +456,7 @@ impl History<'_> {
                 rest = rest.slice(batch.num_rows(), rest.num_rows() - batch.num_rows());
                 if held.as_ref().is_none_or(|(held, _)| *held != at) {
                     let rows = self.spine.rows().min((at as u64 + 1) * bucket) - at as u64 * bucket;
-                    let columns = answers.iter_mut().map(|shelves| {
-                        in_order(shelves.take(at)?, at as u64 * bucket, rows as usize)
-                    });
-                    held = Some((at, columns.collect::<Result<_, Error>>()?));
+                    held = Some((at, found.take(askings, at, (at as u64 * bucket, rows))?));
                 }
                 let Some((_, found)) = &held else { continue };
                 let start = (first - at as u64 * bucket) as usize;
@@ -446,48 +486,159 @@ impl History<'_> {
     }
 }
 
-/// The events of a view.
-enum Events {
-    /// All of them, by the unit they were read from.
-    Whole(Vec<(usize, PastEvents)>),
-    /// By part of the entities.
-    Parts(Shelves),
+/// What was found, by view.
+enum Found {
+    /// All of it, in the order of the spine.
+    Whole(Vec<Vec<ArrayRef>>),
+    /// By part of the spine.
+    Parts(Vec<Shelves>),
 }
 
-impl Events {
-    fn put(&mut self, view: &View, unit: usize, events: PastEvents) -> Result<(), Error> {
-        match self {
-            Events::Whole(batches) => batches.push((unit, events)),
-            Events::Parts(shelves) => {
-                let parts = shelves.parts();
-                let mut by_part: Vec<Vec<u32>> = vec![Vec::new(); parts];
-                for (index, hash) in events.hashes().iter().enumerate() {
-                    by_part[part_of(*hash, parts)].push(index as u32);
-                }
-                for (part, indices) in by_part.into_iter().enumerate() {
-                    shelves.push(part, events.to_arrow(&view.spec, &indices))?;
-                }
-            }
-        }
-        Ok(())
+impl Found {
+    /// How many rows of the spine are in a part of it.
+    fn bucket(&self, rows: u64) -> u64 {
+        let buckets = match self {
+            Found::Whole(_) => 1,
+            Found::Parts(shelves) => shelves.first().map_or(1, Shelves::parts) as u64,
+        };
+        rows.div_ceil(buckets).max(1)
     }
 
-    fn take(&mut self, view: &View, part: usize) -> Result<Vec<PastEvents>, Error> {
+    /// What was found for a part, the rows of which are so many from `first` on.
+    fn take(
+        &mut self,
+        askings: &[Asking],
+        part: usize,
+        (first, rows): (u64, u64),
+    ) -> Result<Vec<Vec<ArrayRef>>, Error> {
         match self {
-            Events::Whole(batches) => {
-                let batches = std::mem::take(batches).into_iter();
-                Ok(batches.map(|(_, events)| events).collect())
-            }
-            Events::Parts(shelves) => {
-                let batches = shelves.take(part)?.into_iter();
-                let read = |batch: RecordBatch| {
-                    PastEvents::from_arrow(&view.spec, &batch)
-                        .map_err(|error| Error::data("events put aside", error))
-                };
-                batches.map(read).collect()
+            Found::Whole(columns) => Ok(std::mem::take(columns)),
+            Found::Parts(shelves) => {
+                let all = shelves.iter_mut().zip(askings);
+                let columns = all.map(|(shelves, asking)| {
+                    let found = in_order(shelves.take(part)?, first, rows as usize)?;
+                    // Where nobody asked there is nothing.
+                    let nothing = || {
+                        asking
+                            .types()
+                            .map(|of| new_null_array(&of.to_arrow(), rows as usize))
+                    };
+                    Ok(match found.is_empty() {
+                        true => nothing().collect(),
+                        false => found,
+                    })
+                });
+                columns.collect()
             }
         }
     }
+}
+
+/// What was made of a batch for a view.
+struct Taken<T> {
+    view: usize,
+    counts: PastCounts,
+    refused: Vec<String>,
+    prepared: Option<T>,
+}
+
+/// Units that are read by many, and wanted in order.
+struct Waiting<T> {
+    units: usize,
+    next: AtomicUsize,
+    done: Mutex<BTreeMap<usize, Vec<Taken<T>>>>,
+    changed: Condvar,
+    given_up: AtomicBool,
+}
+
+impl<T> Waiting<T> {
+    fn new(units: usize) -> Waiting<T> {
+        Waiting {
+            units,
+            next: AtomicUsize::new(0),
+            done: Mutex::default(),
+            changed: Condvar::new(),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    /// The next unit to read.
+    fn next(&self) -> Option<usize> {
+        let unit = self.next.fetch_add(1, Ordering::Relaxed);
+        (unit < self.units && !self.given_up.load(Ordering::Acquire)).then_some(unit)
+    }
+
+    fn put(&self, unit: usize, taken: Vec<Taken<T>>) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert(unit, taken);
+        self.changed.notify_all();
+    }
+
+    fn give_up(&self) {
+        let _held = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        self.given_up.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Waits for a unit; `None` when it will not come.
+    fn take(&self, unit: usize) -> Option<Vec<Taken<T>>> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(taken) = done.remove(&unit) {
+                return Some(taken);
+            }
+            if self.given_up.load(Ordering::Acquire) {
+                return None;
+            }
+            done = self
+                .changed
+                .wait(done)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Made {
+    fn add(&mut self, counted: Counted) {
+        self.copies += counted.copies;
+        self.conflicts += counted.conflicts;
+        self.overflows += counted.overflows;
+    }
+
+    fn read(&mut self, view: &str, counts: PastCounts, refused: Vec<String>) {
+        self.events.entry(view.to_owned()).or_default().add(counts);
+        let left = NAMED.saturating_sub(self.refused.len());
+        self.refused.extend(refused.into_iter().take(left));
+    }
+}
+
+fn put_events(view: &View, events: &PastEvents, shelves: &mut Shelves) -> Result<(), Error> {
+    let parts = shelves.parts();
+    let mut by_part: Vec<Vec<u32>> = vec![Vec::new(); parts];
+    for (index, hash) in events.hashes().iter().enumerate() {
+        by_part[part_of(*hash, parts)].push(index as u32);
+    }
+    for (part, indices) in by_part.into_iter().enumerate() {
+        shelves.push(part, events.to_arrow(&view.spec, &indices))?;
+    }
+    Ok(())
+}
+
+/// Puts answers by the part of the spine that they are for.
+fn put_by_bucket(batch: &RecordBatch, bucket: u64, shelves: &mut Shelves) -> Result<(), Error> {
+    if shelves.parts() == 1 {
+        return shelves.push(0, batch.clone());
+    }
+    let rows = batch.column(0).as_primitive::<UInt64Type>();
+    let mut by_bucket: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for (at, row) in rows.values().iter().enumerate() {
+        let bucket = usize::try_from(row / bucket).unwrap_or_default();
+        by_bucket.entry(bucket).or_default().push(at as u32);
+    }
+    for (bucket, indices) in by_bucket {
+        shelves.push(bucket, picked(batch, &indices))?;
+    }
+    Ok(())
 }
 
 /// The part of the entities that a key's hash is in.

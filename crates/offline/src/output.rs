@@ -98,9 +98,9 @@ impl Output {
                 let mut properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(level))
                     .set_created_by(concat!("tiderace ", env!("CARGO_PKG_VERSION")).to_owned());
-                // Averages are mostly different: a dictionary of them would be made to be thrown away.
+                // A dictionary of numbers costs more than what it saves behind zstd.
                 for field in schema.fields() {
-                    if *field.data_type() == DataType::Float64 {
+                    if field.data_type().is_primitive() {
                         let column = ColumnPath::from(field.name().as_str());
                         properties = properties.set_column_dictionary_enabled(column, false);
                     }

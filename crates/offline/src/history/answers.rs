@@ -1,21 +1,20 @@
 //! One view's answers for the keys and instants of a spine.
 
-use crate::entities::{Entities, Grouped, NOBODY};
+use super::part::{Bunch, Keys, insert};
+use crate::entities::Grouped;
 use crate::error::{Error, Kind};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt64Array};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{
-    DataType as ArrowType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
-    UInt64Type,
-};
+use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, Schema, SchemaRef};
 use std::ops::Range;
 use std::sync::Arc;
-use tiderace_aggregate::{
-    Answer, Events, FinishError, Id, Insert, Packed, Row, Said, Sweep, SweptAnswers, SweptColumn,
-};
-use tiderace_engine::PastEvents;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use tiderace_aggregate::{Events, Id, Insert, Row, Said, Sweep, SweptAnswers, SweptColumn};
 use tiderace_plan::model::View;
 use tiderace_types::{DataType, Timestamp, Value, arrays};
+
+/// About so many rows are answered before their answers are handed on.
+const CHUNK: usize = 16 * 1024;
 
 /// Outputs of a view that are asked for.
 pub(super) struct Asking {
@@ -24,26 +23,15 @@ pub(super) struct Asking {
     sweep: Sweep,
 }
 
-/// What was found for a part of the entities.
-#[derive(Default)]
-pub(super) struct Found {
-    /// Batches of [`Asking::schema`].
-    pub(super) batches: Vec<RecordBatch>,
+/// What was counted on the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
     /// Copies of events that had come before.
     pub(super) copies: u64,
     /// Copies with other content.
     pub(super) conflicts: u64,
     /// Answers that do not fit their type.
     pub(super) overflows: u64,
-}
-
-/// A row of the spine that is answered for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wanted {
-    time: i64,
-    row: u64,
-    /// Where in the batches of keys it is: batch and row.
-    place: (u32, u32),
 }
 
 impl Asking {
@@ -59,6 +47,12 @@ impl Asking {
         &self.view
     }
 
+    /// The types of the outputs.
+    pub(super) fn types(&self) -> impl Iterator<Item = &DataType> {
+        let outputs = self.outputs.iter();
+        outputs.map(|output| &self.view.spec.outputs[*output].data_type)
+    }
+
     /// `row`, and a column for each output.
     pub(super) fn schema(&self) -> SchemaRef {
         let mut fields = vec![Field::new("row", ArrowType::UInt64, false)];
@@ -70,89 +64,60 @@ impl Asking {
         Arc::new(Schema::new(fields))
     }
 
-    /// Answers `keys` from `events`, by so many threads.
+    /// Answers `keys` from `events`, by so many threads, and hands the answers on as they come.
     pub(super) fn answer(
         &self,
-        keys: Vec<RecordBatch>,
-        events: Vec<PastEvents>,
+        keys: &Keys,
+        events: &[Bunch],
         threads: usize,
-    ) -> Result<Found, Error> {
-        let mut entities = Entities::default();
-        let mut of_rows = Vec::new();
-        for batch in &keys {
-            let hashes = batch
-                .column(super::spine::HASH)
-                .as_primitive::<UInt64Type>();
-            let keys = batch.column(3).as_binary::<i32>();
-            let entity = |row: usize| entities.find_or_add(keys.value(row), hashes.value(row));
-            of_rows.push((0..batch.num_rows()).map(entity).collect::<Vec<u32>>());
-        }
-        let wanted = wanted(&keys, &of_rows, entities.len());
-        let mut of_events = Vec::new();
-        for batch in &events {
-            let hashes = batch.hashes().iter().enumerate();
-            let entity = |(index, hash): (usize, &u64)| entities.find(batch.key(index), *hash);
-            of_events.push(hashes.map(entity).collect::<Vec<u32>>());
-        }
-        let grouped = Grouped::new(entities.len(), || {
-            let batches = of_events.iter().zip(0u32..);
-            batches.flat_map(|(batch, at)| {
-                let members = batch.iter().zip(0u32..);
-                members.map(move |(entity, index)| (*entity, (at, index)))
-            })
-        });
+        mut each: impl FnMut(Answered) -> Result<(), Error>,
+    ) -> Result<Counted, Error> {
+        let wanted = keys.grouped();
+        let entities = keys.entities.len();
         let job = Job {
             asking: self,
-            keys: &keys,
-            events: &events,
-            grouped: &grouped,
-            wanted: &wanted,
+            keys,
+            without: keys.without()?,
+            events,
+            grouped: Bunch::grouped(events, entities),
+            wanted,
         };
-        let shares = shares(entities.len(), threads, |entity| {
-            wanted.of(entity).len() + grouped.of(entity).len()
-        });
-        let found = std::thread::scope(|scope| {
-            let work = shares.into_iter().map(|share| {
-                let job = &job;
-                scope.spawn(move || job.run(share))
-            });
-            let threads: Vec<_> = work.collect();
-            let joined = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(_) => Err(Error::new(Kind::Data, "a thread that answers panicked")),
-            });
-            joined.collect::<Result<Vec<Found>, Error>>()
-        })?;
-        let mut all = Found::default();
-        for found in found {
-            all.batches.extend(found.batches);
-            all.copies += found.copies;
-            all.conflicts += found.conflicts;
-            all.overflows += found.overflows;
+        if threads <= 1 {
+            return job.run(0..entities, each);
         }
-        Ok(all)
+        let shares = shares(entities, threads, |entity| {
+            job.wanted.of(entity).len() + job.grouped.of(entity).len()
+        });
+        let (sender, answers) = sync_channel::<Answered>(2 * threads);
+        std::thread::scope(|scope| {
+            let work = shares.into_iter().map(|share| {
+                let (job, sender) = (&job, sender.clone());
+                scope.spawn(move || job.run(share, |answered| send(&sender, answered)))
+            });
+            let working: Vec<_> = work.collect();
+            drop(sender);
+            let mut result = Ok(());
+            // Even where nobody wants them any more: who sends must not wait for ever.
+            for answered in answers {
+                result = result.and_then(|()| each(answered));
+            }
+            let mut all = Counted::default();
+            for thread in working {
+                let counted = thread
+                    .join()
+                    .map_err(|_| Error::new(Kind::Data, "a thread that answers panicked"))??;
+                all.copies += counted.copies;
+                all.conflicts += counted.conflicts;
+                all.overflows += counted.overflows;
+            }
+            result.map(|()| all)
+        })
     }
 }
 
-/// The rows of keys by entity.
-fn wanted(keys: &[RecordBatch], of_rows: &[Vec<u32>], entities: usize) -> Grouped<Wanted> {
-    Grouped::new(entities, || {
-        let batches = keys.iter().zip(of_rows).zip(0u32..);
-        batches.flat_map(|((batch, of_rows), at)| {
-            let rows = batch.column(0).as_primitive::<UInt64Type>().values().iter();
-            let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-            let times = times.values().iter();
-            let rows = of_rows.iter().zip(rows.zip(times)).zip(0u32..);
-            rows.map(move |((entity, (row, time)), index)| {
-                let wanted = Wanted {
-                    time: *time,
-                    row: *row,
-                    place: (at, index),
-                };
-                (*entity, wanted)
-            })
-        })
-    })
+fn send(to: &SyncSender<Answered>, answered: Answered) -> Result<(), Error> {
+    to.send(answered)
+        .map_err(|_| Error::new(Kind::Data, "nobody takes the answers"))
 }
 
 /// Parts entities so that each share has about as much to do.
@@ -177,92 +142,74 @@ fn shares(entities: usize, threads: usize, weight: impl Fn(usize) -> usize) -> V
 /// What all threads look at.
 struct Job<'a> {
     asking: &'a Asking,
-    keys: &'a [RecordBatch],
-    events: &'a [PastEvents],
-    grouped: &'a Grouped<(u32, u32)>,
-    wanted: &'a Grouped<Wanted>,
+    keys: &'a Keys,
+    without: Option<ArrayRef>,
+    events: &'a [Bunch],
+    grouped: Grouped<(u32, u32)>,
+    wanted: Grouped<u32>,
 }
 
 impl Job<'_> {
     /// Answers for a share of the entities.
-    fn run(&self, entities: Range<usize>) -> Result<Found, Error> {
+    fn run(
+        &self,
+        entities: Range<usize>,
+        mut each: impl FnMut(Answered) -> Result<(), Error>,
+    ) -> Result<Counted, Error> {
         let spec = &self.asking.view.spec;
-        let mut found = Found::default();
-        let mut out = Out::new(self.asking);
+        let mut counted = Counted::default();
+        let mut out = Answered::new(self.asking);
         let mut answers = SweptAnswers::default();
         let mut instants = Vec::new();
         let mut without = Vec::new();
-        let mut rows: Vec<Wanted> = Vec::new();
+        let mut rows: Vec<u32> = Vec::new();
         for entity in entities {
             rows.clear();
             rows.extend_from_slice(self.wanted.of(entity));
-            if !rows.is_sorted_by_key(|wanted| wanted.time) {
-                rows.sort_by_key(|wanted| wanted.time);
+            let time = |row: &u32| self.keys.times[*row as usize];
+            if !rows.is_sorted_by_key(time) {
+                rows.sort_by_key(time);
             }
-            let row = self.row(entity, &mut found);
+            let row = self.row(entity, &mut counted);
             instants.clear();
-            instants.extend(rows.iter().map(|wanted| Timestamp(wanted.time)));
+            instants.extend(rows.iter().map(|row| Timestamp(time(row))));
             without.clear();
-            if self.keys.first().is_some_and(|keys| keys.num_columns() > 4) {
-                without.extend(rows.iter().map(|wanted| self.own(wanted, &row.events)));
+            if let Some(ids) = &self.without {
+                let own = rows.iter().map(|at| own(ids, *at, time(at), &row.events));
+                without.extend(own);
             }
             let sweep = &self.asking.sweep;
             sweep.run(spec, &row, &instants, &without, &mut answers);
             let hidden = self.hidden(&row, &instants);
-            out.take(&rows, &hidden, &mut answers);
+            let rows = rows.iter().map(|row| self.keys.row(*row));
+            counted.overflows += out.take(rows, &hidden, &mut answers);
+            if out.rows.len() >= CHUNK {
+                each(std::mem::replace(&mut out, Answered::new(self.asking)))?;
+            }
         }
-        found.overflows = out.overflows;
-        found.batches = out.finish(&self.asking.schema())?;
-        Ok(found)
+        if !out.rows.is_empty() {
+            each(out)?;
+        }
+        Ok(counted)
     }
 
     /// The row of an entity, of all its events.
-    fn row(&self, entity: usize, found: &mut Found) -> Row {
+    fn row(&self, entity: usize, counted: &mut Counted) -> Row {
         let spec = &self.asking.view.spec;
         let mut row = Row::new(spec);
         let places = self.grouped.of(entity);
-        let mut count = |insert: Insert| match insert {
-            Insert::Applied { .. } => {}
-            Insert::Duplicate => found.copies += 1,
-            Insert::Conflict => found.conflicts += 1,
-        };
-        let batch = |(batch, _): &(u32, u32)| &self.events[*batch as usize];
-        if places.iter().all(|place| batch(place).is_packed()) {
-            let packed = places
-                .iter()
-                .map(|place| batch(place).packed(place.1 as usize));
-            let packed: Vec<Packed<'_>> = packed.collect();
-            row.events.insert_all(&packed, |_, insert| count(insert));
-            return row;
-        }
-        let width = spec.inputs.len();
-        let mut cells = Vec::with_capacity(places.len() * width);
-        for place in places {
-            batch(place).push_cells(place.1 as usize, &mut cells);
-        }
-        let events = places
-            .iter()
-            .enumerate()
-            .map(|(at, place)| batch(place).event(place.1 as usize, &cells[at * width..][..width]));
-        let events: Vec<_> = events.collect();
-        row.events.insert_all(&events, |_, insert| count(insert));
+        insert(
+            spec,
+            self.events,
+            places,
+            &mut row.events,
+            |insert| match insert {
+                Insert::Applied { .. } => {}
+                Insert::Duplicate => counted.copies += 1,
+                Insert::Conflict => counted.conflicts += 1,
+            },
+        );
         row
-    }
-
-    /// The event that a row of the spine leaves out.
-    fn own(&self, wanted: &Wanted, events: &Events) -> Option<usize> {
-        let (batch, row) = (wanted.place.0 as usize, wanted.place.1 as usize);
-        let column = self.keys[batch].column(4);
-        if column.is_null(row) {
-            return None;
-        }
-        let id = match column.data_type() {
-            ArrowType::Int64 => Id::Int(column.as_primitive::<Int64Type>().value(row)),
-            _ => Id::Bytes(column.as_binary::<i32>().value(row)),
-        };
-        // Mostly it is the event of that very instant; the same id at another time is another event.
-        let end = events.times().partition_point(|time| *time <= wanted.time);
-        (0..end).rev().find(|index| events.id(*index) == id)
     }
 
     /// At which instants the entity's newest event is older than the view's `max_age`.
@@ -280,110 +227,207 @@ impl Job<'_> {
     }
 }
 
-/// Answers on their way into columns.
-struct Out<'a> {
-    asking: &'a Asking,
-    rows: Vec<u64>,
-    columns: Vec<OutColumn>,
-    overflows: u64,
+/// The event that a row of the spine leaves out.
+fn own(ids: &ArrayRef, row: u32, time: i64, events: &Events) -> Option<usize> {
+    let row = row as usize;
+    if ids.is_null(row) {
+        return None;
+    }
+    let id = match ids.data_type() {
+        ArrowType::Int64 => Id::Int(ids.as_primitive::<Int64Type>().value(row)),
+        _ => Id::Bytes(ids.as_binary::<i32>().value(row)),
+    };
+    // Mostly it is the event of that very instant; the same id at another time is another event.
+    let end = events.times().partition_point(|at| *at <= time);
+    (0..end).rev().find(|index| events.id(*index) == id)
 }
 
-enum OutColumn {
-    Ints(Vec<i64>, Vec<bool>),
-    Floats(Vec<f64>, Vec<bool>),
+/// Answers for some rows of the spine.
+pub(super) struct Answered {
+    pub(super) rows: Vec<u64>,
+    pub(super) columns: Vec<Column>,
+}
+
+/// The answers to one output; what is no number is marked.
+pub(super) enum Column {
+    Ints(Vec<i64>, Vec<usize>),
+    Floats(Vec<f64>, Vec<usize>),
     Values(Vec<Value>),
 }
 
-impl Out<'_> {
-    fn new(asking: &Asking) -> Out<'_> {
-        let column = |output: &usize| match asking.view.spec.outputs[*output].data_type {
-            DataType::Int64 => OutColumn::Ints(Vec::new(), Vec::new()),
-            DataType::Float64 => OutColumn::Floats(Vec::new(), Vec::new()),
-            _ => OutColumn::Values(Vec::new()),
+impl Answered {
+    fn new(asking: &Asking) -> Answered {
+        let column = |data_type: &DataType| match data_type {
+            DataType::Int64 => Column::Ints(Vec::with_capacity(CHUNK), Vec::new()),
+            DataType::Float64 => Column::Floats(Vec::with_capacity(CHUNK), Vec::new()),
+            _ => Column::Values(Vec::new()),
         };
-        Out {
-            columns: asking.outputs.iter().map(column).collect(),
-            asking,
-            rows: Vec::new(),
-            overflows: 0,
+        Answered {
+            rows: Vec::with_capacity(CHUNK),
+            columns: asking.types().map(column).collect(),
         }
     }
 
-    /// Appends the answers for rows of one entity; those that are hidden are null.
-    fn take(&mut self, rows: &[Wanted], hidden: &[bool], answers: &mut SweptAnswers) {
-        self.rows.extend(rows.iter().map(|wanted| wanted.row));
-        let shown = |at: usize| !hidden.get(at).copied().unwrap_or_default();
+    /// Appends the answers for rows of one entity; those that are hidden are null. Tells how many
+    /// do not fit their type.
+    fn take(
+        &mut self,
+        rows: impl Iterator<Item = u64>,
+        hidden: &[bool],
+        answers: &mut SweptAnswers,
+    ) -> u64 {
+        let first = self.rows.len();
+        self.rows.extend(rows);
+        let mut overflows = 0;
+        let mark = |nulls: &mut Vec<usize>, said: &[(usize, Said)]| {
+            nulls.extend(said.iter().map(|(at, _)| first + at));
+            let hidden = hidden.iter().enumerate().filter(|(_, hidden)| **hidden);
+            nulls.extend(hidden.map(|(at, _)| first + at));
+            let overflown = said.iter().filter(|(_, said)| *said == Said::Overflow);
+            overflown.count() as u64
+        };
         for (column, swept) in self.columns.iter_mut().zip(&mut answers.columns) {
             match (column, swept) {
-                (OutColumn::Ints(out, valid), SweptColumn::Ints(numbers, said)) => {
+                (Column::Ints(out, nulls), SweptColumn::Ints(numbers, said)) => {
                     out.extend_from_slice(numbers);
-                    self.overflows += mark(valid, said, shown);
+                    overflows += mark(nulls, said);
                 }
-                (OutColumn::Floats(out, valid), SweptColumn::Floats(numbers, said)) => {
+                (Column::Floats(out, nulls), SweptColumn::Floats(numbers, said)) => {
                     out.extend_from_slice(numbers);
-                    self.overflows += mark(valid, said, shown);
+                    overflows += mark(nulls, said);
                 }
-                (OutColumn::Values(out), SweptColumn::Values(values)) => {
-                    let values = values.drain(..).enumerate();
-                    out.extend(
-                        values.map(
-                            |(at, answer): (usize, Result<Answer, FinishError>)| match answer {
-                                Ok(answer) if shown(at) => answer.value,
-                                Ok(_) => Value::Null,
-                                Err(_) => {
-                                    self.overflows += 1;
-                                    Value::Null
-                                }
-                            },
-                        ),
-                    );
+                (Column::Values(out), SweptColumn::Values(values)) => {
+                    for (at, answer) in values.drain(..).enumerate() {
+                        let shown = !hidden.get(at).copied().unwrap_or_default();
+                        out.push(match answer {
+                            Ok(answer) if shown => answer.value,
+                            Ok(_) => Value::Null,
+                            Err(_) => {
+                                overflows += 1;
+                                Value::Null
+                            }
+                        });
+                    }
                 }
                 _ => unreachable!("a sweep's columns are of the outputs' types"),
             }
         }
+        overflows
     }
 
-    fn finish(self, schema: &SchemaRef) -> Result<Vec<RecordBatch>, Error> {
-        if self.rows.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// As a batch of [`Asking::schema`].
+    pub(super) fn into_batch(self, asking: &Asking) -> Result<RecordBatch, Error> {
         let fault = |error| Error::data("answers", error);
-        let nulls = |valid: Vec<bool>| {
-            let nulls = NullBuffer::from(valid);
-            (nulls.null_count() > 0).then_some(nulls)
-        };
+        let count = self.rows.len();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(self.rows))];
-        for (column, output) in self.columns.into_iter().zip(&self.asking.outputs) {
-            columns.push(match column {
-                OutColumn::Ints(numbers, valid) => {
-                    Arc::new(Int64Array::new(numbers.into(), nulls(valid)))
-                }
-                OutColumn::Floats(numbers, valid) => {
-                    Arc::new(Float64Array::new(numbers.into(), nulls(valid)))
-                }
-                OutColumn::Values(values) => {
-                    let data_type = &self.asking.view.spec.outputs[*output].data_type;
-                    let values: Vec<&Value> = values.iter().collect();
-                    arrays::from_values(data_type, &values).map_err(fault)?
-                }
-            });
+        for (column, data_type) in self.columns.into_iter().zip(asking.types()) {
+            columns.push(column.into_array(data_type, count).map_err(fault)?);
         }
-        let batch = RecordBatch::try_new(Arc::clone(schema), columns).map_err(fault)?;
-        Ok(vec![batch])
+        RecordBatch::try_new(asking.schema(), columns).map_err(fault)
     }
 }
 
-/// Notes which answers are numbers; tells how many do not fit.
-fn mark(valid: &mut Vec<bool>, said: &[Said], shown: impl Fn(usize) -> bool) -> u64 {
-    let said = said.iter().enumerate();
-    valid.extend(
-        said.clone()
-            .map(|(at, said)| *said == Said::Number && shown(at)),
-    );
-    said.filter(|(_, said)| **said == Said::Overflow).count() as u64
+impl Column {
+    fn into_array(
+        self,
+        data_type: &DataType,
+        count: usize,
+    ) -> Result<ArrayRef, arrow::error::ArrowError> {
+        let nulls = |nulls: Vec<usize>| {
+            let mut valid = vec![true; count];
+            nulls.iter().for_each(|at| valid[*at] = false);
+            (!nulls.is_empty()).then(|| NullBuffer::from(valid))
+        };
+        Ok(match self {
+            Column::Ints(numbers, none) => Arc::new(Int64Array::new(numbers.into(), nulls(none))),
+            Column::Floats(numbers, none) => {
+                Arc::new(Float64Array::new(numbers.into(), nulls(none)))
+            }
+            Column::Values(values) => {
+                let values: Vec<&Value> = values.iter().collect();
+                arrays::from_values(data_type, &values)?
+            }
+        })
+    }
 }
 
-const _: () = assert!(
-    NOBODY == u32::MAX,
-    "an entity's number is a place in a list"
-);
+/// Answers in the order of the spine, all of which are in memory.
+pub(super) struct Landing {
+    columns: Vec<Column>,
+    /// Whether a row has answers.
+    missing: Vec<bool>,
+}
+
+impl Landing {
+    /// For `rows` rows, of which `answered` will have answers.
+    pub(super) fn new(asking: &Asking, rows: usize, answered: usize) -> Landing {
+        let column = |data_type: &DataType| match data_type {
+            DataType::Int64 => Column::Ints(vec![0; rows], Vec::new()),
+            DataType::Float64 => Column::Floats(vec![0.0; rows], Vec::new()),
+            _ => Column::Values(vec![Value::Null; rows]),
+        };
+        Landing {
+            columns: asking.types().map(column).collect(),
+            missing: match answered < rows {
+                true => vec![true; rows],
+                false => Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn take(&mut self, answered: Answered) {
+        let rows = &answered.rows;
+        if !self.missing.is_empty() {
+            rows.iter()
+                .for_each(|row| self.missing[*row as usize] = false);
+        }
+        let to = |at: usize| rows[at] as usize;
+        for (column, found) in self.columns.iter_mut().zip(answered.columns) {
+            match (column, found) {
+                (Column::Ints(all, nulls), Column::Ints(some, none)) => {
+                    some.into_iter()
+                        .zip(rows)
+                        .for_each(|(number, row)| all[*row as usize] = number);
+                    nulls.extend(none.into_iter().map(to));
+                }
+                (Column::Floats(all, nulls), Column::Floats(some, none)) => {
+                    some.into_iter()
+                        .zip(rows)
+                        .for_each(|(number, row)| all[*row as usize] = number);
+                    nulls.extend(none.into_iter().map(to));
+                }
+                (Column::Values(all), Column::Values(some)) => {
+                    some.into_iter()
+                        .zip(rows)
+                        .for_each(|(value, row)| all[*row as usize] = value);
+                }
+                _ => unreachable!("answers are of the outputs' types"),
+            }
+        }
+    }
+
+    /// The answers, a column for each output.
+    pub(super) fn finish(self, asking: &Asking) -> Result<Vec<ArrayRef>, Error> {
+        let missing: Vec<usize> = (0..self.missing.len())
+            .filter(|row| self.missing[*row])
+            .collect();
+        let columns = self.columns.into_iter().zip(asking.types());
+        let columns = columns.map(|(mut column, data_type)| {
+            let count = match &mut column {
+                Column::Ints(numbers, nulls) => {
+                    nulls.extend(&missing);
+                    numbers.len()
+                }
+                Column::Floats(numbers, nulls) => {
+                    nulls.extend(&missing);
+                    numbers.len()
+                }
+                Column::Values(values) => values.len(),
+            };
+            column
+                .into_array(data_type, count)
+                .map_err(|error| Error::data("answers", error))
+        });
+        columns.collect()
+    }
+}

@@ -110,7 +110,7 @@ impl Spine {
     pub fn entities(&self, entity: &Entity, runtime: &Handle) -> Result<BTreeSet<Vec<u8>>, Error> {
         let keys = keys_of(self, entity)?;
         let mut found = BTreeSet::new();
-        let mut batches = self.read(runtime)?;
+        let mut batches = self.read(runtime, self.all())?;
         while let Some(batch) = batches.next()? {
             let arrays: Result<Vec<ArrayRef>, Error> = keys
                 .iter()
@@ -151,8 +151,13 @@ impl Spine {
         self.rows
     }
 
-    /// Its rows, in order.
-    pub(super) fn read(&self, runtime: &Handle) -> Result<Batches<'_>, Error> {
+    /// All columns, for [`Spine::read`].
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.schema.fields().len()).collect()
+    }
+
+    /// Its rows, in order, with the columns at `roots`, which rise.
+    pub(super) fn read(&self, runtime: &Handle, roots: Vec<usize>) -> Result<Batches<'_>, Error> {
         let source = match &self.held {
             Held::Parquet(table) => {
                 let units = table.units();
@@ -190,6 +195,7 @@ impl Spine {
         Ok(Batches {
             spine: self,
             runtime: runtime.clone(),
+            roots,
             source,
         })
     }
@@ -219,6 +225,7 @@ impl Spine {
 pub(super) struct Batches<'a> {
     spine: &'a Spine,
     runtime: Handle,
+    roots: Vec<usize>,
     source: Reader<'a>,
 }
 
@@ -243,7 +250,10 @@ impl Batches<'_> {
             let (batch, at) = match &mut self.source {
                 Reader::Csv { reader, at } => match reader.next() {
                     None => return Ok(None),
-                    Some(batch) => (batch.map_err(|error| Error::data(&spine.name, error))?, at),
+                    Some(batch) => {
+                        let batch = batch.and_then(|batch| batch.project(&self.roots));
+                        (batch.map_err(|error| Error::data(&spine.name, error))?, at)
+                    }
                 },
                 Reader::Parquet {
                     table,
@@ -262,8 +272,7 @@ impl Batches<'_> {
                                 return Ok(None);
                             };
                             *at = start;
-                            let roots: Vec<usize> = (0..spine.schema.fields().len()).collect();
-                            *open = Some(Box::new(table.read(unit, &roots)?));
+                            *open = Some(Box::new(table.read(unit, &self.roots)?));
                             continue;
                         }
                     }
@@ -386,6 +395,25 @@ impl<'a> Keyed<'a> {
             views: views.collect::<Result<_, Error>>()?,
             spine,
         })
+    }
+
+    /// The columns of the spine that are needed for it. From now on [`Keyed::keys`] takes batches of
+    /// just these.
+    pub(super) fn narrow(&mut self) -> Vec<usize> {
+        let mut roots = vec![self.instants.column];
+        for view in &self.views {
+            roots.extend(view.keys.iter().map(|(at, _)| *at));
+            roots.extend(view.exclude.iter().map(|(at, ..)| *at));
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        let narrow = |at: &mut usize| *at = roots.binary_search(at).unwrap_or_default();
+        narrow(&mut self.instants.column);
+        for view in &mut self.views {
+            view.keys.iter_mut().for_each(|(at, _)| narrow(at));
+            view.exclude.iter_mut().for_each(|(at, ..)| narrow(at));
+        }
+        roots
     }
 
     /// The columns of keys, view by view: `row`, `time`, `hash`, `key`, and `without` where an event

@@ -56,6 +56,23 @@ pub struct Rows {
     pub read: u64,
     /// Those that are not taken, by their row in the file.
     pub refused: Vec<Refusal>,
+    /// The row in the file of the first that was read.
+    first: u64,
+}
+
+impl Rows {
+    /// The row in the file of row `index` of the batch.
+    #[must_use]
+    pub fn row_in_file(&self, index: usize) -> u64 {
+        let mut refused: Vec<u64> = self.refused.iter().map(|(row, ..)| *row).collect();
+        refused.sort_unstable();
+        let mut row = self.first + index as u64;
+        // Those before it that were left out are counted in its place.
+        for out in refused {
+            row += u64::from(out <= row);
+        }
+        row
+    }
 }
 
 impl Fields {
@@ -277,6 +294,7 @@ impl Reading<'_> {
             of_stream: self.of_stream.is_some(),
             read: read as u64,
             refused,
+            first,
         }))
     }
 
