@@ -121,7 +121,7 @@ impl Past {
                 1 => payment.time = payment.time.minus(Duration(1)),
                 _ => {}
             }
-            if place % 50 == 0 {
+            if place.is_multiple_of(50) {
                 payment.customer = 1 << 40;
             }
             payment

@@ -83,7 +83,7 @@ def query(source, target):
         for size in (1, 7, 30):
             columns.append(f"avg({what}) over {who}{size} as {name}_{size}d{suffix}")
     return (f"copy (select *, {', '.join(columns)} from '{source}' window {', '.join(windows)}) "
-            f"to '{target}' (format parquet, compression zstd)")
+            f"to '{target}' (format parquet, compression snappy)")
 
 
 def install():

@@ -233,16 +233,23 @@ impl Sweep {
         }
     }
 
+    /// The column that answers to the output asked for at `slot` come in, empty: of numbers where they are
+    /// swept, so exact; else of answers with their bounds.
+    #[must_use]
+    pub fn column(&self, spec: &RowSpec, slot: usize) -> SweptColumn {
+        let apart = self.apart.contains(&slot);
+        match spec.outputs[self.outputs[slot]].data_type {
+            DataType::Int64 if !apart => SweptColumn::Ints(Vec::new(), Vec::new()),
+            DataType::Float64 if !apart => SweptColumn::Floats(Vec::new(), Vec::new()),
+            _ => SweptColumn::Values(Vec::new()),
+        }
+    }
+
     fn clear(&self, spec: &RowSpec, answers: &mut SweptAnswers) {
         let columns = &mut answers.columns;
         if columns.len() != self.outputs.len() {
             columns.clear();
-            let column = |index: &usize| match spec.outputs[*index].data_type {
-                DataType::Int64 => SweptColumn::Ints(Vec::new(), Vec::new()),
-                DataType::Float64 => SweptColumn::Floats(Vec::new(), Vec::new()),
-                _ => SweptColumn::Values(Vec::new()),
-            };
-            columns.extend(self.outputs.iter().map(column));
+            columns.extend((0..self.outputs.len()).map(|slot| self.column(spec, slot)));
         }
         columns.iter_mut().for_each(SweptColumn::clear);
     }
@@ -542,6 +549,26 @@ impl Members<'_> {
         }
         // A power of two that a double holds: `common_unit` sees to it.
         let unit = f64::from_bits(((1023 + self.added.unit) as u64) << 52);
+        if let (Kind::Avg, [], SweptColumn::Floats(numbers, said)) = (kind, without, &mut *column) {
+            let unit = if floats { unit } else { 1.0 };
+            let nothing = match &self.output.default {
+                Some(Value::Float(number)) => Some(*number),
+                _ => None,
+            };
+            let sums = &self.added.sums;
+            numbers.extend(ranges.iter().enumerate().map(|(at, (start, end))| {
+                let (start, end) = (*start as usize, *end as usize);
+                let count = self.count(start, end);
+                if count > 0 {
+                    return rounded(sums[end].wrapping_sub(sums[start])) * unit / f64::from(count);
+                }
+                nothing.unwrap_or_else(|| {
+                    said.push((at, Said::Null));
+                    0.0
+                })
+            }));
+            return;
+        }
         for (at, (start, end)) in ranges.iter().enumerate() {
             let (start, end) = (*start as usize, *end as usize);
             let left_out = without.get(at).copied().flatten();

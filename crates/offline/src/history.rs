@@ -97,7 +97,9 @@ pub struct Made {
     pub conflicts: u64,
     /// Answers that do not fit their type, and are null.
     pub overflows: u64,
-    /// On-demand features that failed, and are null, and why the first did.
+    /// Answers that are approximate, past a cap that their feature declares, by the feature.
+    pub approximate: BTreeMap<String, u64>,
+    /// On-demand features that failed, and are null.
     pub failed: u64,
     /// Why the first of them did.
     pub first_failure: Option<String>,
@@ -177,7 +179,8 @@ impl History<'_> {
         views: &[Arc<View>],
         made: &mut Made,
     ) -> Result<Vec<Vec<ArrayRef>>, Error> {
-        let mut keys: Vec<Keys> = views.iter().map(|_| Keys::default()).collect();
+        let rows = usize::try_from(self.spine.rows()).unwrap_or(usize::MAX);
+        let mut keys: Vec<Keys> = views.iter().map(|_| Keys::with_capacity(rows)).collect();
         self.read_keys(views, |place, batch| {
             keys[place].take(&batch);
             Ok(())
@@ -188,7 +191,6 @@ impl History<'_> {
             bunches[place].extend(bunch);
             Ok(())
         })?;
-        let rows = usize::try_from(self.spine.rows()).unwrap_or(usize::MAX);
         let all = askings.iter().zip(keys).zip(bunches);
         let answered = all.map(|((asking, keys), bunches)| {
             let mut landing = Landing::new(asking, rows, keys.len());
@@ -196,7 +198,7 @@ impl History<'_> {
                 landing.take(answered);
                 Ok(())
             })?;
-            made.add(counted);
+            made.add(asking, &counted);
             landing.finish(asking)
         });
         answered.collect()
@@ -247,7 +249,7 @@ impl History<'_> {
                 let counted = asking.answer(&wanted, &bunches, self.threads, |answered| {
                     put_by_bucket(&answered.into_batch(asking)?, bucket, &mut answers[place])
                 })?;
-                made.add(counted);
+                made.add(asking, &counted);
             }
         }
         Ok(answers)
@@ -599,10 +601,16 @@ impl<T> Waiting<T> {
 }
 
 impl Made {
-    fn add(&mut self, counted: Counted) {
+    fn add(&mut self, asking: &Asking, counted: &Counted) {
         self.copies += counted.copies;
         self.conflicts += counted.conflicts;
         self.overflows += counted.overflows;
+        for (name, count) in asking.names().zip(&counted.approximate) {
+            if *count > 0 {
+                let name = format!("{}:{name}", asking.view().name);
+                *self.approximate.entry(name).or_default() += count;
+            }
+        }
     }
 
     fn read(&mut self, view: &str, counts: PastCounts, refused: Vec<String>) {

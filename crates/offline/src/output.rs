@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use object_store::buffered::BufWriter as StoreWriter;
 use object_store::path::Path as Key;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use std::fs::File;
@@ -41,7 +41,7 @@ enum To {
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Apache Parquet, compressed by zstd.
+    /// Apache Parquet.
     Parquet,
     /// Comma-separated values with a header; lists and maps are text.
     Csv,
@@ -94,16 +94,20 @@ impl Output {
         };
         let writer = match form {
             Form::Parquet => {
-                let level = ZstdLevel::try_new(1).map_err(|error| Error::data(&name, error))?;
                 let mut properties = WriterProperties::builder()
-                    .set_compression(Compression::ZSTD(level))
+                    .set_compression(Compression::SNAPPY)
                     .set_created_by(concat!("tiderace ", env!("CARGO_PKG_VERSION")).to_owned());
-                // A dictionary of numbers costs more than what it saves behind zstd.
+                // Of most columns of numbers a dictionary is made to be thrown away.
                 for field in schema.fields() {
-                    if field.data_type().is_primitive() {
-                        let column = ColumnPath::from(field.name().as_str());
-                        properties = properties.set_column_dictionary_enabled(column, false);
-                    }
+                    let column = ColumnPath::from(field.name().as_str());
+                    let encoding = match field.data_type() {
+                        DataType::Float64 => Encoding::PLAIN,
+                        DataType::Int64 | DataType::Timestamp(..) => Encoding::DELTA_BINARY_PACKED,
+                        _ => continue,
+                    };
+                    properties = properties
+                        .set_column_dictionary_enabled(column.clone(), false)
+                        .set_column_encoding(column, encoding);
                 }
                 let writer =
                     ArrowWriter::try_new(buffered, Arc::clone(&schema), Some(properties.build()));

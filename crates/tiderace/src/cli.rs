@@ -283,7 +283,7 @@ pub struct Explain {
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
-    /// Apache Parquet, compressed by zstd.
+    /// Apache Parquet.
     Parquet,
     /// Comma-separated values with a header.
     Csv,

@@ -24,7 +24,7 @@ pub(super) struct Asking {
 }
 
 /// What was counted on the way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     /// Copies of events that had come before.
     pub(super) copies: u64,
@@ -32,6 +32,20 @@ pub(super) struct Counted {
     pub(super) conflicts: u64,
     /// Answers that do not fit their type.
     pub(super) overflows: u64,
+    /// Answers that are approximate, by output.
+    pub(super) approximate: Vec<u64>,
+}
+
+impl Counted {
+    pub(super) fn add(&mut self, other: &Counted) {
+        self.copies += other.copies;
+        self.conflicts += other.conflicts;
+        self.overflows += other.overflows;
+        self.approximate
+            .resize(other.approximate.len().max(self.approximate.len()), 0);
+        let approximate = self.approximate.iter_mut().zip(&other.approximate);
+        approximate.for_each(|(sum, more)| *sum += more);
+    }
 }
 
 impl Asking {
@@ -45,6 +59,18 @@ impl Asking {
 
     pub(super) fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The names of the outputs.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let outputs = self.outputs.iter();
+        outputs.map(|output| self.view.spec.outputs[*output].name.as_str())
+    }
+
+    /// An empty column for each output.
+    fn columns(&self) -> impl Iterator<Item = SweptColumn> {
+        let slots = 0..self.outputs.len();
+        slots.map(|slot| self.sweep.column(&self.view.spec, slot))
     }
 
     /// The types of the outputs.
@@ -106,9 +132,7 @@ impl Asking {
                 let counted = thread
                     .join()
                     .map_err(|_| Error::new(Kind::Data, "a thread that answers panicked"))??;
-                all.copies += counted.copies;
-                all.conflicts += counted.conflicts;
-                all.overflows += counted.overflows;
+                all.add(&counted);
             }
             result.map(|()| all)
         })
@@ -182,7 +206,7 @@ impl Job<'_> {
             sweep.run(spec, &row, &instants, &without, &mut answers);
             let hidden = self.hidden(&row, &instants);
             let rows = rows.iter().map(|row| self.keys.row(*row));
-            counted.overflows += out.take(rows, &hidden, &mut answers);
+            out.take(rows, &hidden, &mut answers, &mut counted);
             if out.rows.len() >= CHUNK {
                 each(std::mem::replace(&mut out, Answered::new(self.asking)))?;
             }
@@ -257,28 +281,28 @@ pub(super) enum Column {
 
 impl Answered {
     fn new(asking: &Asking) -> Answered {
-        let column = |data_type: &DataType| match data_type {
-            DataType::Int64 => Column::Ints(Vec::with_capacity(CHUNK), Vec::new()),
-            DataType::Float64 => Column::Floats(Vec::with_capacity(CHUNK), Vec::new()),
-            _ => Column::Values(Vec::new()),
+        let column = |swept| match swept {
+            SweptColumn::Ints(..) => Column::Ints(Vec::with_capacity(CHUNK), Vec::new()),
+            SweptColumn::Floats(..) => Column::Floats(Vec::with_capacity(CHUNK), Vec::new()),
+            SweptColumn::Values(_) => Column::Values(Vec::new()),
         };
         Answered {
             rows: Vec::with_capacity(CHUNK),
-            columns: asking.types().map(column).collect(),
+            columns: asking.columns().map(column).collect(),
         }
     }
 
-    /// Appends the answers for rows of one entity; those that are hidden are null. Tells how many
-    /// do not fit their type.
+    /// Appends the answers for rows of one entity; those that are hidden are null.
     fn take(
         &mut self,
         rows: impl Iterator<Item = u64>,
         hidden: &[bool],
         answers: &mut SweptAnswers,
-    ) -> u64 {
+        counted: &mut Counted,
+    ) {
         let first = self.rows.len();
         self.rows.extend(rows);
-        let mut overflows = 0;
+        counted.approximate.resize(self.columns.len(), 0);
         let mark = |nulls: &mut Vec<usize>, said: &[(usize, Said)]| {
             nulls.extend(said.iter().map(|(at, _)| first + at));
             let hidden = hidden.iter().enumerate().filter(|(_, hidden)| **hidden);
@@ -286,33 +310,36 @@ impl Answered {
             let overflown = said.iter().filter(|(_, said)| *said == Said::Overflow);
             overflown.count() as u64
         };
-        for (column, swept) in self.columns.iter_mut().zip(&mut answers.columns) {
+        let columns = self.columns.iter_mut().zip(&mut answers.columns);
+        for ((column, swept), approximate) in columns.zip(&mut counted.approximate) {
             match (column, swept) {
                 (Column::Ints(out, nulls), SweptColumn::Ints(numbers, said)) => {
                     out.extend_from_slice(numbers);
-                    overflows += mark(nulls, said);
+                    counted.overflows += mark(nulls, said);
                 }
                 (Column::Floats(out, nulls), SweptColumn::Floats(numbers, said)) => {
                     out.extend_from_slice(numbers);
-                    overflows += mark(nulls, said);
+                    counted.overflows += mark(nulls, said);
                 }
                 (Column::Values(out), SweptColumn::Values(values)) => {
                     for (at, answer) in values.drain(..).enumerate() {
                         let shown = !hidden.get(at).copied().unwrap_or_default();
                         out.push(match answer {
-                            Ok(answer) if shown => answer.value,
+                            Ok(answer) if shown => {
+                                *approximate += u64::from(answer.bound.is_some());
+                                answer.value
+                            }
                             Ok(_) => Value::Null,
                             Err(_) => {
-                                overflows += 1;
+                                counted.overflows += 1;
                                 Value::Null
                             }
                         });
                     }
                 }
-                _ => unreachable!("a sweep's columns are of the outputs' types"),
+                _ => unreachable!("answers come in the sweep's own columns"),
             }
         }
-        overflows
     }
 
     /// As a batch of [`Asking::schema`].
@@ -361,13 +388,13 @@ pub(super) struct Landing {
 impl Landing {
     /// For `rows` rows, of which `answered` will have answers.
     pub(super) fn new(asking: &Asking, rows: usize, answered: usize) -> Landing {
-        let column = |data_type: &DataType| match data_type {
-            DataType::Int64 => Column::Ints(vec![0; rows], Vec::new()),
-            DataType::Float64 => Column::Floats(vec![0.0; rows], Vec::new()),
-            _ => Column::Values(vec![Value::Null; rows]),
+        let column = |swept| match swept {
+            SweptColumn::Ints(..) => Column::Ints(vec![0; rows], Vec::new()),
+            SweptColumn::Floats(..) => Column::Floats(vec![0.0; rows], Vec::new()),
+            SweptColumn::Values(_) => Column::Values(vec![Value::Null; rows]),
         };
         Landing {
-            columns: asking.types().map(column).collect(),
+            columns: asking.columns().map(column).collect(),
             missing: match answered < rows {
                 true => vec![true; rows],
                 false => Vec::new(),
@@ -401,7 +428,7 @@ impl Landing {
                         .zip(rows)
                         .for_each(|(value, row)| all[*row as usize] = value);
                 }
-                _ => unreachable!("answers are of the outputs' types"),
+                _ => unreachable!("answers come in the sweep's own columns"),
             }
         }
     }

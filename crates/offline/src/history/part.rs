@@ -23,6 +23,15 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// None yet, of about so many.
+    pub(super) fn with_capacity(rows: usize) -> Keys {
+        Keys {
+            of_rows: Vec::with_capacity(rows),
+            times: Vec::with_capacity(rows),
+            ..Keys::default()
+        }
+    }
+
     /// Takes a batch of keys, in the columns that [`super::spine::Keyed`] gives.
     pub(super) fn take(&mut self, batch: &RecordBatch) {
         let rows = batch.column(0).as_primitive::<UInt64Type>().values();

@@ -224,6 +224,9 @@ fn tell(args: &Args, made: &Made) {
             println!("{count} {what}");
         }
     }
+    for (feature, count) in &made.approximate {
+        println!("{count} answers of {feature} are approximate: past the cap that it declares");
+    }
     if let Some(why) = &made.first_failure {
         println!("  the first: {why}");
     }
