@@ -2,7 +2,8 @@
 # Installs what is missing to build and run Tiderace, and only that.
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
-#   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, Kafka's jars, a schema registry,
+#   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, the jars of Kafka and
+#                           of an S3 server, a schema registry, DuckDB in a Python environment of its own,
 #                           and cargo-deny, compiled from source (two minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,9 +47,12 @@ system_packages() {
         need redis-server has redis-server
         need redis-tools has redis-cli
         if ! cmp -s tests/kafka/pom.xml "$TIDERACE_CACHE/kafka/pom.xml" ||
-            ! cmp -s tests/registry/pom.xml "$TIDERACE_CACHE/registry/pom.xml"; then
+            ! cmp -s tests/registry/pom.xml "$TIDERACE_CACHE/registry/pom.xml" ||
+            ! cmp -s tests/s3/pom.xml "$TIDERACE_CACHE/s3/pom.xml"; then
             need maven has mvn
         fi
+        need python3 has python3
+        need python3-venv python3 -m ensurepip --version
     fi
     if ! rust_is_new_enough && ! command -v rustup >/dev/null; then
         need curl has curl
@@ -106,6 +110,8 @@ step "rust" rust
 if [ "$what" != demo ]; then
     step "kafka" scripts/kafka-jars.sh
     step "schema registry" scripts/registry.sh
+    step "s3" scripts/s3-jars.sh
+    step "duckdb" scripts/duckdb.sh
 fi
 if [ "$what" != demo ] && ! command -v cargo-deny >/dev/null; then
     step "cargo-deny" env -u RUSTC_WORKSPACE_WRAPPER -u CARGO_TARGET_DIR \

@@ -31,7 +31,7 @@ pub use state::state;
 pub use wire::wire;
 
 // The files of `state` that are included by their path name these of their own crate.
-use stored::{self as error, Error, ViewState};
+use stored::{self as error, ArchiveNote, Error, ViewState};
 
 /// A property.
 pub type Property = fn(&[u8]);

@@ -36,6 +36,11 @@ pub fn state(bytes: &[u8]) {
                 let read = codec::read_view(&codec::view(&view)).expect("what was written reads");
                 assert_eq!(read, view);
             }
+            if let Ok(note) = codec::read_archive_note(bytes) {
+                let written = codec::archive_note(&note);
+                let read = codec::read_archive_note(&written).expect("what was written reads");
+                assert_eq!(read, note);
+            }
         }
         3 => {
             drop(codec::number(bytes));

@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "included by its path; blocks are rows")]
 #[path = "../../crates/state/src/commit.rs"]
 mod commit;
-pub(crate) use commit::ViewState;
+pub(crate) use commit::{ArchiveNote, ViewState};
 
 /// What to do about an [`Error`], as far as the included files say.
 #[derive(Debug)]

@@ -6,9 +6,12 @@
 //! [`tiderace_testkit::naive`] or published by others.
 
 pub mod answer;
+pub mod archive;
 pub mod ask;
 pub mod avro;
 pub mod dead_letter;
+pub mod disk;
+pub mod duckdb;
 pub mod encode;
 pub mod input;
 pub mod ledger;

@@ -50,6 +50,11 @@ impl Oracle {
         payments.map(|payment| payment.time).collect()
     }
 
+    /// All payments, customer by customer.
+    pub fn payments(&self) -> impl Iterator<Item = Payment> {
+        self.by_customer.values().flatten().copied()
+    }
+
     /// The payments of the entity that a question is about.
     #[must_use]
     pub fn of(&self, question: &Question) -> &[Payment] {

@@ -3,10 +3,7 @@
 //!
 //! The state lies on a small tmpfs. Without the right to mount one this is skipped, loudly.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 use std::time::{Duration, Instant};
 use tiderace_testkit::bin::Server;
 use tiderace_testkit::generate::{Record, Town, records};
@@ -14,6 +11,7 @@ use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::Asker;
+use tiderace_tests::disk::Disk;
 use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::topic::Sender;
@@ -26,7 +24,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 #[test]
 fn everything_on_a_full_disk() {
     let project = project(None, None);
-    let Some(disk) = Disk::mount(&project) else {
+    let Some(disk) = Disk::mount(&project.folder().join("state"), "48m") else {
         return;
     };
     let server = project.run().expect("run");
@@ -91,7 +89,7 @@ fn state_on_a_full_disk() {
     kafka.create_topic(TOPIC, 3).expect("topic");
     let redis = Redis::start().expect("redis");
     let project = project(Some(kafka.bootstrap()), Some(redis.url()));
-    let Some(disk) = Disk::mount(&project) else {
+    let Some(disk) = Disk::mount(&project.folder().join("state"), "48m") else {
         return;
     };
     let server = project.run().expect("run");
@@ -149,57 +147,6 @@ fn project(kafka: Option<String>, redis: Option<String>) -> Project {
     let text = text.replace("lanes: 2", "lanes: 2, commit_interval: 320ms, memory: 8MiB");
     fs::write(&path, text).expect("write");
     project
-}
-
-/// A small disk under a project's state.
-struct Disk {
-    folder: PathBuf,
-}
-
-impl Disk {
-    fn mount(project: &Project) -> Option<Disk> {
-        let folder = project.folder().join("state");
-        fs::create_dir_all(&folder).expect("make the folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=48m", "tiderace-test"])
-            .arg(&folder)
-            .output();
-        let mounted = mounted.is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("SKIPPED: no right to mount a tmpfs, so no disk is full");
-            return None;
-        }
-        Some(Disk { folder })
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.folder.join("ballast")
-    }
-
-    /// Takes all the room there is.
-    fn fill(&self) {
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(self.ballast())
-            .expect("open");
-        for size in [1 << 20, 4096, 1] {
-            let piece = vec![7; size];
-            while file.write_all(&piece).is_ok() {}
-        }
-    }
-
-    fn clear(&self) {
-        fs::remove_file(self.ballast()).expect("remove");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let folder: &Path = &self.folder;
-        // Should it fail, the mount outlives the test and nothing else.
-        drop(Command::new("umount").arg("-l").arg(folder).output());
-    }
 }
 
 /// Waits until answers say that they are old. Until then and while they do, none that claims to be

@@ -15,6 +15,7 @@ use tiderace_testkit::generate::{Record, Town, Trouble, records};
 use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
+use tiderace_tests::archive;
 use tiderace_tests::ask::Asker;
 use tiderace_tests::dead_letter;
 use tiderace_tests::oracle::{Oracle, SERVICES};
@@ -41,6 +42,8 @@ enum Around {
     LongTime,
     /// Rows owed to a Redis that is away, and then another number of lanes.
     Recut,
+    /// Everything embedded, and an archive, over so long that dates are over and identities are let go.
+    Archive,
     /// Kafka, which takes pushes and dead letters.
     Kafka,
     /// Kafka, which takes the values of a view as well.
@@ -53,6 +56,8 @@ fn around(place: &str) -> Around {
         "state.view" => Around::Undeclared,
         "state.clock" | "state.sweep" => Around::LongTime,
         "state.refile" => Around::Recut,
+        "state.archived" | "state.forgotten" => Around::Archive,
+        step if step.starts_with("archive.") => Around::Archive,
         "letters.kafka" | "kafka.push" => Around::Kafka,
         "output.kafka" => Around::Output,
         _ => Around::Embedded,
@@ -200,6 +205,10 @@ impl<'a> Case<'a> {
                 "complete_since: beginning\nmax_ahead: none\nallowed_lateness: 1d\n"
             }
             Around::Undeclared => "max_ahead: none\nallowed_lateness: 365d\n",
+            Around::Archive => {
+                "complete_since: beginning\nmax_ahead: none\nallowed_lateness: 1d\n\
+                 archive: { parquet: archive, flush_interval: 1ms }\n"
+            }
             _ => tiderace_tests::project::PAST,
         };
         let settings = Settings {
@@ -280,6 +289,10 @@ impl<'a> Case<'a> {
             "log.note",
             "state.commit",
             "state.marker",
+            "state.archived",
+            "archive.stage",
+            "archive.manifest",
+            "archive.publish",
         ];
         let online = ["online.rows", "online.marker"];
         let again = often
@@ -305,6 +318,7 @@ impl<'a> Case<'a> {
     fn prepare(&mut self) {
         match self.around {
             Around::Embedded
+            | Around::Archive
             | Around::Undeclared
             | Around::LongTime
             | Around::Kafka
@@ -414,7 +428,13 @@ impl<'a> Case<'a> {
         if self.around == Around::Output {
             self.check_output(&server, oracle.entities("spend").len());
         }
+        let log = server.log();
         server.stop().expect("stop");
+        if self.around == Around::Archive {
+            let archived = archive::payments(&self.project.folder().join("archive"));
+            let expected = archive::by_identity(first_copies(&self.records));
+            assert_eq!(archived, expected, "{log}");
+        }
     }
 
     /// Every entity has a record of its values, and versions are in order.

@@ -32,6 +32,8 @@ pub struct Intake {
     source: Arc<Source>,
     views: Vec<(usize, Arc<View>)>,
     reached: BTreeMap<Partition, PartitionPosition>,
+    /// Positions further on, whose clocks are known.
+    known: BTreeMap<Partition, PartitionPosition>,
 }
 
 /// What became of a batch.
@@ -43,6 +45,24 @@ pub struct Taken {
     pub dead: Vec<DeadLetter>,
     /// The ledger of this batch.
     pub counts: IntakeCounts,
+    /// The accepted events as they were decoded, where the source is archived.
+    pub accepted: Option<Accepted>,
+}
+
+/// Events that passed the contract and came in time, whatever views make of them: also those that none
+/// takes, and those on which an expression of a view fails, which is the view's doing.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The events, in the columns that the source uses.
+    pub events: ArrowBatch,
+    /// The partition of each event's record.
+    pub partitions: Vec<u32>,
+    /// Its offset.
+    pub offsets: Vec<i64>,
+    /// Its broker timestamp, in microseconds.
+    pub broker_times: Vec<i64>,
+    /// Every partition in the batch, with the position after it.
+    pub reached: Vec<(u32, PartitionPosition)>,
 }
 
 /// A source's ledger: `read = accepted + Σ dropped + Σ rejected`, in records. A record that gives
@@ -83,8 +103,25 @@ impl Intake {
         let own = start.0.iter().filter(|(p, _)| p.source == source.id);
         Intake {
             reached: own.map(|(p, at)| (*p, *at)).collect(),
+            known: BTreeMap::new(),
             source,
             views,
+        }
+    }
+
+    /// Remembers clocks of positions further on than where it starts. When it has come to one, its clock is
+    /// no less: what lies before may not be all there any more, where the log has let go of its
+    /// beginning, and what was judged by the whole of it stays judged so.
+    pub fn remember<'a>(&mut self, positions: impl IntoIterator<Item = &'a Positions>) {
+        for (partition, position) in positions.into_iter().flat_map(|positions| &positions.0) {
+            let reached = self.reached.get(partition);
+            let further = reached.is_none_or(|reached| reached.next < position.next);
+            if partition.source == self.source.id && further {
+                let held = self.known.entry(*partition).or_insert(*position);
+                if held.next < position.next {
+                    *held = *position;
+                }
+            }
         }
     }
 
@@ -173,6 +210,8 @@ impl Intake {
                 )
             })
             .collect();
+        let archive = self.source.archive.as_ref();
+        let archived = archive.is_some_and(|archive| archive.write);
         let ids = ids(&self.source, &batch);
         for ((_, view), batch) in self.views.iter().zip(&mut views) {
             batch.words = Words::of(&view.spec, batch, &times, &ids);
@@ -183,6 +222,7 @@ impl Intake {
             .collect();
         let homes = Homes::new(&records, &record_of, told, &failed, &mut views);
         let dead = dead_letters(&records, refused);
+        let accepted = archived.then(|| of_places(&records, &record_of, &accepted, &reached, seen));
         let packet = Packet {
             source: self.source.id,
             records,
@@ -198,6 +238,7 @@ impl Intake {
             packet,
             dead,
             counts,
+            accepted,
         }
     }
 
@@ -225,6 +266,13 @@ impl Intake {
             let Some((_, position)) = &mut run else {
                 continue;
             };
+            if !self.known.is_empty()
+                && let Some(known) = self.known.get(&meta.partition)
+                && known.next <= meta.offset
+            {
+                position.clock = position.clock.max(known.clock);
+                self.known.remove(&meta.partition);
+            }
             position.next = meta.offset + 1;
             let rest = record_of[event..].iter();
             let events = rest.take_while(|of| **of as usize == record).count();
@@ -249,6 +297,30 @@ impl Intake {
         let reached =
             |(partition, from): (Partition, i64)| (partition, from, self.reached[&partition]);
         first.into_iter().map(reached).collect()
+    }
+}
+
+/// The accepted events, which are the rows of `seen`, with where their records came from.
+fn of_places(
+    records: &RecordBatch,
+    record_of: &[u32],
+    accepted: &[u32],
+    reached: &[(Partition, i64, PartitionPosition)],
+    seen: ArrowBatch,
+) -> Accepted {
+    let metas = || {
+        let events = accepted.iter();
+        events.map(|event| &records.metas[record_of[*event as usize] as usize])
+    };
+    let reached = reached.iter();
+    Accepted {
+        events: seen,
+        partitions: metas().map(|meta| meta.partition.number).collect(),
+        offsets: metas().map(|meta| meta.offset).collect(),
+        broker_times: metas().map(|meta| meta.broker_time.0).collect(),
+        reached: reached
+            .map(|(partition, _, at)| (partition.number, *at))
+            .collect(),
     }
 }
 

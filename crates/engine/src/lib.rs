@@ -17,7 +17,7 @@ mod home;
 pub use home::{Homes, Speakers};
 
 mod intake;
-pub use intake::{Intake, IntakeCounts, Taken};
+pub use intake::{Accepted, Intake, IntakeCounts, Taken};
 
 mod evaluate;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiderace_decode::Decoder;
 use tiderace_engine::{Intake, Taken};
+use tiderace_plan::model::{Archive, Source};
 use tiderace_types::{
     Dropped, Outcome, Partition, Positions, Reason, RecordBatch, RecordMeta, Timestamp,
 };
@@ -19,8 +20,11 @@ type Row = (i64, f64, i64);
 
 /// Takes in records of two events each, which come from any payload at all.
 fn taken(updates: &[[Row; 2]]) -> Taken {
+    taken_from(definitions::world().source("payments"), updates)
+}
+
+fn taken_from(source: &Arc<Source>, updates: &[[Row; 2]]) -> Taken {
     let world = definitions::world();
-    let source = world.source("payments");
     let partition = Partition {
         source: source.id,
         number: 0,
@@ -136,4 +140,48 @@ fn a_view_takes_both_or_neither() {
         .collect();
     let failed = Reason::ExpressionFailed;
     assert_eq!(dead, [(0, failed), (1, failed)]);
+}
+
+/// What views make of events is nothing to the archive; what the source refuses is.
+#[test]
+fn accepted_events_come_with_their_places_where_they_are_archived() {
+    let updates = [
+        [GOOD, GOOD],
+        [GOOD, (-4 * 3_600_000_000, 1.0, 3)],
+        [GOOD, GOOD],
+    ];
+    assert!(taken(&updates).accepted.is_none());
+    let source = definitions::world().source("payments");
+    let taken = taken_from(&archived(source), &updates);
+    let accepted = taken.accepted.expect("it is archived");
+    // The second record is late by one of its events, and refused as a whole.
+    assert_eq!(accepted.offsets, [0, 0, 2, 2]);
+    assert_eq!(accepted.partitions, [0; 4]);
+    assert_eq!(accepted.broker_times, [START; 4]);
+    assert_eq!(accepted.events.num_rows(), 4);
+    let reached = accepted
+        .reached
+        .iter()
+        .map(|(number, at)| (*number, at.next));
+    assert_eq!(reached.collect::<Vec<_>>(), [(0, 3)]);
+    // One that a view's expression fails on is the source's all the same.
+    let failing = taken_from(&archived(source), &[[(0, 1.0, 0), GOOD]]);
+    assert_eq!(failing.counts.failed[&place("spend")], 2);
+    assert_eq!(
+        failing.accepted.map(|accepted| accepted.offsets),
+        Some(vec![0, 0])
+    );
+}
+
+fn archived(source: &Source) -> Arc<Source> {
+    Arc::new(Source {
+        archive: Some(Archive {
+            parquet: "archive".to_owned(),
+            write: true,
+            retention: None,
+            flush_interval: tiderace_types::Duration::from_secs(60),
+            renamed: BTreeMap::new(),
+        }),
+        ..source.clone()
+    })
 }

@@ -1,5 +1,7 @@
 //! What has a past: the archive, backfills, training sets.
 
+pub mod archive;
+
 mod error;
 pub use error::{Error, Kind};
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreScheme};
@@ -86,6 +87,16 @@ impl Place {
             folder: None,
             store: Arc::new(PrefixStore::new(store, prefix)),
         })
+    }
+
+    /// A place in memory, gone with the last handle: for tests and trials.
+    #[must_use]
+    pub fn memory() -> Place {
+        Place {
+            name: "memory".to_owned(),
+            folder: None,
+            store: Arc::new(InMemory::new()),
+        }
     }
 
     /// The store. Keys are relative to the place.

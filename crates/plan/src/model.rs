@@ -140,8 +140,16 @@ pub struct Archive {
     pub write: bool,
     /// How long an event stays there, by its event time; `None` for ever.
     pub retention: Option<Duration>,
+    /// How long an accepted event may wait before it is written; defaults to 60 s.
+    pub flush_interval: Duration,
     /// What the table calls columns of other names: by declared name.
     pub renamed: BTreeMap<String, String>,
+}
+
+impl Archive {
+    /// What files are partitioned by: no column of an archived source is called so. The archive's own columns
+    /// begin with `_`, which no declared one does.
+    pub const PARTITIONED_BY: &str = "date";
 }
 
 /// Where a source's events come from.

@@ -235,6 +235,9 @@ pub(crate) struct Archive {
     pub(crate) write: Option<At<bool>>,
     /// How long an event stays there, by its event time. Default: for ever.
     pub(crate) retention: Option<At<String>>,
+    /// How long an accepted event may wait before it is written there: the longer, the fewer and larger
+    /// files. Default: `60s`.
+    pub(crate) flush_interval: Option<At<String>>,
     /// What a table that others write calls the source's columns, where it calls them otherwise.
     pub(crate) columns: Option<At<Entries<String>>>,
 }

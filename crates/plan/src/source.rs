@@ -274,7 +274,25 @@ fn archive(report: &Report, raw: &At<raw::Archive>, draft: &Draft) -> Option<Arc
             renamed.insert(name.to_owned(), held.value.clone()?);
         }
     }
+    let interval = raw.flush_interval.as_ref();
+    if let Some(at) = interval.filter(|_| !write) {
+        report.error_help(
+            at.place,
+            Code::Value,
+            "`flush_interval` of a table that others write",
+            "take it away: nothing is written to a table with `write: false`",
+        );
+        return None;
+    }
+    if write {
+        own_name(report, draft)?;
+    }
+    let flush_interval = match interval {
+        Some(at) => scalar::positive_duration(report, "the flush interval", at)?,
+        None => Duration::from_secs(60),
+    };
     Some(Archive {
+        flush_interval,
         renamed,
         parquet: parquet.to_owned(),
         write,
@@ -283,6 +301,23 @@ fn archive(report: &Report, raw: &At<raw::Archive>, draft: &Draft) -> Option<Arc
             None => None,
         },
     })
+}
+
+/// Refuses a column that is called as what files of an archive are partitioned by.
+fn own_name(report: &Report, draft: &Draft) -> Option<()> {
+    let mut columns = draft.source.names.iter().zip(&draft.places);
+    let Some((name, place)) = columns.find(|(name, _)| *name == Archive::PARTITIONED_BY) else {
+        return Some(());
+    };
+    report.error_help(
+        *place,
+        Code::Name,
+        format!("files of an archive are partitioned by `{name}`: no column can be called so"),
+        format!(
+            "give it another name, and say where it is in records: `on_{name}: {{ type: …, path: {name} }}`"
+        ),
+    );
+    None
 }
 
 fn event_time(report: &Report, raw: &raw::Source, draft: &mut Draft) -> Option<()> {

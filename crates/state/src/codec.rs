@@ -1,6 +1,6 @@
 //! The byte form of every value but blocks; the format number of the store covers them.
 
-use crate::{Error, ViewState};
+use crate::{ArchiveNote, Error, ViewState};
 use tiderace_types::wire::{self, Reader, WireError};
 use tiderace_types::{
     CoveredFrom, Generation, Ledger, Partition, PartitionPosition, Positions, RowKey, SourceId,
@@ -128,6 +128,26 @@ pub(crate) fn read_view(bytes: &[u8]) -> Result<ViewState, Error> {
     })
 }
 
+pub(crate) fn archive_note(note: &ArchiveNote) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32);
+    wire::put_u64(note.archive, &mut out);
+    wire::put_u64(note.flush, &mut out);
+    wire::put_i64(note.least.0, &mut out);
+    wire::put_i64(note.greatest.0, &mut out);
+    out
+}
+
+pub(crate) fn read_archive_note(bytes: &[u8]) -> Result<ArchiveNote, Error> {
+    whole("archived", bytes, |reader| {
+        Ok(ArchiveNote {
+            archive: reader.u64()?,
+            flush: reader.u64()?,
+            least: Timestamp(reader.i64()?),
+            greatest: Timestamp(reader.i64()?),
+        })
+    })
+}
+
 /// Reads a value that takes all the bytes there are.
 fn whole<'a, T>(
     table: &str,
@@ -187,6 +207,18 @@ mod tests {
         assert_eq!(row_keys(&keys), [1, 1, 2, 1, 7]);
         assert_eq!(read_row_keys(&row_keys(&keys)).expect("whole"), keys);
 
+        let note = ArchiveNote {
+            archive: 300,
+            flush: 2,
+            least: Timestamp(-1),
+            greatest: Timestamp(1),
+        };
+        assert_eq!(archive_note(&note), [0xac, 2, 2, 1, 2]);
+        assert_eq!(
+            read_archive_note(&archive_note(&note)).expect("whole"),
+            note
+        );
+
         for (covered_from, tail) in [
             (CoveredFrom::Beginning, &[0u8][..]),
             (CoveredFrom::Instant(Timestamp(1)), &[1, 2]),
@@ -209,6 +241,7 @@ mod tests {
             assert!(read_row_keys(bytes).is_err());
             assert!(read_ledger(bytes).is_err());
             assert!(read_view(bytes).is_err());
+            assert!(read_archive_note(bytes).is_err());
         }
     }
 }

@@ -4,7 +4,9 @@ use crate::Error;
 use crate::error::Kind;
 use std::ops::Range;
 use tiderace_types::wire::{Reader, WireError};
-use tiderace_types::{Generation, RowKey, SegmentKey, Shard, ShardRange, Timestamp, ViewId};
+use tiderace_types::{
+    Generation, RowKey, SegmentKey, Shard, ShardRange, SourceId, Timestamp, ViewId,
+};
 
 /// The tables. A retired one keeps its line and its byte for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) enum Table {
     Directory = 7,
     /// What became of the records of each range of shards.
     Ledger = 8,
+    /// Which events are archived.
+    Archived = 9,
 }
 
 impl Table {
@@ -65,6 +69,48 @@ pub(crate) fn link(name: &[u8]) -> Vec<u8> {
     let mut out = vec![Table::Meta as u8, OWN, b'l'];
     out.extend(name);
     out
+}
+
+/// What was noted last of a source's archive.
+pub(crate) fn archive_note(source: SourceId) -> Vec<u8> {
+    let mut out = vec![Table::Meta as u8, OWN, b'a'];
+    out.extend(source.0.to_be_bytes());
+    out
+}
+
+/// The key of an archived event; `key` begins with its time.
+pub(crate) fn archived(source: SourceId, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + 4 + key.len());
+    out.push(Table::Archived as u8);
+    out.extend(source.0.to_be_bytes());
+    out.extend(key);
+    out
+}
+
+/// The keys of archived events of the times from `from` to `to`, both of them included.
+pub(crate) fn archived_times(source: SourceId, from: Timestamp, to: Timestamp) -> Range<Vec<u8>> {
+    let end = match to.0.checked_add(1) {
+        Some(past) => archived(source, &ordered(Timestamp(past))),
+        None => past_archived(source),
+    };
+    archived(source, &ordered(from))..end
+}
+
+/// The keys of archived events of times before `before`; of the greatest instant, all.
+pub(crate) fn archived_before(source: SourceId, before: Timestamp) -> Range<Vec<u8>> {
+    let end = match before {
+        Timestamp::MAX => past_archived(source),
+        before => archived(source, &ordered(before)),
+    };
+    archived(source, &[])..end
+}
+
+/// What comes behind all archived events of a source.
+fn past_archived(source: SourceId) -> Vec<u8> {
+    match source.0.checked_add(1) {
+        Some(next) => archived(SourceId(next), &[]),
+        None => vec![Table::Archived as u8 + 1],
+    }
 }
 
 /// Every link.
@@ -373,5 +419,15 @@ mod tests {
             ViewId(258)
         );
         assert_eq!(meta("a"), [1, 1, b'a']);
+        let source = SourceId(258);
+        assert_eq!(archive_note(source), [1, 0, b'a', 0, 0, 1, 2]);
+        assert_eq!(archived(source, &[7, 8]), [9, 0, 0, 1, 2, 7, 8]);
+        let range = archived_times(source, Timestamp(0), Timestamp(0));
+        assert_eq!(range.start, [9, 0, 0, 1, 2, 0x80, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(range.end, [9, 0, 0, 1, 2, 0x80, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(
+            archived_before(source, Timestamp::MAX),
+            vec![9, 0, 0, 1, 2]..vec![9, 0, 0, 1, 3]
+        );
     }
 }

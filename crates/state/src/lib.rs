@@ -27,6 +27,7 @@
 //! | `06` segment | as row, but start i64 (sign flipped) before the commit | block |
 //! | `07` directory | as segment, without the commit | what is said of the segment |
 //! | `08` ledger | first u8, last u8 | counts by source and name |
+//! | `09` archived | source u32, time i64 (sign flipped), identity | number of the flush u64 |
 //!
 //! The shard leads, so that a range of shards is one contiguous scan; the length
 //! before the entity makes a row's blocks contiguous and the form bijective for
@@ -50,11 +51,13 @@ mod error;
 pub use error::{Error, Kind};
 
 mod commit;
-pub use commit::{Block, ViewState};
+pub use commit::{ArchiveNote, Block, ViewState};
 pub use tiderace_types::{Commit, SegmentChange, SegmentKey, SegmentWrite, Write};
 
 mod store;
 pub use store::Store;
+
+mod archived;
 
 mod sweep;
 pub use sweep::{Spent, Sweep, Weight};

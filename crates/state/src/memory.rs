@@ -112,6 +112,14 @@ impl MemoryStore {
                     let old = tables.map.remove(key);
                     undo.push((key.clone(), old));
                 }
+                Op::DeleteRange(from, to) => {
+                    let among = tables.map.range(from.clone()..to.clone());
+                    let among: Vec<Vec<u8>> = among.map(|(key, _)| key.clone()).collect();
+                    for key in among {
+                        let old = tables.map.remove(&key);
+                        undo.push((key, old));
+                    }
+                }
             }
         }
         tables.undo.push_back(undo);

@@ -137,6 +137,12 @@ impl RocksStore {
         read.map_err(|error| self.error("read", &error))
     }
 
+    pub(crate) fn get_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let read = self.0.db.get()?.multi_get(keys).into_iter();
+        read.map(|found| found.map_err(|error| self.error("read", &error)))
+            .collect()
+    }
+
     pub(crate) fn write(&self, ops: &mut [Op], durability: Durability) -> Result<(), Error> {
         self.0.db.write(|db| {
             let written = write(db, &self.0.links, ops, durability);
@@ -359,6 +365,7 @@ fn write(
             Op::Put(key, value) => batch.put(key, value),
             Op::Delete(key) => batch.delete(key),
             Op::DeleteOnce(key) => batch.single_delete(key),
+            Op::DeleteRange(from, to) => batch.delete_range(from, to),
         }
     }
     let mut options = WriteOptions::default();

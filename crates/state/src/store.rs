@@ -380,7 +380,7 @@ impl Store {
         }
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self {
             Store::Rocks(rocks) => rocks.get(key),
             Store::Memory(memory) => Ok(memory.get(key)),

@@ -7,13 +7,18 @@ pub(crate) enum Op {
     Delete(Vec<u8>),
     /// Deletes a key that was put once since it last did not exist.
     DeleteOnce(Vec<u8>),
+    /// Deletes the keys from the first on, up to the second and without it. No other change of the same
+    /// write is to a key among them.
+    DeleteRange(Vec<u8>, Vec<u8>),
 }
 
 impl Op {
-    /// The key that it changes.
+    /// The key that it changes, or the first of them.
     pub(crate) fn key(&self) -> &[u8] {
         match self {
-            Op::Put(key, _) | Op::Delete(key) | Op::DeleteOnce(key) => key,
+            Op::Put(key, _) | Op::Delete(key) | Op::DeleteOnce(key) | Op::DeleteRange(key, _) => {
+                key
+            }
         }
     }
 
@@ -24,6 +29,7 @@ impl Op {
         match self {
             Op::Put(key, value) => HEAD + key.len() + value.len(),
             Op::Delete(key) | Op::DeleteOnce(key) => HEAD + key.len(),
+            Op::DeleteRange(from, to) => HEAD + from.len() + to.len(),
         }
     }
 }

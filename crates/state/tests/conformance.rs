@@ -3,7 +3,7 @@
 mod support;
 
 use support::{append, bytes, key, load, on_each, positions, rows};
-use tiderace_state::{Commit, Kind, MemoryStore, Store, Sweep, ViewState, Write};
+use tiderace_state::{ArchiveNote, Commit, Kind, MemoryStore, Store, Sweep, ViewState, Write};
 use tiderace_types::{
     CoveredFrom, Generation, Ledger, Outcome, Positions, RowKey, ShardRange, SourceId, Timestamp,
     ViewId,
@@ -534,5 +534,51 @@ fn a_sweep_of_nothing_spent_changes_nothing() {
         store.sweep(&mut sweep, 1, &|_, _, _| false).expect("sweep");
         assert!(sweep.done());
         assert_eq!((sweep.seen.blocks, sweep.dropped.blocks), (1, 0));
+    });
+}
+
+#[test]
+fn identities_of_archived_events_are_noted_taken_back_and_forgotten() {
+    on_each(|place, store| {
+        let (own, other) = (SourceId(7), SourceId(8));
+        let note = |flush| ArchiveNote {
+            archive: 1,
+            flush,
+            least: Timestamp(-2),
+            greatest: Timestamp(9),
+        };
+        let instant = |at: i64| (at.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+        let of = |at: i64, id: u8| [&instant(at)[..], &[id]].concat();
+        let keys: Vec<Vec<u8>> = (-2..10).map(|at| of(at, 1)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        assert_eq!(store.archive_note(own).expect("read"), None);
+        store.note_archived(own, note(1), &keys[..6]).expect("note");
+        store.note_archived(own, note(2), &keys[6..]).expect("note");
+        store.note_archived(other, note(5), &keys).expect("note");
+        let store = place.reopen(store);
+        assert_eq!(store.archive_note(own).expect("read"), Some(note(2)));
+        let flushes = |source| store.archived(source, &keys).expect("read");
+        assert_eq!(flushes(own), [[Some(1); 6], [Some(2); 6]].concat());
+        assert_eq!(store.archived(own, &[&of(3, 2)]).expect("read"), [None]);
+
+        let span = (Timestamp(3), Timestamp(5));
+        store.take_back_archived(own, 1, span).expect("take back");
+        let left = [&[Some(1); 6][..], &[None; 2], &[Some(2); 4]].concat();
+        assert_eq!(flushes(own), left);
+        let nothing = (Timestamp::MAX, Timestamp::MIN);
+        store.take_back_archived(own, 0, nothing).expect("nothing");
+        assert_eq!(flushes(own), left);
+        let all = (Timestamp::MIN, Timestamp::MAX);
+        store.take_back_archived(own, 1, all).expect("take back");
+        assert_eq!(flushes(own), [[Some(1); 6], [None; 6]].concat());
+
+        store.forget_archived(own, Timestamp(0)).expect("forget");
+        assert_eq!(
+            flushes(own),
+            [&[None; 2][..], &[Some(1); 4], &[None; 6]].concat()
+        );
+        store.forget_archived(own, Timestamp::MAX).expect("forget");
+        assert_eq!(flushes(own), [None; 12]);
+        assert_eq!(flushes(other), [Some(5); 12]);
     });
 }

@@ -6,6 +6,7 @@
 //! | [`generate`] | card payments that a stranger would believe, from a seed; with disorder, repeats and broken records where asked |
 //! | [`kafka`] | a real Apache Kafka on free ports, in a folder of its own |
 //! | [`redis`] | a real redis-server on a free port, or a cluster of them |
+//! | [`s3`] | a real S3 server over a folder |
 //! | [`registry`] | a schema registry that misbehaves at a word |
 //! | [`proxy`] | a network between two of these that fails in every way, when told to |
 //! | [`power`] | a power cut: files as they are when everything that was not synced is lost |
@@ -29,6 +30,7 @@ pub mod bin;
 pub mod kafka;
 pub mod redis;
 pub mod registry;
+pub mod s3;
 
 pub mod power;
 pub mod proxy;

@@ -15,6 +15,7 @@
 mod clock;
 pub use clock::now;
 
+mod archiver;
 mod coverage;
 mod feeder;
 mod intake;
@@ -60,6 +61,7 @@ pub struct Live {
     lanes: Vec<JoinHandle<Result<()>>>,
     publishers: Vec<tokio::task::JoinHandle<()>>,
     feeders: Vec<JoinHandle<()>>,
+    archivers: Vec<archiver::Archiver>,
     sweeper: Option<JoinHandle<()>>,
     board: Arc<sweeper::Board>,
     state: tiderace_state::Store,
@@ -109,6 +111,7 @@ impl Live {
             lanes: Vec::new(),
             publishers: Vec::new(),
             feeders: Vec::new(),
+            archivers: Vec::new(),
             sweeper: None,
             board: Arc::default(),
             state: state.clone(),
@@ -129,8 +132,10 @@ impl Live {
         lanes
             .iter_mut()
             .for_each(|lane| lane.resume_ledgers(&ledgers));
-        let start = Positions::behind(lanes.iter().map(tiderace_engine::Lane::positions));
-        let mut readers = live.open_readers(plan, &start)?;
+        let known: Vec<Positions> = lanes.iter().map(|lane| lane.positions().clone()).collect();
+        let committed = Positions::behind(&known);
+        let mut archives = live.open_archives(plan, layout).await?;
+        let (start, mut readers) = live.open_readers(plan, &committed, &mut archives).await?;
         let mut markers = markers;
         for (source, reader) in &mut readers {
             let own = plan.views.iter().filter(|view| view.source.id == source.id);
@@ -147,12 +152,14 @@ impl Live {
         }
         for (source, reader) in readers {
             live.start_intake(
-                source,
+                Arc::clone(&source),
                 reader,
                 &views,
                 plan,
                 layout,
                 &start,
+                &known,
+                archives.remove(&source.id),
                 &coverage,
                 senders.clone(),
             )?;
@@ -205,13 +212,14 @@ impl Live {
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         let (intakes, lanes, sweeper) = (self.intakes, self.lanes, self.sweeper);
-        let feeders = self.feeders;
+        let (feeders, archivers) = (self.feeders, self.archivers);
         let joined = tokio::task::spawn_blocking(move || {
             if let Some(sweeper) = sweeper {
                 sweeper.thread().unpark();
                 drop(sweeper.join());
             }
             intakes.into_iter().for_each(|thread| drop(thread.join()));
+            archivers.into_iter().for_each(archiver::Archiver::stop);
             let results = lanes.into_iter().map(|thread| match thread.join() {
                 Ok(result) => result,
                 Err(_) => Err(anyhow!("a lane panicked")),
@@ -234,35 +242,90 @@ impl Live {
         self.lanes.iter().any(JoinHandle::is_finished)
     }
 
-    fn open_readers(&self, plan: &Plan, start: &Positions) -> Result<Vec<(Arc<Source>, Reader)>> {
-        let open = |source: &Arc<Source>| {
-            let own = start
-                .0
-                .iter()
-                .filter(|(partition, _)| partition.source == source.id);
-            let from: Vec<_> = own
-                .map(|(partition, at)| (partition.number, at.next))
-                .collect();
-            let reader = match &source.stream {
-                Stream::Embedded => {
-                    let from = from.first().map_or(0, |(_, next)| *next);
-                    self.logs[&source.id].reader(from, source.id)
+    /// Opens the archives that are written here.
+    async fn open_archives(
+        &self,
+        plan: &Plan,
+        layout: &Layout,
+    ) -> Result<BTreeMap<SourceId, archiver::Opened>> {
+        let mut archives = BTreeMap::new();
+        for source in consumed(plan) {
+            let opened = archiver::open(source, layout, &self.state).await?;
+            archives.extend(opened.map(|opened| (source.id, opened)));
+        }
+        Ok(archives)
+    }
+
+    /// Opens what every source is read by, and tells where reading begins: where the lanes have come to, or
+    /// its archive, if that is less.
+    async fn open_readers(
+        &self,
+        plan: &Plan,
+        committed: &Positions,
+        archives: &mut BTreeMap<SourceId, archiver::Opened>,
+    ) -> Result<(Positions, Vec<(Arc<Source>, Reader)>)> {
+        let mut start = Positions::default();
+        let mut readers = Vec::new();
+        for source in consumed(plan) {
+            let own = committed.0.iter().filter(|(p, _)| p.source == source.id);
+            let mut from = Positions(own.map(|(p, at)| (*p, *at)).collect());
+            let mut reader = None;
+            if let Some(archive) = archives.get_mut(&source.id) {
+                let both = Positions::behind([&from, &archive.positions]);
+                if archive.is_new && both != from {
+                    // Everything that is still there. What is not was never promised to it.
+                    match self.open_reader(plan, source, &both, OnLoss::Stop) {
+                        Ok(all) => reader = Some(all),
+                        Err(error) => {
+                            tracing::warn!(
+                                source = source.name,
+                                error = format!("{error:#}"),
+                                "the archive begins where reading had come to: the topic has let go of its beginning"
+                            );
+                            archive.begin(&from).await?;
+                        }
+                    }
                 }
-                Stream::Kafka { topic, headers, .. } => {
-                    let config = kafka(plan)?;
-                    let trail = self.trail(source)?;
-                    let on_loss = match source.continues_past_losses {
-                        true => OnLoss::Continue,
-                        false => OnLoss::Stop,
-                    };
-                    Reader::resume(&config, topic, source.id, &from, trail, on_loss)
-                        .map(|reader| reader.only(headers.clone()))
-                }
+                // From now on it is behind nothing that it has been promised.
+                from = Positions::behind([&from, &archive.positions]);
+            }
+            let on_loss = match source.continues_past_losses {
+                true => OnLoss::Continue,
+                false => OnLoss::Stop,
             };
-            let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
-            Ok((Arc::clone(source), reader))
+            let reader = match reader {
+                Some(reader) => reader,
+                None => self.open_reader(plan, source, &from, on_loss)?,
+            };
+            readers.push((Arc::clone(source), reader));
+            start.0.extend(from.0);
+        }
+        Ok((start, readers))
+    }
+
+    fn open_reader(
+        &self,
+        plan: &Plan,
+        source: &Source,
+        from: &Positions,
+        on_loss: OnLoss,
+    ) -> Result<Reader> {
+        let from = from.0.iter();
+        let from: Vec<_> = from
+            .map(|(partition, at)| (partition.number, at.next))
+            .collect();
+        let reader = match &source.stream {
+            Stream::Embedded => {
+                let from = from.first().map_or(0, |(_, next)| *next);
+                self.logs[&source.id].reader(from, source.id)
+            }
+            Stream::Kafka { topic, headers, .. } => {
+                let trail = self.trail(source)?;
+                Reader::resume(&kafka(plan)?, topic, source.id, &from, trail, on_loss)
+                    .map(|reader| reader.only(headers.clone()))
+            }
         };
-        consumed(plan).map(open).collect()
+        reader.with_context(|| format!("open source `{}`", source.name))
     }
 
     /// What is remembered of a source's topic.
@@ -403,6 +466,8 @@ impl Live {
         plan: &Plan,
         layout: &Layout,
         start: &Positions,
+        known: &[Positions],
+        archive: Option<archiver::Opened>,
         coverage: &Arc<Coverage>,
         lanes: Vec<crossbeam_channel::Sender<lane::Message>>,
     ) -> Result<()> {
@@ -415,8 +480,19 @@ impl Live {
             .collect();
         let reading = reading::Reading::new(&source, plan, layout.project(), &layout.schemas())
             .with_context(|| format!("open source `{}`", source.name))?;
+        let mut judge = tiderace_engine::Intake::new(Arc::clone(&source), own, start);
+        judge.remember(known);
+        let mut desk = None;
+        if let Some(archive) = archive {
+            let runtime = tokio::runtime::Handle::current();
+            let archiver = archiver::Archiver::start(archive, &source, &runtime, &self.ledger)?;
+            desk = Some(archiver.desk());
+            self.archivers.push(archiver);
+        }
         let intake = intake::Worker {
-            intake: tiderace_engine::Intake::new(Arc::clone(&source), own, start),
+            intake: judge,
+            desk,
+            ended: false,
             reader,
             reading,
             dead_letters: dead_letters(plan, layout, &source)?,
@@ -442,9 +518,12 @@ impl Live {
 /// The generation of a view that has none yet.
 const FIRST: Generation = Generation(1);
 
-/// The sources that some view reads.
+/// The sources that some view reads, or whose events are archived.
 fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
-    let read = |source: &&Arc<Source>| plan.views.iter().any(|view| view.source.id == source.id);
+    let read = |source: &&Arc<Source>| {
+        let archived = source.archive.as_ref().is_some_and(|archive| archive.write);
+        archived || plan.views.iter().any(|view| view.source.id == source.id)
+    };
     plan.sources.iter().filter(read)
 }
 

@@ -69,8 +69,22 @@ steps! {
     StateMarker = "state.marker",
     /// The blocks that a sweep takes away.
     StateSweep = "state.sweep",
+    /// The identities of events that a flush of an archive is about to make archived.
+    StateArchived = "state.archived",
+    /// The removal of identities that are void, or not needed any more.
+    StateForgotten = "state.forgotten",
     /// The sync of all of state at an end in good order.
     StateSync = "state.sync",
+    /// A file of an archive, where no reader looks yet.
+    ArchiveStage = "archive.stage",
+    /// The manifest that makes files a part of an archive.
+    ArchiveManifest = "archive.manifest",
+    /// The name in the table of a file that is archived.
+    ArchivePublish = "archive.publish",
+    /// The exchange of a date's folder for one with other files.
+    ArchiveSwap = "archive.swap",
+    /// The removal of files that are no part of an archive any more.
+    ArchiveClean = "archive.clean",
     /// The embedded online store, opened or made.
     OnlineOpen = "online.open",
     /// Published rows.

@@ -1,5 +1,6 @@
 //! One source's thread: reads, decodes, judges, and hands accepted events to the lanes.
 
+use super::archiver::Desk;
 use super::clock::now;
 use super::coverage::Coverage;
 use super::lane::Message;
@@ -34,10 +35,14 @@ pub struct Worker {
     pub reading: Reading,
     pub dead_letters: DeadLetters,
     pub lanes: Vec<Sender<Message>>,
+    /// Where accepted events are handed in to be archived.
+    pub desk: Option<Arc<Desk>>,
     pub coverage: Arc<Coverage>,
     pub ledger: Arc<Ledger>,
     pub state: Store,
     pub stop: Arc<AtomicBool>,
+    /// Whether records were read that went nowhere: none after them may be taken.
+    pub ended: bool,
 }
 
 /// How often the last records are remembered, by which a topic is known again.
@@ -101,7 +106,7 @@ impl Worker {
             return self.ledger.stopped(&name);
         }
         self.begin();
-        while !self.stopping() {
+        while !self.stopping() && !self.ended {
             if sampled.is_none_or(|at| at.elapsed() >= SAMPLING) {
                 sampled = Some(Instant::now());
                 self.sample();
@@ -214,6 +219,12 @@ impl Worker {
         };
         let taken = self.intake.take(records, decoded);
         if !self.bury(&taken.dead) {
+            return;
+        }
+        if let (Some(desk), Some(accepted)) = (&self.desk, taken.accepted)
+            && !desk.offer(accepted, &self.stop)
+        {
+            self.ended = true;
             return;
         }
         let names: Vec<_> = self.intake.places().collect();

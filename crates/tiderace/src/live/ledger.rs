@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tiderace_engine::{Applied, FeedStanding, IntakeCounts};
+use tiderace_offline::archive::Flushed;
 use tiderace_plan::model::Source;
 use tiderace_types::{READ, Reason, SourceId, Timestamp};
 
@@ -39,6 +41,8 @@ pub struct Counts {
     pub bytes_swept: u64,
     /// What became of views' values on their way to topics, by view name.
     pub feeds: BTreeMap<String, FeedLedger>,
+    /// How archives stand, by source name.
+    pub archives: BTreeMap<String, ArchiveLedger>,
     /// The newest delays from a change to its acknowledged publication, in microseconds.
     pub publish_delays: Vec<i64>,
 }
@@ -115,6 +119,27 @@ pub struct FeedLedger {
     pub too_large: u64,
     /// How the topic stands, by lane.
     pub standing: BTreeMap<String, FeedStanding>,
+}
+
+/// How one source's archive stands: what it did since the process began, and what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveLedger {
+    /// Events that were archived.
+    pub rows: u64,
+    /// Copies of events that were archived before.
+    pub duplicates: u64,
+    /// Flushes that failed and were tried again.
+    pub failures: u64,
+    /// Files that were merged into others.
+    pub merged: u64,
+    /// The files that it holds.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the last flush was done.
+    pub flushed_at: Option<Timestamp>,
+    /// Since when the oldest event that is not archived waits.
+    pub waits_since: Option<Instant>,
 }
 
 /// How many delays are remembered.
@@ -255,6 +280,50 @@ impl Ledger {
         let mut counts = self.locked();
         let ledger = counts.sources.entry(source.to_owned()).or_default();
         ledger.stopped = true;
+    }
+
+    /// Counts what became of events that went to an archive.
+    pub(super) fn archived(&self, source: &str, flushed: Flushed, at: Timestamp) {
+        self.archive(source, |archive| {
+            archive.rows += flushed.rows;
+            archive.duplicates += flushed.duplicates;
+            archive.flushed_at = Some(at);
+        });
+    }
+
+    /// Counts a flush that failed and is tried again.
+    pub(super) fn not_archived(&self, source: &str) {
+        self.archive(source, |archive| archive.failures += 1);
+    }
+
+    /// Counts files that were merged.
+    pub(super) fn merged(&self, source: &str, files: usize) {
+        self.archive(source, |archive| archive.merged += files as u64);
+    }
+
+    /// Notes what an archive holds.
+    pub(super) fn archive_holds(&self, source: &str, files: usize, bytes: u64) {
+        self.archive(source, |archive| {
+            archive.files = files as u64;
+            archive.bytes = bytes;
+        });
+    }
+
+    /// Notes that an event waits to be archived since `since`, if none waits for longer.
+    pub(super) fn archive_waits(&self, source: &str, since: Instant) {
+        self.archive(source, |archive| {
+            archive.waits_since.get_or_insert(since);
+        });
+    }
+
+    /// Notes since when the oldest event waits.
+    pub(super) fn archive_waited(&self, source: &str, since: Option<Instant>) {
+        self.archive(source, |archive| archive.waits_since = since);
+    }
+
+    fn archive(&self, source: &str, note: impl FnOnce(&mut ArchiveLedger)) {
+        let mut counts = self.locked();
+        note(counts.archives.entry(source.to_owned()).or_default());
     }
 
     pub(super) fn swept(&self, blocks: u64, bytes: u64) {

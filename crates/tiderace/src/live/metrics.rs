@@ -1,6 +1,6 @@
 //! The ledger in the text form that Prometheus reads. Names and labels are stable.
 
-use super::ledger::{Counts, FeedLedger, SourceLedger};
+use super::ledger::{ArchiveLedger, Counts, FeedLedger, SourceLedger};
 use std::fmt::Write;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
@@ -12,6 +12,7 @@ impl Counts {
         self.sources(&mut page);
         self.views(&mut page);
         self.feeds(&mut page);
+        self.archives(&mut page);
         let name = "tiderace_rows_published_total";
         page.family(name, "counter", "Rows put into the online store.");
         page.line(name, &[], self.published);
@@ -165,6 +166,71 @@ impl Counts {
         }
     }
 
+    fn archives(&self, page: &mut Page) {
+        type Number = fn(&ArchiveLedger) -> Option<u64>;
+        let numbers: [(&str, &str, &str, Number); 8] = [
+            (
+                "tiderace_archive_rows_total",
+                "counter",
+                "Events of a source that were archived since the process began.",
+                |archive| Some(archive.rows),
+            ),
+            (
+                "tiderace_archive_duplicates_total",
+                "counter",
+                "Copies of events that were archived before.",
+                |archive| Some(archive.duplicates),
+            ),
+            (
+                "tiderace_archive_failures_total",
+                "counter",
+                "Flushes to the archive that failed and were tried again.",
+                |archive| Some(archive.failures),
+            ),
+            (
+                "tiderace_archive_merged_files_total",
+                "counter",
+                "Files of the archive that were merged into others.",
+                |archive| Some(archive.merged),
+            ),
+            (
+                "tiderace_archive_files",
+                "gauge",
+                "Files that a source's archive holds.",
+                |archive| Some(archive.files),
+            ),
+            (
+                "tiderace_archive_bytes",
+                "gauge",
+                "Bytes of the files that a source's archive holds.",
+                |archive| Some(archive.bytes),
+            ),
+            (
+                "tiderace_archive_lag_seconds",
+                "gauge",
+                "How long the oldest accepted event waits that is not archived.",
+                |archive| {
+                    let since = archive.waits_since;
+                    Some(since.map_or(0, |since| since.elapsed().as_secs()))
+                },
+            ),
+            (
+                "tiderace_archive_flushed_seconds",
+                "gauge",
+                "When the last flush to the archive was done, since 1970.",
+                |archive| seconds(archive.flushed_at?),
+            ),
+        ];
+        for (name, kind, help, number) in numbers {
+            page.family(name, kind, help);
+            for (source, archive) in &self.archives {
+                if let Some(number) = number(archive) {
+                    page.line(name, &[("source", source)], number);
+                }
+            }
+        }
+    }
+
     fn views(&self, page: &mut Page) {
         let name = "tiderace_events_total";
         page.family(
@@ -237,6 +303,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::ledger::ArchiveLedger;
     use crate::live::{FeedLedger, SourceLedger, ViewLedger};
     use tiderace_engine::FeedStanding;
     use tiderace_types::Duration;
@@ -266,6 +333,12 @@ mod tests {
             ..FeedLedger::default()
         };
         counts.feeds.insert("spend".into(), feed);
+        let archive = ArchiveLedger {
+            rows: 4,
+            flushed_at: Some(Timestamp(5_000_000)),
+            ..ArchiveLedger::default()
+        };
+        counts.archives.insert("payments".into(), archive);
         let text = counts.metrics();
         for line in [
             "tiderace_records_total{source=\"payments\",outcome=\"read\"} 3",
@@ -279,6 +352,9 @@ mod tests {
             "tiderace_output_records_total{view=\"spend\"} 5",
             "tiderace_output_owed{view=\"spend\"} 3",
             "tiderace_output_lag_seconds{view=\"spend\"} 2",
+            "tiderace_archive_rows_total{source=\"payments\"} 4",
+            "tiderace_archive_lag_seconds{source=\"payments\"} 0",
+            "tiderace_archive_flushed_seconds{source=\"payments\"} 5",
             "tiderace_commits_total 0",
             "tiderace_blocks_swept_total 0",
         ] {
