@@ -6,8 +6,8 @@ use arrow::array::Float64Array;
 use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
 use tiderace_engine::{
-    Blocks, Found, Homes, Input, Lane, LaneView, Packet, PacketIds, Publication, Sample, Speakers,
-    Stored, ViewBatch, Wants, Words,
+    Blocks, Found, Homes, Input, Lane, LaneView, Origin, Packet, PacketIds, Publication, Sample,
+    Speakers, Stored, ViewBatch, Wants, Words,
 };
 use tiderace_plan::{SourceFile, load, render_text};
 use tiderace_state::Store;
@@ -231,6 +231,7 @@ impl Feed {
             ids: PacketIds::Int(events.iter().map(|event| event.id).collect()),
             views: vec![batch],
             homes,
+            origin: Origin::Stream,
             contiguous: true,
             reached: vec![(partition, first, position)],
         }

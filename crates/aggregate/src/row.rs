@@ -3,6 +3,8 @@
 //! # Laws
 //! - A row is a function of the set of events put in and of `kept_from`; never of their order.
 //! - Trimming changes no answer that [`Row::holds`].
+//! - It makes no difference whether an event came in time and was let go of, or comes later
+//!   ([`Row::fold_past`]).
 
 use crate::events::{Events, Insert};
 use crate::incoming::Incoming;
@@ -191,7 +193,7 @@ impl Row {
             return 0;
         }
         let net = self.settle(spec, leaving.clone());
-        self.fold(spec, net.clone());
+        fold(&mut self.base, spec, &self.events, net.clone());
         let remembered = spec.newest(&self.events, net.end);
         if remembered.len() < net.end {
             self.drop_front(net.end, &remembered);
@@ -216,22 +218,36 @@ impl Row {
         left
     }
 
-    /// Adds events to the partials of the outputs that are over all of them.
-    fn fold(&mut self, spec: &RowSpec, leaving: Range<usize>) {
-        let mut outputs = spec.outputs.iter();
-        let any = outputs.any(|output| output.window.span == Span::Lifetime);
-        if !any || leaving.is_empty() {
+    /// Takes in events at or before what it keeps, as if they had come in time and been let go of
+    /// since; tells of each what became of it.
+    ///
+    /// Whether the row has had one of them before cannot be told any more: who calls knows that it
+    /// has not. Of events of one time all are given together, since some may take others back.
+    pub fn fold_past<E: Incoming>(
+        &mut self,
+        spec: &RowSpec,
+        events: &[E],
+        mut each: impl FnMut(usize, Offer),
+    ) {
+        debug_assert!(events.iter().all(|event| event.time() <= self.kept_from));
+        if !spec.unbounded() {
+            (0..events.len()).for_each(|index| each(index, Offer::BeforeKept));
             return;
         }
-        let base = self.base.get_or_insert_with(|| Box::new(Base::empty(spec)));
-        base.newest = Timestamp(self.events.times()[leaving.end - 1]);
-        for (index, partial) in &mut base.partials {
-            partial.add(
-                &spec.outputs[*index],
-                &spec.inputs,
-                &self.events,
-                leaving.clone(),
-            );
+        let mut past = Events::new(spec);
+        past.insert_all(events, |index, insert| each(index, Offer::Known(insert)));
+        let past = match spec.sign.and_then(|sign| past.net(sign)) {
+            Some(net) => net,
+            None => past,
+        };
+        fold(&mut self.base, spec, &past, 0..past.len());
+        if spec.remembers() && !past.is_empty() {
+            let before = self.events.between(Timestamp::MIN, self.kept_from).end;
+            let mut remembered = self.events.slice(0..before);
+            remembered.merge(&past);
+            let mut all = remembered.pick(&spec.newest(&remembered, remembered.len()));
+            all.merge(&self.events.slice(before..self.events.len()));
+            self.events = all;
         }
     }
 
@@ -415,6 +431,20 @@ impl Row {
             size_of::<Merged>() + spans + last
         });
         self.events.memory() + base + merged
+    }
+}
+
+/// Adds events to the partials of the outputs that are over all of them.
+fn fold(base: &mut Option<Box<Base>>, spec: &RowSpec, events: &Events, leaving: Range<usize>) {
+    let mut outputs = spec.outputs.iter();
+    let any = outputs.any(|output| output.window.span == Span::Lifetime);
+    if !any || leaving.is_empty() {
+        return;
+    }
+    let base = base.get_or_insert_with(|| Box::new(Base::empty(spec)));
+    base.newest = base.newest.max(Timestamp(events.times()[leaving.end - 1]));
+    for (index, partial) in &mut base.partials {
+        partial.add(&spec.outputs[*index], &spec.inputs, events, leaving.clone());
     }
 }
 

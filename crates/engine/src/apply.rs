@@ -63,13 +63,14 @@ impl Lane {
     ) {
         let lane_view = &self.views[view];
         let (spec, density) = (&lane_view.view.spec, lane_view.density);
-        let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+        let upto = self.upto(view);
         let table = &mut self.tables[view];
         let tally = &mut Tally {
             offered,
             lane_view,
             counts: applied.views.entry(view).or_default(),
             dead: &mut applied.dead,
+            is_past: offered.past().is_some(),
             home: 0,
             homes: [[0; 4]; SLICES],
         };
@@ -77,6 +78,7 @@ impl Lane {
             view,
             width: 24 + 8 * spec.inputs.len(),
             upto,
+            waits: self.held.contains_key(&view),
             now,
             memory: &mut self.memory,
             slices: &mut self.slices,
@@ -105,6 +107,11 @@ impl Lane {
                 held.recent = true;
                 tally.home = books.slices.place(Shard::of_hash(held.hash));
                 let before = held.part.row.events.len();
+                let kept = match tally.is_past {
+                    true => Some(take_past(held, run, packed, tally, books)),
+                    false => None,
+                };
+                let run = kept.as_deref().unwrap_or(run);
                 for few in run.chunks(FEW) {
                     if packed {
                         let events = few.iter().map(|member| offered.packed(*member));
@@ -127,7 +134,8 @@ impl Lane {
                 }
             }
         }
-        let source = lane_view.view.source.id;
+        // A past counts as a source of its own.
+        let source = offered.past().unwrap_or(lane_view.view.source.id);
         for (slice, counts) in books.slices.iter_mut().zip(tally.homes) {
             for (outcome, count) in OUTCOMES.into_iter().zip(counts) {
                 slice.ledger.note(source, outcome, count);
@@ -155,8 +163,10 @@ fn offer<E: Incoming>(
     let slot = run[0].slot();
     let spec = &tally.lane_view.view.spec;
     let pending = held.part.pending();
-    // What no window needs any more makes room for what comes.
-    let crowded = held.dense.is_none() && held.part.row.events.is_full(run.len());
+    // What no window needs any more makes room for what comes. Of a row that waits for its past
+    // nothing is taken that the past is folded up to.
+    let crowded = books.waits || held.part.row.events.is_full(run.len());
+    let crowded = held.dense.is_none() && crowded;
     let trimmed = crowded && held.part.trim(spec, books.upto) > 0;
     // What is taken back is counted in the order of its coming.
     let together = spec.sign.is_none();
@@ -195,12 +205,64 @@ fn offer<E: Incoming>(
     }
 }
 
+/// Takes in what of a row's past it does not keep any more; gives the rest.
+fn take_past(
+    held: &mut Held,
+    run: &[Member],
+    packed: bool,
+    tally: &mut Tally<'_>,
+    books: &mut Books<'_>,
+) -> Vec<Member> {
+    let (slot, offered) = (run[0].slot(), tally.offered);
+    let spec = &tally.lane_view.view.spec;
+    let pending = held.part.pending();
+    // It lets go first, so that the past is not put in to be thrown out.
+    let trimmed = held.dense.is_none() && held.part.trim(spec, books.upto) > 0;
+    let kept_from = held.part.row.kept_from;
+    let is_before = |member: &&Member| offered.time(**member) <= kept_from;
+    let (before, kept): (Vec<Member>, Vec<Member>) = run.iter().partition(is_before);
+    let mut folded = false;
+    let mut each = |index: usize, offer| folded |= tally.takes(before[index], offer);
+    match packed {
+        _ if before.is_empty() => {}
+        true => {
+            let events = before.iter().map(|member| offered.packed(*member));
+            let events: Vec<_> = events.collect();
+            held.part.fold_past(spec, &events, &mut each);
+        }
+        false => {
+            let width = spec.inputs.len();
+            let mut cells = Vec::with_capacity(before.len() * width);
+            let members = before.iter();
+            members.for_each(|member| offered.push_cells(*member, &mut cells));
+            let inputs = |index: usize| &cells[index * width..][..width];
+            let events = before.iter().enumerate();
+            let events = events.map(|(at, member)| offered.event(*member, inputs(at)));
+            let events: Vec<_> = events.collect();
+            held.part.fold_past(spec, &events, &mut each);
+        }
+    }
+    match &mut held.dense {
+        Some(dense) if folded => {
+            // What readers get has the base of before, and the last events.
+            dense.due = Timestamp::MIN;
+            dense.tracked = false;
+            books.note(slot, held);
+        }
+        None if folded || trimmed => books.note_sparse(slot, held, pending),
+        _ => {}
+    }
+    kept
+}
+
 /// What becomes of a view's part of some packets.
 struct Tally<'a> {
     offered: &'a Offered<'a>,
     lane_view: &'a LaneView,
     counts: &'a mut ViewCounts,
     dead: &'a mut Vec<DeadLetter>,
+    /// Whether the events are of a prepared past, which has no letters.
+    is_past: bool,
     /// The slice of the row that is offered events.
     home: usize,
     /// By slice, what became of the records that its rows speak for.
@@ -225,6 +287,14 @@ impl Tally<'_> {
             }
             Offer::Known(Insert::Duplicate) => {
                 self.counts.duplicate += 1;
+                return false;
+            }
+            Offer::BeforeKept if self.is_past => {
+                self.counts.before_kept += 1;
+                return false;
+            }
+            Offer::Known(Insert::Conflict) if self.is_past => {
+                self.counts.conflict += 1;
                 return false;
             }
             Offer::Known(Insert::Conflict) => {
@@ -286,6 +356,8 @@ struct Books<'a> {
     width: usize,
     /// What rows may let go of.
     upto: Timestamp,
+    /// Whether they wait for their past.
+    waits: bool,
     now: Timestamp,
     memory: &'a mut usize,
     slices: &'a mut Slices,

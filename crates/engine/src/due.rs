@@ -146,7 +146,7 @@ impl Lane {
     pub(crate) fn thicken(&mut self, view: usize, slot: Slot, now: Timestamp) {
         let lane_view = &self.views[view];
         let spec = &lane_view.view.spec;
-        let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+        let upto = self.upto(view);
         let Some(held) = held(&mut self.tables, view, slot) else {
             return;
         };
@@ -163,7 +163,7 @@ impl Lane {
     fn trim_dense(&mut self, view: usize, slot: Slot) {
         let lane_view = &self.views[view];
         let spec = &lane_view.view.spec;
-        let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+        let upto = self.upto(view);
         let Some(held) = held(&mut self.tables, view, slot) else {
             return;
         };

@@ -12,7 +12,7 @@
 use crate::evaluate::{self, Evaluated, holds};
 use crate::home::{Homes, Speakers};
 use crate::pack::Words;
-use crate::packet::{Input, Packet, PacketIds, ViewBatch};
+use crate::packet::{Input, Origin, Packet, PacketIds, ViewBatch};
 use arrow::array::{ArrayRef, AsArray, RecordBatch as ArrowBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use std::collections::BTreeMap;
@@ -157,6 +157,7 @@ impl Intake {
             ids: PacketIds::Position,
             views: Vec::new(),
             homes: Homes::default(),
+            origin: Origin::Stream,
             contiguous: false,
             reached,
         })
@@ -231,6 +232,7 @@ impl Intake {
             ids,
             views,
             homes,
+            origin: Origin::Stream,
             contiguous: self.source.stream == Stream::Embedded,
             reached,
         };

@@ -39,6 +39,8 @@ pub struct LaneView {
     pub view: Arc<View>,
     /// The generation.
     pub generation: Generation,
+    /// Where it begins: earlier events are not for its rows, whoever is offered them.
+    pub begins: Positions,
     /// How its rows are cut where they are dense.
     pub density: Density,
     /// What its outputs need merged.
@@ -50,11 +52,18 @@ impl LaneView {
     #[must_use]
     pub fn new(view: Arc<View>, generation: Generation) -> LaneView {
         LaneView {
+            begins: Positions::default(),
             density: Density::of(&view.spec, view.row_max),
             measures: loading::measures(&view.spec),
             view,
             generation,
         }
+    }
+
+    /// The same, beginning somewhere.
+    #[must_use]
+    pub fn beginning(self, begins: Positions) -> LaneView {
+        LaneView { begins, ..self }
     }
 }
 
@@ -101,6 +110,8 @@ pub struct ViewCounts {
     pub conflict: u64,
     /// Events before what the row keeps.
     pub too_late_idle: u64,
+    /// Events of a prepared past that no window needs any more.
+    pub before_kept: u64,
     /// Retractions of what was not there when they came.
     pub unmatched_retraction: u64,
     /// Events that came after a retraction of them: so many of the unmatched are not any more.
@@ -118,6 +129,8 @@ pub struct Lane {
     /// Positions that parts of the range had come to under other lanes, until this lane is past them.
     pub(crate) guards: Vec<(ShardRange, Positions)>,
     pub(crate) progress: BTreeMap<SourceId, Progress>,
+    /// The views that let go of nothing later than an instant, while a past of theirs is taken in.
+    pub(crate) held: BTreeMap<usize, Timestamp>,
     pub(crate) slices: Slices,
     committing: Option<Committing>,
     /// What held rows take beside their slots, in bytes.
@@ -181,6 +194,7 @@ impl Lane {
             guards: guards.collect(),
             progress: sources.collect(),
             positions,
+            held: BTreeMap::new(),
             slices,
             committing: None,
             memory: 0,
@@ -267,6 +281,40 @@ impl Lane {
             .map_or(Timestamp::MIN, |p| p.clock)
     }
 
+    /// Lets go of nothing of a view that is later than `upto`, where what it lets go of is folded.
+    ///
+    /// What is folded cannot be told from what never came. So until a view has its past, what that
+    /// may hold copies of, or take back, is kept.
+    pub fn hold(&mut self, view: usize, upto: Timestamp) {
+        self.held.insert(view, upto);
+    }
+
+    /// Ends [`Lane::hold`].
+    pub fn release(&mut self, view: usize) {
+        self.held.remove(&view);
+    }
+
+    /// The instant up to which rows of a view may let go of events.
+    #[must_use]
+    pub fn upto(&self, view: usize) -> Timestamp {
+        let definition = &self.views[view].view;
+        let spec = &definition.spec;
+        let upto = spec.kept_from(self.clock(definition.source.id));
+        // Rows that fold nothing are swept by the clock alone.
+        match self.held.get(&view).filter(|_| spec.unbounded()) {
+            Some(held) => upto.min(*held),
+            None => upto,
+        }
+    }
+
+    /// How far what is stored of all its shards has come in `partition`.
+    #[must_use]
+    pub fn stored(&self, partition: Partition) -> i64 {
+        let stored = self.slices.iter();
+        let next = stored.map(|slice| slice.stored.get(partition).next);
+        next.min().unwrap_or_default()
+    }
+
     /// The slices of its shards, and how far what is stored of each has come.
     pub fn slices(&self) -> impl Iterator<Item = (ShardRange, &Positions)> {
         self.slices
@@ -344,7 +392,7 @@ impl Lane {
         for (view, slot) in uncommitted {
             let lane_view = &self.views[view];
             let spec = &lane_view.view.spec;
-            let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+            let upto = self.upto(view);
             let key = self.key(view, slot);
             let Some(held) = self.tables[view].get_mut(slot) else {
                 continue;

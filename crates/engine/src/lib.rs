@@ -9,7 +9,7 @@
 //! simulations drive the same code.
 
 mod packet;
-pub use packet::{Input, Packet, PacketIds, ViewBatch};
+pub use packet::{Input, Origin, Packet, PacketIds, ViewBatch};
 mod pack;
 pub use pack::Words;
 

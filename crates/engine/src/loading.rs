@@ -81,6 +81,7 @@ impl Lane {
     pub fn wants_anchors(&mut self) -> Option<Wants> {
         let mut asked = self.missing();
         if asked.is_empty() {
+            let upto: Vec<Timestamp> = (0..self.views.len()).map(|view| self.upto(view)).collect();
             for due in &mut self.anchoring {
                 let lane_view = &self.views[due.view];
                 let Some(held) = self.tables[due.view].get(due.slot) else {
@@ -97,7 +98,7 @@ impl Lane {
                 };
                 let upto = match due.reading {
                     true => Timestamp::MIN,
-                    false => spec.kept_from(self.progress[&lane_view.view.source.id].clock),
+                    false => upto[due.view],
                 };
                 let wanted = dense.wanted(spec, &held.part.row, &cuts, upto).into_iter();
                 let (view, slot) = (due.view, due.slot);
@@ -198,7 +199,7 @@ impl Lane {
     fn fill_row(&mut self, view: usize, slot: Slot, blocks: &Blocks) -> Result<(), LaneError> {
         let lane_view = &self.views[view];
         let spec = &lane_view.view.spec;
-        let upto = spec.kept_from(self.progress[&lane_view.view.source.id].clock);
+        let upto = self.upto(view);
         let row = read_blocks(lane_view, blocks)?;
         let Some(held) = held(&mut self.tables, view, slot) else {
             return Ok(());

@@ -4,13 +4,15 @@
 //! are taken many at a time, and their events are put in the order of the rows.
 
 use crate::held::STRIDE;
-use crate::lane::{Lane, LaneError};
+use crate::lane::{Lane, LaneError, LaneView};
 use crate::order::by_slot;
-use crate::packet::{Packet, ViewBatch};
+use crate::packet::{Origin, Packet, ViewBatch};
 use crate::table::Slot;
 use std::collections::BTreeMap;
 use tiderace_aggregate::{Cell, Event, Packed};
-use tiderace_types::{Partition, Positions, RecordMeta, Shard, ShardRange, Timestamp};
+use tiderace_types::{
+    Outcome, Partition, Positions, RecordMeta, Shard, ShardRange, SourceId, Timestamp,
+};
 
 /// How many packets are taken together at most.
 pub const TOGETHER: usize = 1 << PACKET_BITS;
@@ -60,11 +62,24 @@ pub(crate) struct Offered<'a> {
 
 impl<'a> Offered<'a> {
     pub(crate) fn new(packets: &'a [&'a Packet], view: usize) -> Offered<'a> {
+        debug_assert!(
+            packets
+                .windows(2)
+                .all(|pair| pair[0].origin == pair[1].origin)
+        );
         let of_view = |packet: &&'a Packet| packet.views.iter().find(|batch| batch.view == view);
         Offered {
             packets,
             batches: packets.iter().map(of_view).collect(),
         }
+    }
+
+    /// What these events are counted as, where they are of a prepared past.
+    pub(crate) fn past(&self) -> Option<SourceId> {
+        let past = self.packets.first();
+        let past = past.filter(|packet| packet.origin == Origin::Past)?;
+        debug_assert!(self.packets.iter().all(|other| other.source == past.source));
+        Some(past.source)
     }
 
     #[inline]
@@ -131,7 +146,8 @@ impl<'a> Offered<'a> {
 }
 
 impl Lane {
-    /// Finds the rows of packets, at most [`TOGETHER`] of them, in the order in which they came.
+    /// Finds the rows of packets, at most [`TOGETHER`] of them, in the order in which they came. Those
+    /// of a past come by themselves.
     /// Those that are not held are read from state before [`Lane::apply`].
     ///
     /// # Errors
@@ -184,8 +200,12 @@ impl Lane {
         members: &mut Vec<Member>,
     ) {
         assert!(batch.events.len() < 1 << EVENT_BITS, "a packet is too long");
-        let spec = &self.views[batch.view].view.spec;
+        let LaneView { view, begins, .. } = &self.views[batch.view];
+        let spec = &view.spec;
         let table = &mut self.tables[batch.view];
+        // A view that came later is not given what others are behind with: of that it has a past, or none.
+        let mut reached = packet.reached.iter();
+        let early = reached.any(|(partition, from, _)| *from < begins.get(*partition).next);
         let mut guesses = [None; STRIDE];
         for (stride, hashes) in batch.hashes.chunks(STRIDE).enumerate() {
             let first = stride * STRIDE;
@@ -201,6 +221,16 @@ impl Lane {
                 let record = || packet.record_of[batch.events[member] as usize] as usize;
                 if !known.nothing() && known.has(packet, shard, record()) {
                     continue;
+                }
+                if early {
+                    let meta = &packet.records.metas[record()];
+                    if meta.offset < begins.get(meta.partition).next {
+                        if batch.speakers.speaks(member as u32) {
+                            let ledger = &mut self.slices.of(*hash).ledger;
+                            ledger.note(packet.source, Outcome::Unused, 1);
+                        }
+                        continue;
+                    }
                 }
                 let slot = match guess.and_then(|guess| table.confirm(guess, batch.key(member))) {
                     Some(slot) => slot,

@@ -286,14 +286,14 @@ impl Lane {
     fn publish(&mut self, view: usize, slot: Slot, now: Timestamp) -> Option<Publication> {
         let lane_view = &self.views[view];
         let spec = lane_view.view.spec.clone();
-        let clock = self.clock(lane_view.view.source.id);
+        let upto = self.upto(view);
         let (id, generation) = (lane_view.view.id, lane_view.generation);
         let held = held(&mut self.tables, view, slot)?;
         if !held.is_ready() || !std::mem::replace(&mut held.unpublished, false) {
             return None;
         }
         if held.dense.is_none()
-            && held.part.trim(&spec, spec.kept_from(clock)) > 0
+            && held.part.trim(&spec, upto) > 0
             && held.part.rewrite
             && !held.uncommitted
         {
@@ -342,7 +342,7 @@ impl Lane {
         }
         let lane_view = &self.views[view];
         let spec = lane_view.view.spec.clone();
-        let upto = spec.kept_from(self.clock(lane_view.view.source.id));
+        let upto = self.upto(view);
         if blocks.is_empty() && (spec.unbounded() || upto == Timestamp::MIN) {
             return Ok(Stored::Nothing);
         }

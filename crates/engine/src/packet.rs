@@ -27,10 +27,22 @@ pub struct Packet {
     pub views: Vec<ViewBatch>,
     /// Where each record is counted.
     pub homes: Homes,
+    /// Whether it is of a stream or of a prepared past.
+    pub origin: Origin,
     /// Whether the source's offsets have no gaps, so that a gap means a loss.
     pub contiguous: bool,
     /// Every partition in the batch: the first offset offered, and the position after it.
     pub reached: Vec<(Partition, i64, PartitionPosition)>,
+}
+
+/// Where events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A stream, as they happen.
+    Stream,
+    /// A prepared past. What rows do not keep any more of it is folded where windows without an
+    /// end need it, and is of no use to others; who prepares it leaves out what came by the stream.
+    Past,
 }
 
 /// Identities by event.

@@ -98,6 +98,21 @@ impl Part {
         });
     }
 
+    /// Takes in events before what it keeps; see [`Row::fold_past`].
+    pub(crate) fn fold_past<E: Incoming>(
+        &mut self,
+        spec: &RowSpec,
+        events: &[E],
+        each: impl FnMut(usize, Offer),
+    ) {
+        self.row.fold_past(spec, events, each);
+        if spec.unbounded() {
+            // One write replaces every block that knows nothing of these.
+            self.rewrite = true;
+            self.stored = 0;
+        }
+    }
+
     /// How many events may be in no block.
     #[inline]
     pub(crate) fn pending(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::evaluate;
 use crate::home::{Homes, Speakers};
 use crate::intake::{self, IntakeCounts, Verdict};
 use crate::pack::Words;
-use crate::packet::{Input, Packet, PacketIds, ViewBatch};
+use crate::packet::{Input, Origin, Packet, PacketIds, ViewBatch};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Decimal128Array,
     Float64Array, Int64Array, RecordBatch as ArrowBatch, StringArray, TimestampMicrosecondArray,
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tiderace_aggregate::{Cell, Event, Id, IdKind, Packed, RowSpec};
 use tiderace_plan::model::{Source, View};
 use tiderace_types::{
-    DataType, Partition, PartitionPosition, Reason, RecordBatch, RecordMeta, Timestamp,
+    DataType, Partition, PartitionPosition, Reason, RecordBatch, RecordMeta, Shard, Timestamp,
 };
 
 /// Makes events of a view from rows of its source's table.
@@ -265,8 +265,8 @@ impl PastEvents {
             + inputs.sum::<usize>()
     }
 
-    /// As a packet for lanes, to the view at `view` of theirs: the events count as those of
-    /// `partition` from `offset` on, and as no records of any ledger.
+    /// As a packet for lanes, to the view at `view` of theirs: the events are those of
+    /// `partition` from `offset` on, and each is counted where its row is.
     #[must_use]
     pub fn into_packet(self, view: usize, partition: Partition, offset: i64) -> Packet {
         let meta = |event: usize| RecordMeta {
@@ -274,7 +274,14 @@ impl PastEvents {
             offset: offset + event as i64,
             broker_time: Timestamp(0),
         };
+        let shards = self.batch.hashes.iter();
+        let shards = shards.map(|hash| Shard::of_hash(*hash)).collect();
         let count = self.times.len();
+        debug_assert_eq!(
+            count,
+            self.len(),
+            "read from columns, it has nothing but events"
+        );
         let records = RecordBatch {
             metas: (0..count).map(meta).collect(),
             ..RecordBatch::default()
@@ -289,8 +296,16 @@ impl PastEvents {
             record_of: (0..count as u32).collect(),
             times: self.times,
             ids: self.ids,
-            views: vec![ViewBatch { view, ..self.batch }],
-            homes: Homes::default(),
+            views: vec![ViewBatch {
+                view,
+                speakers: Speakers::All,
+                ..self.batch
+            }],
+            homes: Homes {
+                shards,
+                told: Vec::new(),
+            },
+            origin: Origin::Past,
             contiguous: true,
             reached: vec![(partition, offset, position)],
         }

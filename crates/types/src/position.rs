@@ -16,6 +16,18 @@ pub struct Partition {
     pub number: u32,
 }
 
+impl Partition {
+    /// The number of a partition that is none of a log: a prepared past that lanes take in, by the
+    /// order of its events. No log has so many.
+    pub const PAST: u32 = u32::MAX;
+
+    /// Tells whether it is a prepared past.
+    #[must_use]
+    pub const fn is_past(self) -> bool {
+        self.number == Partition::PAST
+    }
+}
+
 /// A place in one partition, with the clock that belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionPosition {
@@ -54,6 +66,13 @@ impl Positions {
         if position.next > held.next {
             *held = position;
         }
+    }
+
+    /// What these say of logs alone.
+    #[must_use]
+    pub fn of_logs(&self) -> Positions {
+        let logs = self.0.iter().filter(|(partition, _)| !partition.is_past());
+        Positions(logs.map(|(partition, at)| (*partition, *at)).collect())
     }
 
     /// Tells whether this has come at least as far as `other` in every partition.

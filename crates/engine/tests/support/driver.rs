@@ -7,6 +7,7 @@
 use super::definitions::World;
 use super::log::Log;
 use super::online::Online;
+use super::past::Prepared;
 use super::random::Random;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -128,6 +129,8 @@ pub struct Driver<'a> {
     pub swept: u64,
     state: Store,
     sweep: Option<(Sweep, Cuts)>,
+    /// What the views have missed.
+    past: Option<Prepared>,
     readings: Vec<Reading>,
     /// Rows of dead processes that are still on their way.
     stray: Vec<Publication>,
@@ -135,6 +138,17 @@ pub struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     pub fn new(world: &'a World, log: &'a Log, weather: Weather, seed: u64) -> Driver<'a> {
+        Driver::with(world, log, weather, seed, None)
+    }
+
+    /// With views that began when their sources had come some way, and are given what they missed.
+    pub fn with(
+        world: &'a World,
+        log: &'a Log,
+        weather: Weather,
+        seed: u64,
+        past: Option<Prepared>,
+    ) -> Driver<'a> {
         let mut random = Random(seed);
         let (first, last) = log.span();
         let wall = match random.below(3) {
@@ -160,6 +174,7 @@ impl<'a> Driver<'a> {
             swept: 0,
             state: MemoryStore::new(),
             sweep: None,
+            past,
             readings: Vec::new(),
             stray: Vec::new(),
         };
@@ -190,6 +205,10 @@ impl<'a> Driver<'a> {
             return true;
         }
         let worker = self.random.index(self.workers.len());
+        if self.past.is_some() && self.random.percent(10) {
+            self.absorb(worker);
+            return false;
+        }
         match self.random.below(100) {
             0..4 => self.pass_time(),
             4..8 => self.sample(),
@@ -212,7 +231,40 @@ impl<'a> Driver<'a> {
     pub fn finish(&mut self) {
         let (_, last) = self.log.span();
         self.wall = self.wall.max(last);
+        for worker in 0..self.workers.len() {
+            while self.absorb(worker) {}
+        }
         self.settle();
+        if self.past.is_some() {
+            for worker in &mut self.workers {
+                (0..self.world.views.len()).for_each(|view| worker.lane.release(view));
+            }
+            self.settle();
+        }
+    }
+
+    /// Gives a lane some more of the past of a view; tells whether there was any.
+    fn absorb(&mut self, worker: usize) -> bool {
+        let Some(past) = &self.past else {
+            return false;
+        };
+        let worker = &mut self.workers[worker];
+        let next = |view: &usize| worker.lane.positions().get(Prepared::partition(*view)).next;
+        let views = 0..self.world.views.len();
+        let open: Vec<usize> = views.filter(|view| next(view) < past.len(*view)).collect();
+        if open.is_empty() {
+            return false;
+        }
+        let view = *self.random.pick(&open);
+        let packet = past.packet(view, next(&view), 1 + self.random.index(12));
+        let packets = &[&packet];
+        worker.lane.prepare(packets).expect("nothing is left out");
+        while let Some(wants) = worker.lane.wants(packets) {
+            fetch(&mut worker.lane, &self.state, &wants);
+        }
+        let applied = worker.lane.apply(packets, self.wall);
+        assert!(applied.dead.is_empty(), "the past has no letters");
+        true
     }
 
     /// As [`Driver::finish`], of what has come until now.
@@ -304,7 +356,10 @@ impl<'a> Driver<'a> {
         self.state
             .recut(&recovered, &ledgers)
             .expect("memory writes");
-        let views = &self.world.views;
+        let views = self
+            .past
+            .as_ref()
+            .map_or(&self.world.views, |past| &past.views);
         let epoch = self.state.epoch();
         let clocks = self.swept_clocks();
         let lanes: Vec<Lane> = ranges
@@ -314,6 +369,10 @@ impl<'a> Driver<'a> {
                 lane.resume_ledgers(&ledgers);
                 for (source, clock) in &clocks {
                     lane.resume_clock(*source, *clock);
+                }
+                if let Some(past) = &self.past {
+                    let held = past.held.iter().enumerate();
+                    held.for_each(|(view, upto)| lane.hold(view, *upto));
                 }
                 lane
             })
@@ -374,8 +433,9 @@ impl<'a> Driver<'a> {
                 lane.inherit_lag(view.view, view.least_lag);
             }
             let back = self.weather.fault == Some(Fault::GoesBack);
-            hold =
-                (!back && !lane.positions().covers(&marker.positions)).then_some(marker.positions);
+            // A past that is not wholly taken in is not waited for.
+            let positions = marker.positions.of_logs();
+            hold = (!back && !lane.positions().covers(&positions)).then_some(positions);
         }
         let mut worker = Worker {
             queue: VecDeque::new(),

@@ -1,6 +1,7 @@
 //! Made-up logs: disorder, copies, conflicts, late, early and broken records.
 
 use super::definitions::{AHEAD, LATENESS, World};
+use super::oracle::{Verdict, verdict};
 use super::random::Random;
 use std::collections::BTreeMap;
 use tiderace_types::{Partition, Timestamp};
@@ -62,6 +63,42 @@ impl Logged {
 
 impl Log {
     pub fn new(world: &World, random: &mut Random) -> Log {
+        Log::made(world, random, true)
+    }
+
+    /// Without other content under one identity: which copy stands is for whoever comes first.
+    pub fn without_conflicts(world: &World, random: &mut Random) -> Log {
+        Log::made(world, random, false)
+    }
+
+    fn made_of(&self, partition: Partition, offset: i64) -> Option<&Made> {
+        self.partitions[&partition][offset as usize].made.as_ref()
+    }
+
+    /// How far accepted event times had come before `offset` of a partition.
+    pub fn clock(&self, partition: Partition, offset: i64) -> Timestamp {
+        let accepted = self.accepted(partition).into_iter();
+        let before = accepted.take_while(|at| *at < offset);
+        let times = before.filter_map(|at| Some(self.made_of(partition, at)?.at));
+        times.max().map_or(Timestamp::MIN, Timestamp)
+    }
+
+    /// The offsets of a partition's accepted records.
+    pub fn accepted(&self, partition: Partition) -> Vec<i64> {
+        let mut clock = Timestamp::MIN;
+        let mut accepted = Vec::new();
+        for (offset, logged) in self.partitions[&partition].iter().enumerate() {
+            if let Some(made) = &logged.made
+                && verdict(made, Timestamp(logged.broker_time), clock) == Verdict::Accepted
+            {
+                clock = clock.max(Timestamp(made.at));
+                accepted.push(offset as i64);
+            }
+        }
+        accepted
+    }
+
+    fn made(world: &World, random: &mut Random, conflicts: bool) -> Log {
         let mut partitions = BTreeMap::new();
         for source in ["payments", "clicks", "orders"] {
             let source = world.source(source).id;
@@ -77,12 +114,12 @@ impl Log {
                 1..5 => 0,
                 _ => random.within(0, 12 * MINUTE),
             };
-            log.add(now, id, random);
+            log.add(now, id, random, conflicts);
         }
         log
     }
 
-    fn add(&mut self, now: i64, id: i64, random: &mut Random) {
+    fn add(&mut self, now: i64, id: i64, random: &mut Random, conflicts: bool) {
         let partitions: Vec<Partition> = self.partitions.keys().copied().collect();
         let partition = *random.pick(&partitions);
         let (made, payload) = match random.below(100) {
@@ -91,7 +128,7 @@ impl Log {
                 Some(made) => written(made),
                 None => written(self.fresh(partition, now, id, random)),
             },
-            14..19 => match self.conflict(partition, now, random) {
+            14..19 if conflicts => match self.conflict(partition, now, random) {
                 Some(made) => written(made),
                 None => written(self.fresh(partition, now, id, random)),
             },
@@ -145,7 +182,7 @@ impl Log {
     /// A copy of an event of the same source that is not in conflict with another.
     fn copy(&self, partition: Partition, now: i64, random: &mut Random) -> Option<Made> {
         let source = partition.source;
-        let all: Vec<&Made> = self.made(source).collect();
+        let all: Vec<&Made> = self.made_in(source).collect();
         let made = all.get(random.index(all.len()))?;
         let alone = all.iter().all(|other| other.id != made.id || other == made);
         (alone && made.at >= now - OLDEST).then(|| (*made).clone())
@@ -161,7 +198,7 @@ impl Log {
         let made = *own.get(random.index(own.len()))?;
         let here = own.iter().filter(|other| other.id == made.id).count();
         let everywhere = self
-            .made(partition.source)
+            .made_in(partition.source)
             .filter(|other| other.id == made.id)
             .count();
         let mut other = made.clone();
@@ -177,7 +214,7 @@ impl Log {
         id: i64,
         random: &mut Random,
     ) -> Option<Made> {
-        let all: Vec<&Made> = self.made(partition.source).collect();
+        let all: Vec<&Made> = self.made_in(partition.source).collect();
         let made = all.get(random.index(all.len()))?;
         let score = match made.score {
             Some(RETRACTS) => Some(2),
@@ -191,7 +228,7 @@ impl Log {
         (made.at >= now - OLDEST).then_some(other)
     }
 
-    fn made(&self, source: tiderace_types::SourceId) -> impl Iterator<Item = &Made> {
+    fn made_in(&self, source: tiderace_types::SourceId) -> impl Iterator<Item = &Made> {
         self.partitions
             .iter()
             .filter(move |(partition, _)| partition.source == source)

@@ -14,6 +14,7 @@ pub mod laws;
 pub mod log;
 pub mod online;
 pub mod oracle;
+pub mod past;
 pub mod random;
 
 /// The seeds of `count` runs (times `TIDERACE_RUNS`), or the one that `TIDERACE_SEED` names.

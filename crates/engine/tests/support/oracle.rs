@@ -165,13 +165,15 @@ impl Oracle {
     }
 }
 
-enum Verdict {
+/// What a source's contract and clocks say of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     Accepted,
     Dropped,
     Refused(Reason),
 }
 
-fn verdict(made: &Made, broker_time: Timestamp, clock: Timestamp) -> Verdict {
+pub fn verdict(made: &Made, broker_time: Timestamp, clock: Timestamp) -> Verdict {
     if made.cents.is_some_and(|cents| cents < 0) {
         return Verdict::Refused(Reason::Rejected);
     }
