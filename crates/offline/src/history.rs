@@ -655,7 +655,8 @@ pub(crate) fn part_of(hash: u64, parts: usize) -> usize {
 }
 
 /// The columns that views need of their source's table.
-pub(crate) fn fields_of(source: &Source) -> Fields {
+#[must_use]
+pub fn fields_of(source: &Source) -> Fields {
     let used = source.used.iter();
     let columns = used
         .map(|at| -> (Column, String) { (source.columns[*at].clone(), source.names[*at].clone()) });

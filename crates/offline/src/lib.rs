@@ -5,6 +5,8 @@ pub mod archive;
 mod error;
 pub use error::{Error, Kind};
 
+pub mod backfill;
+
 mod place;
 pub use place::Place;
 

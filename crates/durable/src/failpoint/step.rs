@@ -85,6 +85,14 @@ steps! {
     ArchiveSwap = "archive.swap",
     /// The removal of files that are no part of an archive any more.
     ArchiveClean = "archive.clean",
+    /// A file of a prepared past.
+    BackfillFile = "backfill.file",
+    /// What says that a prepared past is whole.
+    BackfillManifest = "backfill.manifest",
+    /// The request that a prepared past be taken in.
+    BackfillRequest = "backfill.request",
+    /// That a prepared past is being taken in, or has been.
+    BackfillState = "backfill.state",
     /// The embedded online store, opened or made.
     OnlineOpen = "online.open",
     /// Published rows.
