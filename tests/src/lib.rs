@@ -16,6 +16,7 @@ pub mod encode;
 pub mod input;
 pub mod ledger;
 pub mod oracle;
+pub mod prepared;
 pub mod project;
 pub mod scene;
 pub mod shared;

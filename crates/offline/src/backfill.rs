@@ -15,9 +15,6 @@
 mod prepare;
 pub use prepare::{Bounds, Prepare, Prepared, Progress};
 
-mod archived;
-pub use archived::archived;
-
 mod files;
 pub use files::{Batches, Files, Writer};
 
@@ -56,8 +53,10 @@ pub struct Manifest {
     pub job: u64,
     /// How it meets the stream.
     pub join: Join,
-    /// Since when the view is whole once it has these events; nothing where it is not, and why.
+    /// Since when these are all events; nothing where that is not known, and why.
     pub whole: Whole,
+    /// Up to when, in microseconds; nothing where the stream surely has all others.
+    pub until: Option<i64>,
     /// What became of the table's rows.
     pub counts: Counts,
     /// The files, in order.

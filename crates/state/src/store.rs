@@ -287,6 +287,31 @@ impl Store {
         self.write(Step::StateView, &mut [op], Durability::Disk)
     }
 
+    /// Remembers a view, durably, and a small fact about it in the same write.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn set_view_and_meta(
+        &self,
+        view: ViewId,
+        state: ViewState,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let state = Op::Put(key::view(view), codec::view(&state));
+        let fact = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(Step::StateView, &mut [state, fact], Durability::Disk)
+    }
+
+    /// Writes how far a prepared past has been taken in, durably.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_backfill(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let op = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(Step::BackfillState, &mut [op], Durability::Disk)
+    }
+
     /// Reads a small fact.
     ///
     /// # Errors

@@ -96,6 +96,11 @@ pub enum Command {
         after_help = "Examples:\n  tiderace explain fraud_v1 customer_id=596 tx_count_7d\n  tiderace explain fraud_v1 terminal_id=3156 risk_7d_delay_7d --as-of 2018-05-01T00:00:00Z"
     )]
     Explain(Explain),
+    /// Give a view the events from before it began: from its source's archive, or another table.
+    #[command(
+        after_help = "The events are prepared here, and taken in by the process that runs, while the stream goes on.\nExit code 1: they are not, or the view is not whole with them; the last line says why.\n\nExamples:\n  tiderace backfill customer_spend\n  tiderace backfill customer_spend --dry-run\n  tiderace backfill customer_spend --table s3://lake/payments --complete-since beginning\n  tiderace backfill customer_spend --part 0/4"
+    )]
+    Backfill(Backfill),
     /// Look at the records that a source refused, and send them again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -278,6 +283,53 @@ pub struct Explain {
     /// How many events are listed, the newest.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
+}
+
+/// Arguments of `backfill`.
+#[derive(Debug, Args)]
+pub struct Backfill {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// The feature view.
+    pub view: String,
+    /// The table with the events, in place of the source's archive: a Parquet file, a folder, also in
+    /// Hive's layout, or `s3://bucket/prefix`.
+    #[arg(long)]
+    pub table: Option<String>,
+    /// Only events at or after this instant, as RFC 3339: the view is whole from then on.
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Only events before this instant.
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Up to when the table has every event; its newest event's time when absent. An archive of
+    /// Tiderace's own knows.
+    #[arg(long)]
+    pub until: Option<String>,
+    /// Since when the table has every event: an instant, or `beginning`. When absent, what the source
+    /// declares, else the time of the table's first event.
+    #[arg(long)]
+    pub complete_since: Option<String>,
+    /// Only say what it would take.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait for a process that takes the events in, even if none runs.
+    #[arg(long)]
+    pub wait: bool,
+    /// Memory to work in: a number with a unit of KiB, MiB or GiB. What does not fit goes to files beside `--scratch`.
+    #[arg(long, default_value = "512MiB", value_parser = size)]
+    pub memory: u64,
+    /// Where files go that do not fit in memory; the system's folder for such when absent.
+    #[arg(long)]
+    pub scratch: Option<PathBuf>,
+    /// Threads; one for each core when absent.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Prepare only share `i` of `N` of the entities (from 0), so that N machines can each prepare one. The
+    /// last one to end hands the whole over.
+    #[arg(long, value_parser = part)]
+    pub part: Option<(u64, u64)>,
 }
 
 /// How a table is written.

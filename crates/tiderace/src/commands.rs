@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod ask;
+mod backfill;
 mod check;
 mod dead_letters;
 mod demo;
@@ -39,6 +40,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::History(history) => history::history(&history),
         Command::Reconcile(args) => reconcile::reconcile(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Backfill(backfill) => backfill::backfill(&backfill),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
     }

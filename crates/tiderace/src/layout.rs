@@ -44,6 +44,12 @@ impl Layout {
         self.root.join("log").join(source)
     }
 
+    /// What is said between those who prepare pasts and the live process.
+    #[must_use]
+    pub fn backfill(&self) -> PathBuf {
+        self.root.join("backfill")
+    }
+
     /// The embedded online store.
     #[must_use]
     pub fn online(&self) -> PathBuf {

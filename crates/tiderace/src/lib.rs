@@ -9,3 +9,4 @@ pub mod layout;
 pub mod live;
 pub mod project;
 pub mod push;
+pub mod spool;

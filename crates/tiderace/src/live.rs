@@ -3,6 +3,7 @@
 //! ```text
 //! intake thread (one per source) ──packets, samples──► lane threads ──► state
 //!        │                                                 │  ▲
+//! loader thread ──packets of a past──────────────────────►   │
 //!        └─► dead letters                         rows, markers │ acknowledgements
 //!                                                          ▼  │
 //!                                              publisher task (one per lane) ──► online store
@@ -21,6 +22,7 @@ mod feeder;
 mod intake;
 mod lane;
 mod ledger;
+mod loader;
 mod metrics;
 mod publisher;
 mod reading;
@@ -43,7 +45,7 @@ use tiderace_durable::folder;
 use tiderace_engine::{LaneView, recut, recut_ledgers};
 use tiderace_online::{Part, Writer};
 use tiderace_plan::Plan;
-use tiderace_plan::model::{Source, Stream};
+use tiderace_plan::model::{Source, Stream, View};
 use tiderace_serve::{Owner, Reading};
 use tiderace_source::{
     DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, Trail,
@@ -63,7 +65,11 @@ pub struct Live {
     feeders: Vec<JoinHandle<()>>,
     archivers: Vec<archiver::Archiver>,
     sweeper: Option<JoinHandle<()>>,
+    loader: Option<JoinHandle<()>>,
     board: Arc<sweeper::Board>,
+    standings: Arc<loader::Standings>,
+    /// Where lanes are told of pasts.
+    pasts: Vec<crossbeam_channel::Sender<loader::Told>>,
     state: tiderace_state::Store,
     logs: BTreeMap<SourceId, Log>,
     ledger: Arc<Ledger>,
@@ -73,6 +79,9 @@ pub struct Live {
 
 /// What the names of rows that were published lately may take, of all lanes together.
 const RECENT: usize = 64 << 20;
+
+/// Packets of a past that may wait for a lane.
+const PASTS: usize = 2;
 
 /// Questions that may wait for a lane.
 const ASKS: usize = 64;
@@ -95,16 +104,19 @@ impl Live {
         folder::create(&path).with_context(|| format!("make folder {}", path.display()))?;
         let state = RocksStore::open(&path, options).context("open state")?;
         let ranges = ShardRange::split(plan.project.lanes);
-        let recovered = recut(&state.positions()?, &ranges);
-        let ledgers = recut_ledgers(&state.ledgers()?, &ranges);
+        let mut recovered = recut(&state.positions()?, &ranges);
+        let mut ledgers = recut_ledgers(&state.ledgers()?, &ranges);
+        let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
+        let jobs = loader::Jobs::open(&state, plan, |view| coverage.generation(view))?;
+        loader::strip(&jobs, &mut recovered, &mut ledgers);
         let cut = state.recut(&recovered, &ledgers);
         cut.context("write positions")?;
-        let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
-        let views: Vec<LaneView> = plan
-            .views
-            .iter()
-            .map(|view| LaneView::new(Arc::clone(view), coverage.generation(view.id)))
-            .collect();
+        let lane_view = |view: &Arc<View>| {
+            let begun = coverage.begun(view.id);
+            let begins = begun.map(|begun| begun.positions).unwrap_or_default();
+            LaneView::new(Arc::clone(view), coverage.generation(view.id)).beginning(begins)
+        };
+        let views: Vec<LaneView> = plan.views.iter().map(lane_view).collect();
         let mut live = Live {
             stop: Arc::new(AtomicBool::new(false)),
             intakes: Vec::new(),
@@ -113,7 +125,10 @@ impl Live {
             feeders: Vec::new(),
             archivers: Vec::new(),
             sweeper: None,
+            loader: None,
             board: Arc::default(),
+            standings: Arc::default(),
+            pasts: Vec::new(),
             state: state.clone(),
             logs: open_logs(plan, layout)?,
             ledger: Arc::new(Ledger::new(&plan.sources)),
@@ -140,10 +155,18 @@ impl Live {
         for (source, reader) in &mut readers {
             let own = plan.views.iter().filter(|view| view.source.id == source.id);
             let own: Vec<_> = own.map(|view| view.id).collect();
+            intake::note_starts(source.id, reader, &own, &coverage)?;
             let (state, ledger) = (&live.state, &live.ledger);
             if intake::note_losses(source, reader, &own, &coverage, state, ledger)? {
                 // What they say was whole when it was said. Nothing is answered until others stand.
                 markers.clear();
+            }
+        }
+        for lane in &mut lanes {
+            for (place, view) in plan.views.iter().enumerate() {
+                if let Some(upto) = coverage.held(view.id) {
+                    lane.hold(place, upto);
+                }
             }
         }
         let mut senders = Vec::new();
@@ -165,6 +188,7 @@ impl Live {
             )?;
         }
         live.start_sweeper(views, ranges)?;
+        live.start_loader(plan, layout, coverage, jobs)?;
         Ok(live)
     }
 
@@ -211,12 +235,13 @@ impl Live {
     /// What a lane died of.
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
-        let (intakes, lanes, sweeper) = (self.intakes, self.lanes, self.sweeper);
+        let (intakes, lanes) = (self.intakes, self.lanes);
+        let others = [self.sweeper, self.loader];
         let (feeders, archivers) = (self.feeders, self.archivers);
         let joined = tokio::task::spawn_blocking(move || {
-            if let Some(sweeper) = sweeper {
-                sweeper.thread().unpark();
-                drop(sweeper.join());
+            for other in others.into_iter().flatten() {
+                other.thread().unpark();
+                drop(other.join());
             }
             intakes.into_iter().for_each(|thread| drop(thread.join()));
             archivers.into_iter().for_each(archiver::Archiver::stop);
@@ -356,6 +381,8 @@ impl Live {
         let (to_publisher, orders) = tokio::sync::mpsc::channel(2);
         let (replies, from_publisher) = crossbeam_channel::bounded(4);
         let (asker, asks) = crossbeam_channel::bounded(ASKS);
+        let (past, pasts) = crossbeam_channel::bounded(PASTS);
+        self.pasts.push(past);
         self.askers.push((lane.shards, asker));
         let mut trusted = Vec::new();
         for (part, markers) in markers {
@@ -385,11 +412,13 @@ impl Live {
             lane::Wires {
                 asks,
                 packets,
+                pasts,
                 to_publisher,
                 from_publisher,
                 feeding,
                 stop: Arc::clone(&self.stop),
                 board: Arc::clone(&self.board),
+                standings: Arc::clone(&self.standings),
             },
             consumed(plan)
                 .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
@@ -400,6 +429,7 @@ impl Live {
             let withdrawn = online.withdraw_markers(worker.shards());
             withdrawn.context("withdraw the markers of rows that are to be published again")?;
         }
+        worker.stand();
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || worker.run())?;
@@ -436,6 +466,33 @@ impl Live {
             .spawn(move || feeder.run())?;
         self.feeders.push(thread);
         Ok(Some(lane::Feeding::new(to_feeder, from_feeder)))
+    }
+
+    /// Starts what takes in prepared pasts.
+    fn start_loader(
+        &mut self,
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        coverage: Arc<Coverage>,
+        jobs: loader::Jobs,
+    ) -> Result<()> {
+        let loader = loader::Loader {
+            plan: Arc::clone(plan),
+            layout: layout.clone(),
+            state: self.state.clone(),
+            coverage,
+            ledger: Arc::clone(&self.ledger),
+            standings: Arc::clone(&self.standings),
+            lanes: std::mem::take(&mut self.pasts),
+            jobs,
+            runtime: tokio::runtime::Handle::current(),
+            stop: Arc::clone(&self.stop),
+        };
+        let thread = std::thread::Builder::new()
+            .name("loader".to_owned())
+            .spawn(move || loader.run())?;
+        self.loader = Some(thread);
+        Ok(())
     }
 
     fn start_sweeper(&mut self, views: Vec<LaneView>, lanes: Vec<ShardRange>) -> Result<()> {

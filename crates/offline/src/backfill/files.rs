@@ -104,7 +104,7 @@ impl Writer {
     }
 
     /// Puts the file that is being written.
-    async fn close(&mut self) -> Result<(), Error> {
+    pub(super) async fn close(&mut self) -> Result<(), Error> {
         let Some((writer, events)) = self.open.take() else {
             return Ok(());
         };

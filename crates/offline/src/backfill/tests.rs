@@ -17,6 +17,7 @@ fn manifest(files: Vec<File>, counts: Counts) -> Manifest {
         job: 9,
         join: Join::Positions,
         whole: Whole::From(5),
+        until: None,
         counts,
         files,
     }
@@ -99,7 +100,7 @@ async fn a_damaged_file_is_named() {
 #[test]
 fn a_manifest_keeps_its_form() {
     // Golden: these are on disks.
-    let text = r#"{"form":1,"view":"spend","fingerprint":7,"generation":1,"job":9,"join":"positions","whole":{"from":5},"counts":{"read":1,"taken":1,"outside":0,"by_stream":0,"filtered":0,"null_key":0,"dropped":0,"refused":{}},"files":[{"key":"part-1-of-1/000000-1.parquet","events":1}]}"#;
+    let text = r#"{"form":1,"view":"spend","fingerprint":7,"generation":1,"job":9,"join":"positions","whole":{"from":5},"until":null,"counts":{"read":1,"taken":1,"outside":0,"by_stream":0,"filtered":0,"null_key":0,"dropped":0,"refused":{}},"files":[{"key":"part-1-of-1/000000-1.parquet","events":1}]}"#;
     let file = File {
         key: "part-1-of-1/000000-1.parquet".to_owned(),
         events: 1,

@@ -7,6 +7,7 @@ use super::lane::Message;
 use super::ledger::Ledger;
 use super::reading::Reading;
 use crossbeam_channel::Sender;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -84,6 +85,23 @@ pub fn note_losses(
     Ok(!losses.is_empty())
 }
 
+/// Notes where reading begins in partitions that views know nothing of yet, before anything is read.
+pub fn note_starts(
+    source: SourceId,
+    reader: &mut Reader,
+    views: &[ViewId],
+    coverage: &Coverage,
+) -> anyhow::Result<()> {
+    // A partition whose end is not known may hold anything.
+    let ends: BTreeMap<u32, i64> = reader.ends().unwrap_or_default().into_iter().collect();
+    let start = |(number, next): (u32, i64)| {
+        let is_at_end = ends.get(&number).is_some_and(|end| *end <= next);
+        (Partition { source, number }, next, is_at_end)
+    };
+    let starts: Vec<_> = reader.positions().into_iter().map(start).collect();
+    coverage.reads_from(views, &starts)
+}
+
 /// Stores what is to be known of the source's topic, durably.
 fn put_trail(source: &Source, reader: &Reader, state: &Store) -> Result<(), tiderace_state::Error> {
     match reader.trail() {
@@ -97,7 +115,7 @@ impl Worker {
     pub fn run(mut self) {
         let name = self.source.name.clone();
         let mut sampled: Option<Instant> = None;
-        let mut first = true;
+        let mut covered = false;
         let mut marked: Option<Instant> = None;
         let mut pause = Duration::from_millis(50);
         // A topic that lets go of where reading began before the first commit has lost it.
@@ -133,8 +151,11 @@ impl Worker {
             if records.is_empty() {
                 continue;
             }
-            if std::mem::take(&mut first) && !self.cover(&records) {
-                return self.ledger.stopped(&name);
+            if !covered {
+                match self.cover(&records) {
+                    Some(all) => covered = all,
+                    None => return self.ledger.stopped(&name),
+                }
             }
             if marked.is_none_or(|at| at.elapsed() >= MARKING) {
                 marked = Some(Instant::now());
@@ -193,16 +214,19 @@ impl Worker {
         }
     }
 
-    /// Notes where coverage begins, before anything is taken; tells whether that is stored.
-    fn cover(&self, records: &RecordBatch) -> bool {
-        let earliest = records.metas.iter().map(|meta| meta.broker_time).min();
-        let earliest = earliest.unwrap_or_else(now);
+    /// Notes where coverage begins, before anything is taken; tells whether it is known of all views,
+    /// or nothing where that cannot be stored.
+    fn cover(&self, records: &RecordBatch) -> Option<bool> {
         let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
-        while let Err(error) = self.coverage.first_record(&self.source, &views, earliest) {
+        loop {
+            let noted = self.coverage.first_records(&self.source, &views, records);
+            let error = match noted {
+                Ok(all) => return Some(all),
+                Err(error) => format!("{error:#}"),
+            };
             if self.stopping() {
-                return false;
+                return None;
             }
-            let error = format!("{error:#}");
             tracing::warn!(
                 source = self.source.name,
                 error,
@@ -210,7 +234,6 @@ impl Worker {
             );
             std::thread::sleep(Duration::from_secs(1));
         }
-        true
     }
 
     fn take(&mut self, mut records: RecordBatch) {

@@ -9,6 +9,7 @@ use super::clock::now;
 use super::coverage::Coverage;
 use super::feeder;
 use super::ledger::Ledger;
+use super::loader::{LaneStands, Standings, Told};
 use super::publisher::{Order, Reply};
 use super::sweeper::Board;
 use anyhow::{Context, Result, anyhow};
@@ -49,17 +50,23 @@ pub struct Ask {
 pub struct Wires {
     pub asks: Receiver<Ask>,
     pub packets: Receiver<Message>,
+    /// Pasts that are taken in beside them.
+    pub pasts: Receiver<Told>,
     pub to_publisher: Sender<Order>,
     pub from_publisher: Receiver<Reply>,
     /// The way to the topics of values, where there are any.
     pub feeding: Option<Feeding>,
     pub stop: Arc<AtomicBool>,
     pub board: Arc<Board>,
+    pub standings: Arc<Standings>,
 }
 
 /// How many events are applied at one go, about. More cost less each, but what else a lane does
 /// waits for them.
 const EVENTS: usize = 32_768;
+
+/// Rows owed beyond which no past is taken in.
+const OWED_OF_PAST: usize = OWED / 8;
 
 /// Rows owed beyond which it is cheaper to publish all that are stored.
 const OWED: usize = 2_000_000;
@@ -85,7 +92,9 @@ pub struct Worker {
     opened: bool,
     /// Whether the store holds markers that this lane goes on from.
     trusts: bool,
-    /// How many losses the last marker knows of.
+    /// How far the rows go that the last marker speaks for which is in every part of the store.
+    published: Positions,
+    /// Which changes of coverage the last marker knows of.
     covered: u64,
     /// Whether the version of the last marker could not be noted in state.
     note_failed: bool,
@@ -142,7 +151,8 @@ impl Worker {
         // After an end in good order it is passed already, and no packet may ever come to tell.
         let hold = markers
             .first()
-            .map(|marker| marker.positions.clone())
+            // A past that is not wholly taken in is not waited for.
+            .map(|marker| marker.positions.of_logs())
             .filter(|hold| !lane.positions().covers(hold));
         let names = plan.views.iter().map(|view| view.name.clone()).collect();
         Ok(Worker {
@@ -157,6 +167,7 @@ impl Worker {
             hold,
             opened: false,
             trusts: !trusted.is_empty(),
+            published: Positions::default(),
             covered: 0,
             note_failed: false,
             marked_at: Instant::now(),
@@ -192,10 +203,12 @@ impl Worker {
 
     fn work(&mut self) -> Result<()> {
         self.account();
+        self.stand();
         loop {
             let wait = self.patience();
-            let (packets, replies, asks, fed) = (
+            let (packets, pasts, replies, asks, fed) = (
                 self.packets(),
+                self.pasts(),
                 self.wires.from_publisher.clone(),
                 self.wires.asks.clone(),
                 self.feeder_replies(),
@@ -204,6 +217,10 @@ impl Worker {
                 recv(packets) -> message => match message {
                     Ok(message) => self.hear_out(message)?,
                     Err(_) => break,
+                },
+                recv(pasts) -> told => match told {
+                    Ok(told) => self.take_past(told)?,
+                    Err(_) => self.wires.pasts = crossbeam_channel::never(),
                 },
                 recv(replies) -> reply => self.hear(reply.map_err(|_| anyhow!("the publisher is gone"))?)?,
                 recv(fed) -> reply => {
@@ -227,6 +244,34 @@ impl Worker {
             true => crossbeam_channel::never(),
             false => self.wires.packets.clone(),
         }
+    }
+
+    /// Where pasts come from: from nowhere while there is much to publish or to store.
+    fn pasts(&self) -> Receiver<Told> {
+        let full = self.lane.feed_is_full()
+            || self.lane.owing() > OWED_OF_PAST
+            || self.lane.unstored() > self.row_memory() / 4;
+        match full {
+            true => crossbeam_channel::never(),
+            false => self.wires.pasts.clone(),
+        }
+    }
+
+    /// Takes in some of a past.
+    fn take_past(&mut self, told: Told) -> Result<()> {
+        match told {
+            Told::Packet(packet) => self.take(&[&packet])?,
+            Told::Store => self.commit_all()?,
+            Told::Release(view) => self.lane.release(view),
+        }
+        self.stand();
+        Ok(())
+    }
+
+    /// Says how far the lane has come with pasts.
+    pub fn stand(&self) {
+        let stands = LaneStands::of(&self.lane, self.plan.views.len(), &self.published);
+        self.wires.standings.note(self.lane.shards, stands);
     }
 
     fn feeder_replies(&self) -> Receiver<feeder::Reply> {
@@ -414,6 +459,7 @@ impl Worker {
             self.wires.board.committed(self.lane.shards, clocks);
         }
         self.account();
+        self.stand();
         Ok(())
     }
 

@@ -176,6 +176,18 @@ impl Ledger {
         counts
     }
 
+    /// What became of the events of a past that is being taken in, by name.
+    pub(super) fn outcomes(&self, past: SourceId) -> BTreeMap<String, u64> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+        for counts in lanes.values().filter_map(|ledger| ledger.0.get(&past)) {
+            for (name, count) in counts {
+                *outcomes.entry(name.to_string()).or_default() += count;
+            }
+        }
+        outcomes
+    }
+
     pub(super) fn took(&self, source: &str, views: &[(usize, String)], taken: &IntakeCounts) {
         let mut counts = self.locked();
         let ledger = counts.sources.entry(source.to_owned()).or_default();

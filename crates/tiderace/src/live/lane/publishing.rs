@@ -76,7 +76,7 @@ impl Worker {
         let standing = self.healing.as_ref().is_none_or(|healing| healing.standing);
         let marking = standing && !self.lane.draining();
         // Rows of what comes behind a loss are not published under a marker that knows of none.
-        let uncovered = self.covered != self.coverage.losses();
+        let uncovered = self.covered != self.coverage.changes();
         if marking && (elapsed || uncovered || due && self.lane.must_mark()) {
             return self.mark();
         }
@@ -151,7 +151,7 @@ impl Worker {
 
     /// Says how far the published rows go.
     pub(super) fn mark(&mut self) -> Result<()> {
-        self.covered = self.coverage.losses();
+        self.covered = self.coverage.changes();
         self.marked_at = Instant::now();
         let coverage = Arc::clone(&self.coverage);
         let incarnation = rand::random();
@@ -259,6 +259,8 @@ impl Worker {
                 self.opened |= everywhere;
                 if everywhere && standing {
                     self.lane.marked();
+                    self.published = mark.marker.positions.clone();
+                    self.stand();
                 }
                 if everywhere {
                     let said = if standing {

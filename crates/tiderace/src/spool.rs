@@ -1,0 +1,228 @@
+//! What `backfill` and the live process tell each other: small files in the folder of the state, each
+//! replaced as a whole.
+//!
+//! | file | written by | says |
+//! |---|---|---|
+//! | `views.json` | the live process, every second | where each view began, what it keeps |
+//! | `{view}.request.json` | `backfill` | the job that is to be taken in |
+//! | `{view}.status.json` | the live process | how far it has come |
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tiderace_durable::failpoint::{self, Step};
+use tiderace_durable::folder;
+use tiderace_offline::backfill::Whole;
+use tiderace_types::{CoveredFrom, Timestamp};
+
+/// The form of all of them.
+const FORM: u32 = 1;
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct Spool(PathBuf);
+
+/// Where the views of a live process stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Views {
+    form: u32,
+    /// When this was written, in microseconds of the wall clock: it runs, if that is not long ago.
+    pub at: i64,
+    /// By name.
+    pub views: BTreeMap<String, ViewStands>,
+}
+
+/// Where a view stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewStands {
+    /// What its rows mean.
+    pub fingerprint: u64,
+    /// Its generation.
+    pub generation: u32,
+    /// By partition, the first record that comes to it by the stream, if that was noted.
+    pub begun: Option<BTreeMap<u32, i64>>,
+    /// Since when it is whole.
+    pub whole: Whole,
+    /// Up to when its rows have let go of events, in microseconds.
+    pub kept_from: i64,
+    /// Whether its rows still keep all that a past may meet, of a view that folds what it lets go of.
+    pub waits: bool,
+}
+
+/// A job that is to be taken in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    form: u32,
+    /// Its number.
+    pub job: u64,
+}
+
+impl Request {
+    /// Asks for job `job`.
+    pub fn new(job: u64) -> Request {
+        Request { form: FORM, job }
+    }
+}
+
+/// How far a job has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    form: u32,
+    /// Its number.
+    pub job: u64,
+    /// What is done with it.
+    pub phase: Phase,
+    /// The particulars, for a person.
+    pub message: Option<String>,
+    /// How many events it has.
+    pub events: u64,
+    /// How many of them every lane has been offered.
+    pub offered: u64,
+    /// What became of them, by name.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Since when the view is whole.
+    pub whole: Option<Whole>,
+    /// Whether its past and the stream meet, so that it is as whole as its past.
+    pub joined: bool,
+}
+
+impl Status {
+    /// Nothing has come of job `job` yet.
+    pub fn new(job: u64, phase: Phase) -> Status {
+        Status {
+            form: FORM,
+            job,
+            phase,
+            message: None,
+            events: 0,
+            offered: 0,
+            outcomes: BTreeMap::new(),
+            whole: None,
+            joined: false,
+        }
+    }
+}
+
+/// What is done with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Its events are offered to rows.
+    TakingIn,
+    /// They are, and are not all stored and published.
+    Settling,
+    /// The view has them.
+    Done,
+    /// It is not taken in.
+    Refused,
+    /// Its files cannot be read for now.
+    Stuck,
+}
+
+impl Spool {
+    /// The spool in `folder`.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Spool {
+        Spool(folder)
+    }
+
+    /// Where the views stand, or stood when a live process ran last.
+    pub fn views(&self) -> Result<Option<Views>> {
+        self.read("views.json", |views: &Views| views.form)
+    }
+
+    /// Says where the views stand.
+    pub fn put_views(&self, at: Timestamp, views: BTreeMap<String, ViewStands>) -> Result<()> {
+        let at = at.0;
+        let form = FORM;
+        self.write("views.json", &Views { form, at, views })
+    }
+
+    /// The job that is to be taken in for a view.
+    pub fn request(&self, view: &str) -> Result<Option<Request>> {
+        self.read(&format!("{view}.request.json"), |request: &Request| {
+            request.form
+        })
+    }
+
+    /// Asks for a job to be taken in.
+    pub fn put_request(&self, view: &str, request: &Request) -> Result<()> {
+        let name = format!("{view}.request.json");
+        failpoint::around(Step::BackfillRequest, anyhow::Error::from, || {
+            self.write(&name, request)
+        })
+    }
+
+    /// How far the last job of a view has come.
+    pub fn status(&self, view: &str) -> Result<Option<Status>> {
+        self.read(&format!("{view}.status.json"), |status: &Status| {
+            status.form
+        })
+    }
+
+    /// Forgets what was said of the last job of a view.
+    pub fn forget_status(&self, view: &str) -> Result<()> {
+        let path = self.0.join(format!("{view}.status.json"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says how far a job has come.
+    pub fn put_status(&self, view: &str, status: &Status) -> Result<()> {
+        self.write(&format!("{view}.status.json"), status)
+    }
+
+    fn read<T: for<'a> Deserialize<'a>>(
+        &self,
+        name: &str,
+        form: impl Fn(&T) -> u32,
+    ) -> Result<Option<T>> {
+        let path = self.0.join(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        let said: T =
+            serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+        match form(&said) {
+            FORM => Ok(Some(said)),
+            other => bail!(
+                "{} has form {other}; this binary reads {FORM}",
+                path.display()
+            ),
+        }
+    }
+
+    fn write(&self, name: &str, said: &impl Serialize) -> Result<()> {
+        folder::create(&self.0).with_context(|| format!("make folder {}", self.0.display()))?;
+        let path = self.0.join(name);
+        let new = self.0.join(format!("{name}.{}.new", std::process::id()));
+        let written = write_synced(&new, &serde_json::to_vec(said)?)
+            .and_then(|()| fs::rename(&new, &path))
+            .and_then(|()| folder::sync(&self.0));
+        written.with_context(|| format!("write {}", path.display()))
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Coverage in the words of jobs.
+pub fn whole(covered_from: CoveredFrom) -> Whole {
+    match covered_from {
+        CoveredFrom::Beginning => Whole::FromBeginning,
+        CoveredFrom::Instant(from) => Whole::From(from.0),
+        CoveredFrom::Nothing => Whole::Not("nothing has been consumed yet".to_owned()),
+    }
+}
