@@ -4,7 +4,8 @@
 //! `target/release/deps`); `TIDERACE_BIN` names another one.
 
 use crate::cgroup::MemoryLimit;
-use crate::process::{self, Process, Usage};
+use crate::ports;
+use crate::process::{Process, Usage};
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
@@ -86,7 +87,7 @@ impl Ports {
     /// # Errors
     /// When there are none.
     pub fn free() -> Result<Ports> {
-        let ports = process::free_ports(2)?;
+        let ports = ports::free_ports(2)?;
         Ok(Ports {
             grpc: ports[0],
             http: ports[1],

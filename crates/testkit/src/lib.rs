@@ -12,6 +12,7 @@
 //! | [`power`] | a power cut: files as they are when everything that was not synced is lost |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
 //! | [`process`] | children that never outlive the test, and signals to them |
+//! | [`ports`] | ports of loopback that no other test has |
 //! | [`cgroup`] | a hard limit on the memory of children |
 //! | [`wait`] | waiting for something outside, with a deadline |
 //!
@@ -23,6 +24,7 @@ pub mod generate;
 pub use tiderace_naive as naive;
 
 pub mod cgroup;
+pub mod ports;
 pub mod process;
 pub mod wait;
 

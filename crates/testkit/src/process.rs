@@ -10,7 +10,6 @@
 
 use anyhow::{Context, Result, bail};
 use std::io;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, OnceLock, mpsc};
@@ -172,22 +171,6 @@ impl Usage {
             processor,
         })
     }
-}
-
-/// Finds `count` loopback ports that nothing listens on now.
-///
-/// # Errors
-/// When the machine has none left.
-pub fn free_ports(count: usize) -> Result<Vec<u16>> {
-    // Held together until all are found, so that no two are the same.
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()
-        .context("find a free port")?;
-    listeners
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect()
 }
 
 type Order = (Command, mpsc::SyncSender<io::Result<Child>>);

@@ -12,6 +12,7 @@
 mod pump;
 
 use crate::generate::Dice;
+use crate::ports;
 use anyhow::{Context, Result};
 use pump::Pump;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -86,7 +87,7 @@ impl Proxy {
     /// # Errors
     /// When there is no port.
     pub fn start(seed: u64) -> Result<Proxy> {
-        let port = crate::process::free_ports(1)?[0];
+        let port = ports::free_ports(1)?[0];
         let shared = Arc::new(Shared {
             upstream: Mutex::new(None),
             fault: Mutex::new(Fault::None),

@@ -1,7 +1,8 @@
 //! A real redis-server on a free port, or a cluster of them: loopback only, nothing kept on disk
 //! unless asked.
 
-use crate::process::{self, Process, Signal};
+use crate::ports;
+use crate::process::{Process, Signal};
 use crate::wait;
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -40,7 +41,7 @@ impl Redis {
     /// # Errors
     /// As [`Redis::start`].
     pub fn start_with(settings: &[&str]) -> Result<Redis> {
-        Redis::start_on(process::free_ports(1)?[0], settings)
+        Redis::start_on(ports::free_ports(1)?[0], settings)
     }
 
     fn start_on(port: u16, settings: &[&str]) -> Result<Redis> {

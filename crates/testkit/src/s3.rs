@@ -4,7 +4,8 @@
 //! `$TIDERACE_CACHE/s3`. It keeps to `If-None-Match`, as S3 does. What was put stays over kills.
 
 use crate::kafka::cache;
-use crate::process::{self, Process};
+use crate::ports;
+use crate::process::Process;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
@@ -46,7 +47,7 @@ impl S3 {
     /// When its jars are not in the cache, or it does not come up; with its log.
     pub fn start() -> Result<S3> {
         let mut s3 = S3 {
-            port: process::free_ports(1)?[0],
+            port: ports::free_ports(1)?[0],
             folder: tempfile::tempdir().context("make a folder for an S3 server")?,
             process: None,
         };

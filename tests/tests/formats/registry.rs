@@ -5,7 +5,7 @@ use crate::avro::first;
 use crate::support::{Feed, Payment, project};
 use std::time::Duration;
 use tiderace_testkit::bin::Server;
-use tiderace_testkit::process::free_ports;
+use tiderace_testkit::ports::free_ports;
 use tiderace_testkit::registry::{Mode, Registry};
 use tiderace_testkit::wait;
 

@@ -1,7 +1,8 @@
 //! Brokers: their settings, their folders, their processes.
 
 use super::wire;
-use crate::process::{self, Process, Signal};
+use crate::ports;
+use crate::process::{Process, Signal};
 use crate::proxy::Proxy;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -67,7 +68,7 @@ impl Kafka {
     }
 
     fn start_behind(brokers: usize, proxy: Option<&Proxy>) -> Result<Kafka> {
-        let ports = process::free_ports(2 * brokers + 1)?;
+        let ports = ports::free_ports(2 * brokers + 1)?;
         let hidden = proxy.map(|proxy| (ports[2 * brokers], proxy.port()));
         if let Some(proxy) = proxy {
             proxy.lead_to(ports[2 * brokers]);

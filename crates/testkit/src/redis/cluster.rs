@@ -1,23 +1,16 @@
 //! A Redis Cluster on loopback: its servers can be killed, stopped, emptied and filled one by one.
 
 use super::Redis;
+use crate::ports::free_ports;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// How long a server may be silent before the others take it for dead.
 const NODE_TIMEOUT: &str = "2000";
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// What a server's bus port is above its own.
-const BUS: u16 = 10_000;
-
-/// Ports to choose from: below those that the system gives to outgoing connections, bus ports too.
-const PORTS: std::ops::Range<u16> = 11_000..22_000;
 
 /// A running cluster, killed when dropped.
 #[derive(Debug)]
@@ -162,23 +155,4 @@ impl Line {
             slots: fields.len() > 8,
         })
     }
-}
-
-/// Finds ports that are free together with their bus ports.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = (std::process::id() % 997) as u16 * 11;
-    let mut held: Vec<(u16, TcpListener, TcpListener)> = Vec::new();
-    for _ in PORTS {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(spread);
-        let port = PORTS.start + next % (PORTS.end - PORTS.start);
-        let bind = |port: u16| TcpListener::bind(("127.0.0.1", port));
-        if let (Ok(own), Ok(bus)) = (bind(port), bind(port + BUS)) {
-            held.push((port, own, bus));
-            if held.len() == count {
-                return Ok(held.into_iter().map(|(port, ..)| port).collect());
-            }
-        }
-    }
-    bail!("no {count} free ports for a cluster")
 }

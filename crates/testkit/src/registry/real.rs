@@ -6,7 +6,8 @@
 use super::Reference;
 use crate::bin::exchange;
 use crate::kafka::cache;
-use crate::process::{Process, free_ports};
+use crate::ports::free_ports;
+use crate::process::Process;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
