@@ -23,7 +23,7 @@ use tiderace_decode::Decoded;
 use tiderace_plan::model::{Otherwise, Source, Stream, View};
 use tiderace_types::{
     DataType, DeadLetter, Dropped, Outcome, Partition, PartitionPosition, Positions, Reason,
-    RecordBatch, Timestamp, Value, encode_int_key, encode_key_value, hash_key,
+    RecordBatch, ShardRange, Timestamp, Value, encode_int_key, encode_key_value, hash_key,
 };
 
 /// Takes in one source's records, in order.
@@ -34,6 +34,10 @@ pub struct Intake {
     reached: BTreeMap<Partition, PartitionPosition>,
     /// Positions further on, whose clocks are known.
     known: BTreeMap<Partition, PartitionPosition>,
+    /// The shards whose refused records are this intake's to tell of.
+    shards: ShardRange,
+    /// The stream clock at each record of the last batch, where that is to be told.
+    pub(crate) told: Option<Vec<Timestamp>>,
 }
 
 /// What became of a batch.
@@ -104,9 +108,18 @@ impl Intake {
         Intake {
             reached: own.map(|(p, at)| (*p, *at)).collect(),
             known: BTreeMap::new(),
+            shards: ShardRange::ALL,
+            told: None,
             source,
             views,
         }
+    }
+
+    /// Leaves the refusal of records whose home is elsewhere to others, who have them too.
+    #[must_use]
+    pub fn within(mut self, shards: ShardRange) -> Intake {
+        self.shards = shards;
+        self
     }
 
     /// Remembers clocks of positions further on than where it starts. When it has come to one, its clock is
@@ -222,6 +235,10 @@ impl Intake {
             .map(|(record, reason, _)| (*record, *reason))
             .collect();
         let homes = Homes::new(&records, &record_of, told, &failed, &mut views);
+        if self.shards != ShardRange::ALL {
+            let home = |record: u32| homes.shards[record as usize];
+            refused.retain(|(record, ..)| self.shards.contains(home(*record)));
+        }
         let dead = dead_letters(&records, refused);
         let accepted = archived.then(|| of_places(&records, &record_of, &accepted, &reached, seen));
         let packet = Packet {
@@ -268,12 +285,18 @@ impl Intake {
             let Some((_, position)) = &mut run else {
                 continue;
             };
+            if let Some(clock) = records.clocks.get(record) {
+                position.clock = position.clock.max(*clock);
+            }
             if !self.known.is_empty()
                 && let Some(known) = self.known.get(&meta.partition)
                 && known.next <= meta.offset
             {
                 position.clock = position.clock.max(known.clock);
                 self.known.remove(&meta.partition);
+            }
+            if let Some(told) = &mut self.told {
+                told.push(position.clock);
             }
             position.next = meta.offset + 1;
             let rest = record_of[event..].iter();
@@ -296,6 +319,13 @@ impl Intake {
             }
         }
         self.reached.extend(run);
+        for (partition, from, passed) in &records.passed {
+            first.entry(*partition).or_insert(*from);
+            let held = self.reached.entry(*partition);
+            let held = held.or_insert(PartitionPosition::START);
+            held.next = held.next.max(passed.next);
+            held.clock = held.clock.max(passed.clock);
+        }
         let reached =
             |(partition, from): (Partition, i64)| (partition, from, self.reached[&partition]);
         first.into_iter().map(reached).collect()

@@ -21,6 +21,9 @@ pub use intake::{Accepted, Intake, IntakeCounts, Taken};
 
 mod evaluate;
 
+mod routing;
+pub use routing::{Owners, Routed};
+
 mod past;
 pub use past::{Past, PastCounts, PastEvents, PastTaken};
 

@@ -141,6 +141,9 @@ impl Documents {
             by_name: &by_name,
         };
         let services = self.services(report, &views);
+        if let Some(project) = project.as_ref().filter(|project| project.processes > 1) {
+            can_be_shared(report, sources.values(), project.processes);
+        }
         let tests = self.tests(report, &views, &sources);
         let views = sealed.views.into_iter().map(|sealed| sealed.view);
         Some(Loaded {
@@ -322,6 +325,44 @@ fn seal_all(
         sealed.views.iter().position(|s| s.view.name == *name)
     });
     (sealed, by_name)
+}
+
+/// What several processes cannot do with a source.
+fn can_be_shared<'a>(
+    report: &Report,
+    sources: impl Iterator<Item = &'a source::Draft>,
+    processes: u32,
+) {
+    for draft in sources {
+        let source = &draft.source;
+        let (what, help) = if source.stream == Stream::Embedded {
+            (
+                "it has an embedded log, which one process has",
+                "give it a `stream:` of Kafka",
+            )
+        } else if source.archive.as_ref().is_some_and(|archive| archive.write) {
+            (
+                "its archive is written by one process",
+                "set `write: false` there, and have another project with one process write the archive",
+            )
+        } else if source.continues_past_losses {
+            (
+                "with `on_lost_offsets: continue` each would go on at another place",
+                "take it away: reading then stops where records are lost, and says so",
+            )
+        } else {
+            continue;
+        };
+        report.error_help(
+            draft.place,
+            Code::Value,
+            format!(
+                "{processes} processes (`state.processes`) cannot share the source `{}`: {what}",
+                source.name
+            ),
+            help,
+        );
+    }
 }
 
 /// Dead letters are told apart by where their record stood: sources of one topic keep them apart.

@@ -46,6 +46,8 @@ pub struct Project {
     pub http: String,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
+    /// Processes that share the work; defaults to 1.
+    pub processes: u32,
     /// How often all of state and positions are committed, a slice at a time; defaults to 10 s. The longer,
     /// the more events share a write; what is not committed yet is read again after a crash.
     pub commit_interval: Duration,

@@ -5,7 +5,7 @@ use crate::model::Project;
 use crate::report::Report;
 use crate::{Code, kafka, names, raw, scalar};
 use std::net::SocketAddr;
-use tiderace_types::Duration;
+use tiderace_types::{Duration, Share};
 
 const MIB: u64 = 1 << 20;
 
@@ -33,6 +33,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let row_memory = state.and_then(|s| s.row_memory.as_ref());
     let row_memory = scalar::size_or(report, row_memory, 512 * MIB);
     let lanes = lanes(report, state.and_then(|s| s.lanes.as_ref()));
+    let processes = processes(report, raw, state.and_then(|s| s.processes.as_ref()));
     let kafka = raw.kafka.as_ref().and_then(|at| at.value.as_ref());
     let properties = kafka::properties(report, kafka);
     let schema_registry = kafka::schema_registry(report, kafka);
@@ -48,6 +49,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         grpc: grpc?,
         http: http?,
         lanes: lanes?,
+        processes: processes?,
         commit_interval: commit_interval?,
         publish_deadline: publish_deadline?,
         state_memory: state_memory?,
@@ -92,6 +94,38 @@ fn lanes(report: &Report, lanes: Option<&At<u32>>) -> Option<usize> {
         at.place,
         Code::Value,
         format!("expected 1 to 256 lanes, found {lanes}"),
+    );
+    None
+}
+
+/// How many processes share the work, which needs servers that all of them reach.
+fn processes(report: &Report, raw: &raw::Project, processes: Option<&At<u32>>) -> Option<u32> {
+    let Some(at) = processes else {
+        return Some(1);
+    };
+    let processes = at.value?;
+    if !(1..=Share::MOST).contains(&processes) {
+        let most = Share::MOST;
+        report.error(
+            at.place,
+            Code::Value,
+            format!("expected 1 to {most} processes, found {processes}"),
+        );
+        return None;
+    }
+    let online = raw.online.as_ref().and_then(|at| at.value.as_ref());
+    let has_redis = online.is_some_and(|online| online.redis.is_some());
+    let missing = match (raw.kafka.is_some(), has_redis) {
+        _ if processes == 1 => return Some(1),
+        (true, true) => return Some(processes),
+        (false, _) => "kafka: { brokers: \"host:9092\" }",
+        (true, false) => "online: { redis: { url: \"redis://host:6379\" } }",
+    };
+    report.error_help(
+        at.place,
+        Code::Value,
+        format!("{processes} processes cannot share what only one of them has"),
+        format!("set `{missing}`, over which they meet, or leave `processes` at 1"),
     );
     None
 }

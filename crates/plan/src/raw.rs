@@ -89,6 +89,9 @@ pub(crate) struct State {
     pub(crate) path: Option<At<String>>,
     /// Threads that advance state. Default: 1.
     pub(crate) lanes: Option<At<u32>>,
+    /// Processes that share the work, each with a part of the entities and a state of its own
+    /// (`--process 0`, `--process 1`, …). They need Kafka and Redis. Default: 1.
+    pub(crate) processes: Option<At<u32>>,
     /// How often all of state, a part of it at a time, and positions are committed. Default: `10s`.
     pub(crate) commit_interval: Option<At<String>>,
     /// Memory of the state store. Default: `256MiB`.

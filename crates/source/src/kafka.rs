@@ -17,6 +17,9 @@ mod outbox;
 mod producer;
 pub use producer::KafkaProducer;
 
+mod shared;
+pub use shared::{SharedReader, SharedSender, ensure_shared_topic, shared_topic};
+
 mod values;
 pub use values::{KafkaValues, ValueRecord};
 

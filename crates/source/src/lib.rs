@@ -19,8 +19,8 @@ pub use reader::{Limit, Reader};
 
 mod kafka;
 pub use kafka::{
-    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, ValueRecord,
-    count_partitions, ensure_topic,
+    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, SharedReader,
+    SharedSender, ValueRecord, count_partitions, ensure_shared_topic, ensure_topic, shared_topic,
 };
 
 mod registry;

@@ -1,12 +1,12 @@
 //! The one way records come in.
 
 use crate::Error;
-use crate::kafka::{KafkaConfig, KafkaReader};
+use crate::kafka::{KafkaConfig, KafkaReader, SharedReader};
 use crate::log::LogReader;
 use crate::memory::MemoryReader;
 use crate::{Loss, OnLoss, Trail};
 use std::time::Duration;
-use tiderace_types::{RecordBatch, SourceId};
+use tiderace_types::{RecordBatch, Share, SourceId};
 
 /// Reads one source from given positions on.
 ///
@@ -17,6 +17,8 @@ use tiderace_types::{RecordBatch, SourceId};
 pub enum Reader {
     /// A Kafka topic.
     Kafka(KafkaReader),
+    /// One process's part of a topic over which several share a source.
+    Shared(Box<SharedReader>),
     /// The embedded log.
     Log(LogReader),
     /// Memory, for tests.
@@ -65,8 +67,9 @@ impl Reader {
         start: &[(u32, i64)],
         trail: Trail,
         on_loss: OnLoss,
+        share: Share,
     ) -> Result<Reader, Error> {
-        let reader = KafkaReader::resume(config, topic, source, start, trail, on_loss);
+        let reader = KafkaReader::resume(config, topic, source, start, trail, on_loss, share);
         reader.map(Reader::Kafka)
     }
 
@@ -74,7 +77,8 @@ impl Reader {
     pub fn mark(&mut self, batch: &RecordBatch) {
         match self {
             Reader::Kafka(reader) => reader.mark(batch),
-            Reader::Log(_) | Reader::Memory(_) => {}
+            // It does so by itself, since these are not its records as they are kept.
+            Reader::Shared(_) | Reader::Log(_) | Reader::Memory(_) => {}
         }
     }
 
@@ -83,6 +87,7 @@ impl Reader {
     pub fn trail(&self) -> Option<&Trail> {
         match self {
             Reader::Kafka(reader) => Some(reader.trail()),
+            Reader::Shared(reader) => Some(reader.trail()),
             Reader::Log(_) | Reader::Memory(_) => None,
         }
     }
@@ -91,7 +96,17 @@ impl Reader {
     pub fn take_losses(&mut self) -> Vec<Loss> {
         match self {
             Reader::Kafka(reader) => reader.take_losses(),
-            Reader::Log(_) | Reader::Memory(_) => Vec::new(),
+            Reader::Shared(_) | Reader::Log(_) | Reader::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// Where partitions were begun that nothing was known of, since the last call, and whether they ended
+    /// there. Only where a source is shared are these found while reading; of others
+    /// [`Reader::positions`] tells before.
+    pub fn take_begun(&mut self) -> Vec<(u32, i64, bool)> {
+        match self {
+            Reader::Shared(reader) => reader.take_begun(),
+            Reader::Kafka(_) | Reader::Log(_) | Reader::Memory(_) => Vec::new(),
         }
     }
 
@@ -118,6 +133,7 @@ impl Reader {
     ) -> Result<(), Error> {
         match self {
             Reader::Kafka(reader) => reader.poll(batch, limit, timeout),
+            Reader::Shared(reader) => reader.poll(batch, limit, timeout),
             Reader::Log(reader) => reader.poll(batch, limit, timeout),
             Reader::Memory(reader) => reader.poll(batch, limit, timeout),
         }
@@ -130,16 +146,19 @@ impl Reader {
     pub fn ends(&mut self) -> Result<Vec<(u32, i64)>, Error> {
         match self {
             Reader::Kafka(reader) => reader.ends(),
+            Reader::Shared(reader) => reader.ends(),
             Reader::Log(reader) => Ok(reader.ends()),
             Reader::Memory(reader) => Ok(reader.ends()),
         }
     }
 
-    /// The next offset that will be read of each partition, by partition.
+    /// The next offset that will be read of each partition, by partition; nothing where a source is
+    /// shared.
     #[must_use]
     pub fn positions(&self) -> Vec<(u32, i64)> {
         match self {
             Reader::Kafka(reader) => reader.positions(),
+            Reader::Shared(_) => Vec::new(),
             Reader::Log(reader) => vec![(0, reader.position())],
             Reader::Memory(reader) => reader.positions(),
         }
@@ -152,6 +171,7 @@ impl Reader {
     pub fn partitions(&mut self) -> Result<Vec<u32>, Error> {
         match self {
             Reader::Kafka(reader) => reader.partitions(),
+            Reader::Shared(reader) => Ok(reader.partitions()),
             Reader::Log(_) => Ok(vec![0]),
             Reader::Memory(reader) => Ok(reader.partitions()),
         }

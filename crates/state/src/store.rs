@@ -312,6 +312,15 @@ impl Store {
         self.write(Step::BackfillState, &mut [op], Durability::Disk)
     }
 
+    /// Writes how far a shared source was sent.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn note_shared(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let op = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(Step::ShareNote, &mut [op], self.commit_durability())
+    }
+
     /// Reads a small fact.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ mod key;
 pub use key::{KeyBytes, KeyError, decode_key, encode_int_key, encode_key, encode_key_value};
 
 mod shard;
-pub use shard::{SHARDS, Shard, ShardRange, hash_key, hash_word};
+pub use shard::{SHARDS, Shard, ShardRange, Share, hash_key, hash_word};
 
 mod version;
 pub use version::Version;

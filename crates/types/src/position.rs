@@ -21,10 +21,20 @@ impl Partition {
     /// order of its events. No log has so many.
     pub const PAST: u32 = u32::MAX;
 
+    /// The number of a partition that is none of the source's own: what comes to a process by the
+    /// topic over which several share a source. No log has so many.
+    pub const ROUTED: u32 = u32::MAX - 1;
+
     /// Tells whether it is a prepared past.
     #[must_use]
     pub const fn is_past(self) -> bool {
         self.number == Partition::PAST
+    }
+
+    /// Tells whether it is a partition of the source itself.
+    #[must_use]
+    pub const fn is_log(self) -> bool {
+        self.number < Partition::ROUTED
     }
 }
 
@@ -71,7 +81,7 @@ impl Positions {
     /// What these say of logs alone.
     #[must_use]
     pub fn of_logs(&self) -> Positions {
-        let logs = self.0.iter().filter(|(partition, _)| !partition.is_past());
+        let logs = self.0.iter().filter(|(partition, _)| partition.is_log());
         Positions(logs.map(|(partition, at)| (*partition, *at)).collect())
     }
 

@@ -1,6 +1,6 @@
 //! Records as a source delivers them, and the ones that could not be accepted.
 
-use crate::{Partition, Timestamp};
+use crate::{Partition, PartitionPosition, Timestamp};
 
 /// Where a record came from, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub struct RecordBatch {
     /// The records that a header says are of another table, ascending. They are not decoded, but
     /// dropped and counted.
     pub others: Vec<u32>,
+    /// By record, the stream clock of its partition when it came, where another process has told it:
+    /// that one has seen every record of the partition. Else empty.
+    pub clocks: Vec<Timestamp>,
+    /// How far partitions have come, beyond what the records say: from an offset, to a position.
+    pub passed: Vec<(Partition, i64, PartitionPosition)>,
 }
 
 impl RecordBatch {
@@ -66,6 +71,8 @@ impl RecordBatch {
         self.metas.clear();
         self.nulls.clear();
         self.others.clear();
+        self.clocks.clear();
+        self.passed.clear();
     }
 }
 

@@ -75,9 +75,16 @@ impl ShardRange {
     /// Splits all shards into `lanes` contiguous ranges of nearly equal size (1 to 256 of them).
     #[must_use]
     pub fn split(lanes: usize) -> Vec<ShardRange> {
-        let lanes = lanes.clamp(1, usize::from(SHARDS));
-        let edge = |i: usize| i * usize::from(SHARDS) / lanes;
-        (0..lanes)
+        ShardRange::ALL.cut(lanes)
+    }
+
+    /// Cuts the range into `pieces` contiguous ones of nearly equal size, or as many as it has shards.
+    #[must_use]
+    pub fn cut(self, pieces: usize) -> Vec<ShardRange> {
+        let shards = usize::from(self.last - self.first) + 1;
+        let pieces = pieces.clamp(1, shards);
+        let edge = |i: usize| usize::from(self.first) + i * shards / pieces;
+        (0..pieces)
             .map(|i| ShardRange {
                 first: edge(i) as u8,
                 last: (edge(i + 1) - 1) as u8,
@@ -92,10 +99,65 @@ impl fmt::Display for ShardRange {
     }
 }
 
+/// Which of the processes that share a project's shards, and the partitions of its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl Share {
+    /// A process that has everything.
+    pub const ALL: Share = Share { index: 0, of: 1 };
+
+    /// So many may share.
+    pub const MOST: u32 = 64;
+
+    /// The shards of each process.
+    #[must_use]
+    pub fn ranges(self) -> Vec<ShardRange> {
+        ShardRange::split(self.of as usize)
+    }
+
+    /// The shards of this one.
+    #[must_use]
+    pub fn shards(self) -> ShardRange {
+        let ranges = self.ranges();
+        let own = ranges.get(self.index as usize);
+        own.copied().unwrap_or(ShardRange::ALL)
+    }
+
+    /// Whether partition `number` of a topic is this one's.
+    #[must_use]
+    pub const fn has(self, number: u32) -> bool {
+        number % self.of == self.index
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.index, self.of)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn lanes_of_processes_cover_every_shard_once() {
+        for (of, lanes) in [(1, 1), (2, 3), (3, 2), (7, 5), (64, 8)] {
+            let shares = (0..of).map(|index| Share { index, of });
+            let ranges: Vec<_> = shares.flat_map(|share| share.shards().cut(lanes)).collect();
+            for shard in 0..=255 {
+                let holders = ranges.iter().filter(|r| r.contains(Shard(shard))).count();
+                assert_eq!(holders, 1, "{lanes} lanes of {of} processes, shard {shard}");
+            }
+        }
+    }
 
     #[test]
     fn ranges_cover_every_shard_once() {

@@ -93,6 +93,10 @@ steps! {
     BackfillRequest = "backfill.request",
     /// That a prepared past is being taken in, or has been.
     BackfillState = "backfill.state",
+    /// Records of a shared source, on their way to the processes that need them.
+    ShareSend = "share.send",
+    /// How far a shared source was sent.
+    ShareNote = "share.note",
     /// The embedded online store, opened or made.
     OnlineOpen = "online.open",
     /// Published rows.

@@ -8,6 +8,7 @@ use crate::{Error, Kind};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use std::fmt;
+use std::time::Duration;
 use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::Timestamp;
 
@@ -35,6 +36,24 @@ impl KafkaProducer {
             partitions: partitions.len(),
             headers: Vec::new(),
         })
+    }
+
+    /// As [`KafkaProducer::open`], but it never gives a record up: it is tried as long as it takes.
+    ///
+    /// # Errors
+    /// As [`KafkaProducer::open`].
+    pub fn persistent(config: &KafkaConfig, topic: &str) -> Result<KafkaProducer, Error> {
+        let outbox = Outbox::persistent(config)?;
+        let open = KafkaProducer::open(config, topic)?;
+        Ok(KafkaProducer { outbox, ..open })
+    }
+
+    /// Waits for a while; tells whether every record is kept by the brokers.
+    ///
+    /// # Errors
+    /// When one could not be delivered: what comes after it may be there without it.
+    pub fn is_settled(&self, within: Duration) -> Result<bool, Error> {
+        self.outbox.is_settled(&self.topic, within)
     }
 
     /// Has every record carry these headers.
@@ -83,6 +102,16 @@ impl KafkaProducer {
             record = record.partition(i32::try_from(partition).unwrap_or(0));
         }
         self.outbox.send(self.headed(record))
+    }
+
+    /// As [`KafkaProducer::send_to`], with the time of its sending.
+    ///
+    /// # Errors
+    /// As [`KafkaProducer::send`].
+    pub fn send_now(&mut self, partition: u32, payload: &[u8]) -> Result<(), Error> {
+        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+        let record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
+        self.outbox.send(self.headed(record.partition(partition)))
     }
 
     fn headed<'a>(&self, record: BaseRecord<'a, [u8], [u8]>) -> BaseRecord<'a, [u8], [u8]> {

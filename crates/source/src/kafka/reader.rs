@@ -12,7 +12,7 @@
 use super::config::KafkaConfig;
 use super::error::error;
 use super::resume::Asking;
-use super::topic::partitions;
+use super::topic::{ends, partitions};
 use crate::trail::{Loss, Mark, OnLoss, Track, Trail};
 use crate::{Error, Kind, Limit};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -22,14 +22,12 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
-use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId, Timestamp, hash_key};
+use tiderace_types::{Partition, RecordBatch, RecordMeta, Share, SourceId, Timestamp, hash_key};
 
 /// How often new partitions are looked for.
 const DISCOVERY: Duration = Duration::from_secs(5);
 /// How long the look for new partitions may hold up reading.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a question about ends may take.
-const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reads one topic.
 pub struct KafkaReader {
@@ -46,6 +44,8 @@ pub struct KafkaReader {
     /// What is remembered of the topic, and how its offsets become ours.
     trail: Trail,
     on_loss: OnLoss,
+    /// Which partitions are read.
+    share: Share,
     /// What was found missing and has not been told.
     losses: Vec<Loss>,
     discovered: Instant,
@@ -66,11 +66,21 @@ impl KafkaReader {
         source: SourceId,
         start: &[(u32, i64)],
     ) -> Result<KafkaReader, Error> {
-        KafkaReader::resume(config, topic, source, start, Trail::default(), OnLoss::Stop)
+        let all = Share::ALL;
+        KafkaReader::resume(
+            config,
+            topic,
+            source,
+            start,
+            Trail::default(),
+            OnLoss::Stop,
+            all,
+        )
     }
 
     /// As [`KafkaReader::open`], with what is remembered of the topic from before; `on_loss` says what
-    /// to do where it does not have what should come next. Offsets are ours, see [`Track::shift`].
+    /// to do where it does not have what should come next. Offsets are ours, see [`Track::shift`]. Only
+    /// the partitions of `share` are read.
     ///
     /// # Errors
     /// As [`KafkaReader::open`].
@@ -81,6 +91,7 @@ impl KafkaReader {
         start: &[(u32, i64)],
         trail: Trail,
         on_loss: OnLoss,
+        share: Share,
     ) -> Result<KafkaReader, Error> {
         let client = config.consumer();
         let create = || {
@@ -97,6 +108,7 @@ impl KafkaReader {
             next: BTreeMap::new(),
             trail,
             on_loss,
+            share,
             losses: Vec::new(),
             discovered: Instant::now(),
             request_timeout: config.request_timeout,
@@ -112,7 +124,7 @@ impl KafkaReader {
             )));
         }
         let asked: BTreeMap<u32, i64> = start.iter().copied().collect();
-        for number in partitions {
+        for number in partitions.into_iter().filter(|number| share.has(*number)) {
             // Where reading began is known even where nothing has been committed since.
             let began = reader.trail.0.get(&number).map(|track| track.start);
             let next = asked.get(&number).copied().or(began);
@@ -265,34 +277,9 @@ impl KafkaReader {
     /// # Errors
     /// [`Kind::Retry`] when a broker does not answer within a second.
     pub fn ends(&mut self) -> Result<Vec<(u32, i64)>, Error> {
-        let what = format!("ask for the ends of topic \"{}\"", self.topic);
-        let mut asked = TopicPartitionList::with_capacity(self.next.len());
-        for &number in self.next.keys() {
-            // The logical end in place of a timestamp asks for the high watermark itself.
-            asked
-                .add_partition_offset(&self.topic, signed(number), Offset::End)
-                .map_err(|cause| error(&what, &cause))?;
-        }
-        // Its news of outages comes with the answers; kept unread it would pile up.
-        while self.asker.poll(Duration::ZERO).is_some() {}
-        let answered = self
-            .asker
-            .offsets_for_times(asked, ENDS_TIMEOUT)
-            .map_err(|cause| error(&what, &cause))?;
-        let mut ends = Vec::with_capacity(self.next.len());
-        for element in answered.elements() {
-            element.error().map_err(|cause| error(&what, &cause))?;
-            let Offset::Offset(end) = element.offset() else {
-                return Err(Error::new(
-                    Kind::Retry,
-                    format!("{what}: no answer for partition {}", element.partition()),
-                ));
-            };
-            let number = element.partition().unsigned_abs();
-            ends.push((number, end + self.shift(number)));
-        }
-        ends.sort_unstable();
-        Ok(ends)
+        let ends = ends(&self.asker, &self.topic, self.next.keys().copied())?;
+        let ours = |(number, end)| (number, end + self.shift(number));
+        Ok(ends.into_iter().map(ours).collect())
     }
 
     /// See [`crate::Reader::partitions`].
@@ -317,7 +304,7 @@ impl KafkaReader {
             Err(error) => return Err(error),
         };
         let known = self.next.len();
-        for number in partitions {
+        for number in partitions.into_iter().filter(|own| self.share.has(*own)) {
             self.next.entry(number).or_insert(0);
             self.trail.0.entry(number).or_default();
         }

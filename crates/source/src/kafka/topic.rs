@@ -2,17 +2,22 @@
 
 use super::config::KafkaConfig;
 use super::error::{error, kind};
-use crate::Error;
+use super::reader::signed;
+use crate::{Error, Kind};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+/// How long a question about ends may take.
+const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Creates `topic` with so many partitions and copies, and settings such as
 /// `retention.ms`, unless it exists; then it is left as it is. `replication`
@@ -95,6 +100,41 @@ pub fn partitions(asker: &BaseConsumer, topic: &str, timeout: Duration) -> Resul
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// The offset that the next record of each of these partitions will get: one request to each broker that
+/// leads one.
+pub fn ends(
+    asker: &BaseConsumer,
+    topic: &str,
+    numbers: impl Iterator<Item = u32>,
+) -> Result<Vec<(u32, i64)>, Error> {
+    let what = format!("ask for the ends of topic \"{topic}\"");
+    let mut asked = TopicPartitionList::new();
+    for number in numbers {
+        // The logical end in place of a timestamp asks for the high watermark itself.
+        asked
+            .add_partition_offset(topic, signed(number), Offset::End)
+            .map_err(|cause| error(&what, &cause))?;
+    }
+    // Its news of outages comes with the answers; kept unread it would pile up.
+    while asker.poll(Duration::ZERO).is_some() {}
+    let answered = asker
+        .offsets_for_times(asked, ENDS_TIMEOUT)
+        .map_err(|cause| error(&what, &cause))?;
+    let mut ends = Vec::new();
+    for element in answered.elements() {
+        element.error().map_err(|cause| error(&what, &cause))?;
+        let Offset::Offset(end) = element.offset() else {
+            return Err(Error::new(
+                Kind::Retry,
+                format!("{what}: no answer for partition {}", element.partition()),
+            ));
+        };
+        ends.push((element.partition().unsigned_abs(), end));
+    }
+    ends.sort_unstable();
+    Ok(ends)
 }
 
 struct Unpark(Thread);

@@ -1,0 +1,229 @@
+//! Reads what a process is sent of a source.
+
+use super::frame::{Frame, What};
+use crate::kafka::KafkaReader;
+use crate::kafka::error::error;
+use crate::kafka::topic::{ends, partitions};
+use crate::{Error, KafkaConfig, Kind, Limit, OnLoss, Trail};
+use rdkafka::consumer::BaseConsumer;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+use tiderace_types::{
+    Partition, PartitionPosition, RecordBatch, RecordMeta, Share, SourceId, Timestamp,
+};
+
+/// How often new partitions of the source are looked for.
+const DISCOVERY: Duration = Duration::from_secs(5);
+
+/// Reads one process's part of a shared topic.
+pub struct SharedReader {
+    inner: KafkaReader,
+    source: SourceId,
+    share: Share,
+    /// By partition of the source, the next offset: every lower one was received, or is not for this process.
+    next: BTreeMap<u32, i64>,
+    /// Where partitions were begun that nothing was known of, and whether they ended there.
+    begun: Vec<(u32, i64, bool)>,
+    /// Why reading has ended.
+    ended: Option<String>,
+    /// The source's own topic, of which the ends are asked.
+    topic: String,
+    asker: BaseConsumer,
+    partitions: Vec<u32>,
+    discovered: Option<Instant>,
+    request_timeout: Duration,
+}
+
+impl SharedReader {
+    /// Reads `shared` on behalf of the process of `share`, from `start`: positions in the partitions of
+    /// `topic`, the source's own one, and, as [`Partition::ROUTED`], in the shared one.
+    ///
+    /// # Errors
+    /// As [`KafkaReader::resume`].
+    pub fn open(
+        config: &KafkaConfig,
+        shared: &str,
+        topic: &str,
+        source: SourceId,
+        start: &[(u32, i64)],
+        trail: Trail,
+        share: Share,
+    ) -> Result<SharedReader, Error> {
+        let come_to = start
+            .iter()
+            .find(|(number, _)| *number == Partition::ROUTED);
+        let own: Vec<_> = come_to
+            .map(|(_, next)| (share.index, *next))
+            .into_iter()
+            .collect();
+        let inner = KafkaReader::resume(config, shared, source, &own, trail, OnLoss::Stop, share)?;
+        let asker = config.consumer().create();
+        let asker = asker.map_err(|cause| error("create a kafka consumer", &cause))?;
+        let next = start.iter().copied();
+        Ok(SharedReader {
+            inner,
+            source,
+            share,
+            next: next
+                .filter(|(number, _)| *number < Partition::ROUTED)
+                .collect(),
+            begun: Vec::new(),
+            ended: None,
+            topic: topic.to_owned(),
+            asker,
+            partitions: Vec::new(),
+            discovered: None,
+            request_timeout: config.request_timeout,
+        })
+    }
+
+    /// What is remembered of the shared topic now.
+    #[must_use]
+    pub fn trail(&self) -> &Trail {
+        self.inner.trail()
+    }
+
+    /// See [`crate::Reader::take_begun`].
+    pub fn take_begun(&mut self) -> Vec<(u32, i64, bool)> {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// See [`crate::Reader::poll`].
+    ///
+    /// # Errors
+    /// As [`KafkaReader::poll`]; [`Kind::Corrupt`] at a gap, or at what is no frame.
+    pub fn poll(
+        &mut self,
+        batch: &mut RecordBatch,
+        limit: Limit,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        if let Some(why) = &self.ended {
+            return Err(Error::new(Kind::Corrupt, why.clone()));
+        }
+        let mut sent = RecordBatch::default();
+        let polled = self.inner.poll(&mut sent, limit, timeout);
+        let mut taken: Option<(i64, i64)> = None;
+        for (at, meta) in sent.metas.iter().enumerate() {
+            if let Err(why) = self.take(sent.payload(at), batch) {
+                self.ended = Some(format!(
+                    "the shared topic of \"{}\", partition {} offset {}: {why}",
+                    self.topic, self.share.index, meta.offset
+                ));
+                break;
+            }
+            let from = taken.map_or(meta.offset, |(from, _)| from);
+            taken = Some((from, meta.offset + 1));
+        }
+        // What of it is repeated after a start is told by the partitions of the source.
+        self.inner.mark(&sent);
+        if let Some((from, next)) = taken {
+            let clock = Timestamp::MIN;
+            let routed = self.partition(Partition::ROUTED);
+            batch
+                .passed
+                .push((routed, from, PartitionPosition { next, clock }));
+        }
+        match &self.ended {
+            Some(why) => Err(Error::new(Kind::Corrupt, why.clone())),
+            None => polled,
+        }
+    }
+
+    fn partition(&self, number: u32) -> Partition {
+        let source = self.source;
+        Partition { source, number }
+    }
+
+    /// Takes in one frame.
+    fn take(&mut self, bytes: &[u8], batch: &mut RecordBatch) -> Result<(), String> {
+        let (frame, payload) =
+            Frame::decode(bytes).map_err(|error| format!("not what is sent there: {error}"))?;
+        let partition = self.partition(frame.partition);
+        let known = self.next.get(&frame.partition).copied();
+        if let What::Begins { is_at_end } = frame.what
+            && known.is_none()
+        {
+            self.begun.push((frame.partition, frame.offset, is_at_end));
+        }
+        // Of a partition that was never begun there may be anything before.
+        let next = match (frame.what, known) {
+            (What::Begins { .. }, known) => known.unwrap_or(0),
+            (_, Some(next)) => next,
+            (_, None) => {
+                return Err(format!(
+                    "partition {} of the source was never begun: what was sent first is missing",
+                    frame.partition
+                ));
+            }
+        };
+        if frame.before >= next {
+            return Err(format!(
+                "a gap: record {} of partition {} of the source was sent before this one, and only those before {next} were received",
+                frame.before, frame.partition
+            ));
+        }
+        match frame.what {
+            What::Record { .. } if frame.offset < next => {}
+            What::Record { is_null, is_other } => {
+                let record =
+                    u32::try_from(batch.len()).expect("a batch has fewer than 2^32 records");
+                if is_null {
+                    batch.nulls.push(record);
+                }
+                if is_other {
+                    batch.others.push(record);
+                }
+                let meta = RecordMeta {
+                    partition,
+                    offset: frame.offset,
+                    broker_time: frame.broker_time,
+                };
+                batch.push(meta, payload);
+                batch.clocks.push(frame.clock);
+                self.next.insert(frame.partition, frame.offset + 1);
+            }
+            What::Passed | What::Begins { .. } => {
+                if frame.offset > next || known.is_none() {
+                    self.next.insert(frame.partition, frame.offset);
+                    let clock = frame.clock;
+                    let position = PartitionPosition {
+                        next: frame.offset,
+                        clock,
+                    };
+                    batch.passed.push((partition, next, position));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::Reader::ends`]: the ends of the source's own topic.
+    ///
+    /// # Errors
+    /// As [`KafkaReader::ends`].
+    pub fn ends(&mut self) -> Result<Vec<(u32, i64)>, Error> {
+        if self.discovered.is_none_or(|at| at.elapsed() >= DISCOVERY) {
+            self.partitions = partitions(&self.asker, &self.topic, self.request_timeout)?;
+            self.discovered = Some(Instant::now());
+        }
+        ends(&self.asker, &self.topic, self.partitions.iter().copied())
+    }
+
+    /// The partitions of the source that something was received of.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<u32> {
+        self.next.keys().copied().collect()
+    }
+}
+
+impl fmt::Debug for SharedReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedReader")
+            .field("topic", &self.topic)
+            .field("share", &self.share)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
