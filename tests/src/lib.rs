@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod oracle;
 pub mod prepared;
 pub mod project;
+pub mod rows;
 pub mod scene;
 pub mod shared;
 pub mod table;

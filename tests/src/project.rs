@@ -21,6 +21,8 @@ pub struct Settings {
     pub history: &'static str,
     /// Threads that advance state; 0 for the default.
     pub lanes: usize,
+    /// Processes that share the work; 0 for the default.
+    pub processes: usize,
 }
 
 /// The topic of the source, where there is Kafka.
@@ -153,10 +155,14 @@ impl Settings {
         if let Some(url) = &self.redis {
             text += &format!("online: {{ redis: {{ url: \"{url}\" }} }}\n");
         }
-        match self.lanes {
-            0 => text += "state: { path: state }\n",
-            lanes => text += &format!("state: {{ path: state, lanes: {lanes} }}\n"),
+        let mut state = "path: state".to_owned();
+        if self.lanes > 0 {
+            state += &format!(", lanes: {}", self.lanes);
         }
+        if self.processes > 0 {
+            state += &format!(", processes: {}", self.processes);
+        }
+        text += &format!("state: {{ {state} }}\n");
         text
     }
 

@@ -183,6 +183,37 @@ pub fn read(
     }
 }
 
+/// The payloads that one partition of a topic has now.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_partition(bootstrap: &str, topic: &str, partition: i32) -> Result<Vec<Vec<u8>>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .create()
+        .context("make a consumer")?;
+    let (low, high) = consumer.fetch_watermarks(topic, partition, WITHIN)?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(topic, partition, Offset::Offset(low))?;
+    consumer.assign(&from)?;
+    let deadline = Instant::now() + WITHIN;
+    let (mut payloads, mut next) = (Vec::new(), low);
+    while next < high {
+        if Instant::now() > deadline {
+            bail!("topic {topic:?} partition {partition} ends at {next}, not at {high}");
+        }
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else {
+            continue;
+        };
+        let message = message.context("read the topic")?;
+        next = message.offset() + 1;
+        payloads.push(message.payload().unwrap_or_default().to_vec());
+    }
+    Ok(payloads)
+}
+
 /// Deletes a topic, and waits until it is gone.
 ///
 /// # Errors

@@ -80,6 +80,20 @@ impl Traffic {
         self.records.len()
     }
 
+    /// What a ledger holds that has each record once, however often it was read.
+    #[must_use]
+    pub fn ledger(&self) -> BTreeMap<String, u64> {
+        let mut ledger = BTreeMap::from([
+            ("read".to_owned(), self.sent),
+            ("applied".to_owned(), self.accepted),
+            ("duplicate".to_owned(), self.copies),
+        ]);
+        for letter in self.letters.values() {
+            *ledger.entry(letter.reason.clone()).or_default() += 1;
+        }
+        ledger
+    }
+
     /// Sends the next records and waits until Kafka has them.
     ///
     /// # Errors

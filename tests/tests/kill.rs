@@ -14,6 +14,7 @@ use tiderace_tests::dead_letter;
 use tiderace_tests::ledger;
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
+use tiderace_tests::rows;
 use tiderace_tests::topic::Sender;
 use tiderace_tests::traffic::{self, TROUBLE, Traffic, first_copies};
 use tiderace_types::Duration;
@@ -106,66 +107,12 @@ fn check_rows(redis: &Redis, traffic: &Traffic, settings: &Settings, seed: u64) 
     let server = clean.expect("project").run().expect("a run without kills");
     check(&server, &traffic.oracle, seed);
     server.stop().expect("stop");
-    let (rows, clean_rows) = (rows(redis), rows(&clean_redis));
-    assert!(!rows.is_empty(), "no rows");
-    assert_eq!(rows.len(), clean_rows.len(), "rows in redis");
-    let unlike: Vec<_> = rows
-        .iter()
-        .filter(|(key, row)| clean_rows.get(*key) != Some(*row))
-        .map(|(key, row)| (key, row, clean_rows.get(key)))
-        .collect();
-    let missing: Vec<_> = clean_rows
-        .keys()
-        .filter(|key| !rows.contains_key(*key))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "rows of {missing:?} are not in redis; unlike: {unlike:?}"
-    );
-    assert!(
-        unlike.is_empty(),
-        "{} of {} rows in redis differ: {unlike:?}",
-        unlike.len(),
-        rows.len()
-    );
+    rows::assert_alike(redis, &clean_redis);
 }
-
-/// The digest of every row but for its version and what depends on it, by key.
-fn rows(redis: &Redis) -> BTreeMap<String, String> {
-    let listed = redis.command(&["EVAL", ROWS, "0"]).expect("rows");
-    let entry = |line: &str| {
-        let (key, row) = line.split_once(' ').expect("a key and a digest");
-        (key.to_owned(), row.to_owned())
-    };
-    listed.lines().map(entry).collect()
-}
-
-/// The version is the first sixteen bytes, the checksum the last four. Where a row with merged
-/// spans is cut depends on when it was published; what it answers is asked.
-const ROWS: &str = "\
-local lines = {}
-for i, key in ipairs(redis.call('KEYS', '*:r{*')) do
-  local row = redis.call('GET', key)
-  local flags = string.byte(row, 18)
-  local digest = 'merged'
-  if bit.band(flags, 4) == 0 then
-    digest = flags .. ':' .. #row .. ':' .. redis.sha1hex(string.sub(row, 17, #row - 4))
-  end
-  local name = string.gsub(key, '.', function(c) return string.format('%02x', string.byte(c)) end)
-  lines[i] = name .. ' ' .. digest
-end
-return table.concat(lines, '\\r\\n')";
 
 /// The ledger holds each record once, however often it was read.
 fn check_ledger(server: &Server, traffic: &Traffic) {
-    let mut expected = BTreeMap::from([
-        ("read".to_owned(), traffic.sent),
-        ("applied".to_owned(), traffic.accepted),
-        ("duplicate".to_owned(), traffic.copies),
-    ]);
-    for letter in traffic.letters.values() {
-        *expected.entry(letter.reason.clone()).or_default() += 1;
-    }
+    let expected = traffic.ledger();
     let mut found = BTreeMap::new();
     let exact = wait::until(
         "an exact ledger",

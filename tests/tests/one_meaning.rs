@@ -1,11 +1,13 @@
 //! One meaning: the same definitions and events give the same answers live in one batch, live in random
-//! batches with kills, and by a training set.
+//! batches with kills, by a backfill joined to the stream, and by a training set.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 use tiderace_testkit::bin;
 use tiderace_testkit::generate::{Dice, Payments, Town};
 use tiderace_testkit::naive;
+use tiderace_testkit::wait;
 use tiderace_tests::answer::Answer;
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::{self, Payment};
@@ -13,6 +15,12 @@ use tiderace_tests::oracle::{Oracle, SERVICES};
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_tests::table;
 use tiderace_types::{Timestamp, Value};
+
+/// As [`PAST`], for a source that does not say since when it is whole.
+const UNSAID: &str = "\
+max_ahead: none
+allowed_lateness: 365d
+";
 
 /// Some events, in the order of their arrival, and what is asked of them.
 struct Case {
@@ -133,6 +141,65 @@ impl Case {
         answers
     }
 
+    /// Some events by the stream, others by a table, some by both.
+    fn backfilled(&mut self, folder: &Path) -> Answers {
+        let project = Project::new(&self.settings(UNSAID)).expect("project");
+        let server = project.run().expect("run");
+        let asker = Asker::new(&server.grpc_url()).expect("connect");
+        let (mut tabled, mut streamed) = (Vec::new(), Vec::new());
+        for payment in &self.payments {
+            let way = self.dice.index(5);
+            if way < 3 {
+                tabled.push(*payment);
+            }
+            if way > 1 {
+                streamed.push(*payment);
+            }
+        }
+        let (before, after) = streamed.split_at(streamed.len() / 2);
+        push(&asker, before);
+        asker.wait_caught_up().expect("caught up");
+        let warming = asker.ask_all(&self.questions[..1]).expect("an answer");
+        assert!(
+            !warming[0].is_complete(),
+            "the past is not there yet: {warming:?}"
+        );
+        let file = folder.join(format!("{}/past.parquet", self.name));
+        table::write(&file, &tabled, 700).expect("write");
+        let file = file
+            .parent()
+            .and_then(Path::to_str)
+            .expect("a name that is text");
+        let views = ["customer_spend", "terminal_risk", "customer_habits"];
+        for (place, view) in views.iter().enumerate() {
+            let now = input::now().to_string();
+            let said = bin::output(&[
+                "backfill",
+                view,
+                "--project",
+                project.argument(),
+                "--table",
+                file,
+                "--complete-since",
+                "beginning",
+                "--until",
+                &now,
+            ]);
+            eprintln!("{}", said.expect("backfill"));
+            if place == 0 {
+                push(&asker, after);
+            }
+        }
+        let complete = || {
+            let answers = asker.ask_all(&self.questions);
+            answers.is_ok_and(|answers| answers.iter().all(Answer::is_complete))
+        };
+        wait::until("the past to be there", Duration::from_secs(60), complete).expect("complete");
+        let answers = self.ask(&asker);
+        server.stop().expect("stop");
+        answers
+    }
+
     fn by_history(&self, folder: &Path) -> Answers {
         let project = Project::new(&self.settings(PAST)).expect("project");
         let past = folder.join(format!("{}-history", self.name));
@@ -232,10 +299,12 @@ fn check(mut case: Case) {
     let at_once = case.live_in_one_batch();
     let killed = case.live_with_kills();
     let trained = case.by_history(folder.path());
+    let backfilled = case.backfilled(folder.path());
     case.assert_same(&[
         ("live in one batch", &at_once),
         ("live with kills", &killed),
         ("by a training set", &trained),
+        ("by a backfill and the stream", &backfilled),
     ]);
 }
 

@@ -58,10 +58,12 @@ pub enum Command {
     Schema,
     /// Consume, compute and serve, in one process.
     #[command(after_help = "Example:\n  tiderace run --project features/")]
-    Run(Project),
+    Run(Working),
     /// Consume and compute only; other processes serve from the same Redis.
-    #[command(after_help = "Example:\n  tiderace worker --project features/")]
-    Worker(Project),
+    #[command(
+        after_help = "Examples:\n  tiderace worker --project features/\n  tiderace worker --project features/ --process 2"
+    )]
+    Worker(Working),
     /// Serve only, from the Redis that a worker fills.
     #[command(after_help = "Example:\n  tiderace serve --project features/")]
     Serve(Project),
@@ -115,6 +117,18 @@ pub struct Project {
     /// The project's folder.
     #[arg(long, default_value = "features", env = "TIDERACE_PROJECT")]
     pub project: PathBuf,
+}
+
+/// Which project, and which part of its work.
+#[derive(Clone, Debug, Args)]
+pub struct Working {
+    /// Which project.
+    #[command(flatten)]
+    pub project: Project,
+    /// Which of the processes that share the work (`state.processes`) this is, from 0: a number, or a
+    /// name that ends in one, such as `worker-2`.
+    #[arg(long, env = "TIDERACE_PROCESS", value_parser = process)]
+    pub process: Option<u32>,
 }
 
 /// Where the server is.
@@ -466,6 +480,14 @@ pub struct Demo {
     /// Print a line a second instead of drawing on the terminal.
     #[arg(long)]
     pub plain: bool,
+}
+
+/// Reads the number of a process, or what a name ends in.
+fn process(text: &str) -> Result<u32, String> {
+    let number = text.rsplit('-').next().unwrap_or(text);
+    number
+        .parse()
+        .map_err(|_| format!("`{text}` is no number, and does not end in one, as `worker-2` does"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use tiderace_plan::Plan;
+use tiderace_types::Share;
 
 /// The folders of a project's data.
 #[derive(Clone, Debug)]
@@ -18,6 +19,16 @@ impl Layout {
             project: project.to_owned(),
             root: project.join(&plan.project.state_path),
         }
+    }
+
+    /// The layout of one of several processes that share the work: each has a folder of its own.
+    #[must_use]
+    pub fn of(self, share: Share) -> Layout {
+        if share.of == 1 {
+            return self;
+        }
+        let root = self.root.join(format!("process-{}", share.index));
+        Layout { root, ..self }
     }
 
     /// The project's own folder.

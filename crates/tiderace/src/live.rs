@@ -19,6 +19,7 @@ pub use clock::now;
 mod archiver;
 mod coverage;
 mod feeder;
+mod forwarder;
 mod intake;
 mod lane;
 mod ledger;
@@ -35,7 +36,7 @@ pub use schemas::registry;
 
 use crate::feed::Form;
 use crate::layout::Layout;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use coverage::Coverage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,16 +49,19 @@ use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream, View};
 use tiderace_serve::{Owner, Reading};
 use tiderace_source::{
-    DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, Trail,
+    DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, SharedReader,
+    Trail, ensure_shared_topic, shared_topic,
 };
 use tiderace_state::{Options, RocksStore};
-use tiderace_types::{Generation, Marker, Positions, ShardRange, SourceId};
+use tiderace_types::{Generation, Marker, Positions, ShardRange, Share, SourceId};
 
 /// The queue of packets before a lane.
 const QUEUE: usize = 8;
 
 /// A running live loop.
 pub struct Live {
+    /// Which part of the work is done here.
+    share: Share,
     stop: Arc<AtomicBool>,
     intakes: Vec<JoinHandle<()>>,
     lanes: Vec<JoinHandle<Result<()>>>,
@@ -95,6 +99,7 @@ impl Live {
         plan: &Arc<Plan>,
         layout: &Layout,
         online: tiderace_online::Store,
+        share: Share,
     ) -> Result<Live> {
         let options = Options {
             memory_bytes: usize::try_from(plan.project.state_memory)?,
@@ -103,7 +108,8 @@ impl Live {
         let path = layout.state();
         folder::create(&path).with_context(|| format!("make folder {}", path.display()))?;
         let state = RocksStore::open(&path, options).context("open state")?;
-        let ranges = ShardRange::split(plan.project.lanes);
+        claim(&state, share)?;
+        let ranges = share.shards().cut(plan.project.lanes);
         let mut recovered = recut(&state.positions()?, &ranges);
         let mut ledgers = recut_ledgers(&state.ledgers()?, &ranges);
         let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
@@ -118,6 +124,7 @@ impl Live {
         };
         let views: Vec<LaneView> = plan.views.iter().map(lane_view).collect();
         let mut live = Live {
+            share,
             stop: Arc::new(AtomicBool::new(false)),
             intakes: Vec::new(),
             lanes: Vec::new(),
@@ -149,6 +156,15 @@ impl Live {
             .for_each(|lane| lane.resume_ledgers(&ledgers));
         let known: Vec<Positions> = lanes.iter().map(|lane| lane.positions().clone()).collect();
         let committed = Positions::behind(&known);
+        if share.of > 1 {
+            for source in consumed(plan) {
+                let config = kafka(plan)?;
+                let topic = shared_topic(&plan.project.name, &source.name);
+                let largest = source.max_record_bytes;
+                ensure_shared_topic(&config, &topic, share, largest as u64)
+                    .with_context(|| format!("open source `{}`", source.name))?;
+            }
+        }
         let mut archives = live.open_archives(plan, layout).await?;
         let (start, mut readers) = live.open_readers(plan, &committed, &mut archives).await?;
         let mut markers = markers;
@@ -344,9 +360,15 @@ impl Live {
                 let from = from.first().map_or(0, |(_, next)| *next);
                 self.logs[&source.id].reader(from, source.id)
             }
+            Stream::Kafka { topic, .. } if self.share.of > 1 => {
+                let (config, trail) = (kafka(plan)?, self.trail(source)?);
+                let shared = shared_topic(&plan.project.name, &source.name);
+                SharedReader::open(&config, &shared, topic, source.id, &from, trail, self.share)
+                    .map(|reader| Reader::Shared(Box::new(reader)))
+            }
             Stream::Kafka { topic, headers, .. } => {
-                let trail = self.trail(source)?;
-                Reader::resume(&kafka(plan)?, topic, source.id, &from, trail, on_loss)
+                let (config, trail) = (kafka(plan)?, self.trail(source)?);
+                Reader::resume(&config, topic, source.id, &from, trail, on_loss, self.share)
                     .map(|reader| reader.only(headers.clone()))
             }
         };
@@ -495,6 +517,37 @@ impl Live {
         Ok(())
     }
 
+    /// Starts what sends a shared source's records to the processes that need them.
+    fn start_forwarder(
+        &mut self,
+        source: &Arc<Source>,
+        views: Vec<(usize, Arc<View>)>,
+        reading: reading::Reading,
+        plan: &Plan,
+    ) -> Result<()> {
+        let Stream::Kafka { topic, headers, .. } = &source.stream else {
+            bail!("source `{}` is of one process", source.name);
+        };
+        let forwarder = forwarder::Forwarder {
+            source: Arc::clone(source),
+            views,
+            reading,
+            kafka: kafka(plan)?,
+            topic: topic.clone(),
+            headers: headers.clone(),
+            shared: shared_topic(&plan.project.name, &source.name),
+            share: self.share,
+            state: self.state.clone(),
+            ledger: Arc::clone(&self.ledger),
+            stop: Arc::clone(&self.stop),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("forwarder-{}", source.name))
+            .spawn(move || forwarder.run())?;
+        self.intakes.push(thread);
+        Ok(())
+    }
+
     fn start_sweeper(&mut self, views: Vec<LaneView>, lanes: Vec<ShardRange>) -> Result<()> {
         let sweeper = sweeper::Sweeper::new(
             self.state.clone(),
@@ -532,13 +585,20 @@ impl Live {
             .iter()
             .enumerate()
             .filter(|(_, view)| view.view.source.id == source.id);
-        let own = own
+        let own: Vec<_> = own
             .map(|(place, view)| (place, Arc::clone(&view.view)))
             .collect();
-        let reading = reading::Reading::new(&source, plan, layout.project(), &layout.schemas())
-            .with_context(|| format!("open source `{}`", source.name))?;
-        let mut judge = tiderace_engine::Intake::new(Arc::clone(&source), own, start);
+        let reading = || {
+            reading::Reading::new(&source, plan, layout.project(), &layout.schemas())
+                .with_context(|| format!("open source `{}`", source.name))
+        };
+        let mut judge = tiderace_engine::Intake::new(Arc::clone(&source), own.clone(), start)
+            .within(self.share.shards());
         judge.remember(known);
+        if self.share.of > 1 {
+            self.start_forwarder(&source, own, reading()?, plan)?;
+        }
+        let reading = reading()?;
         let mut desk = None;
         if let Some(archive) = archive {
             let runtime = tokio::runtime::Handle::current();
@@ -558,6 +618,7 @@ impl Live {
             ledger: Arc::clone(&self.ledger),
             state: self.state.clone(),
             stop: Arc::clone(&self.stop),
+            is_shared: self.share.of > 1,
             source,
         };
         let own = start.0.iter().filter(|(p, _)| p.source == intake.source.id);
@@ -569,6 +630,25 @@ impl Live {
             .spawn(move || intake.run())?;
         self.intakes.push(thread);
         Ok(())
+    }
+}
+
+/// Takes state for a part of the work, which it keeps: rows of other shards are not there.
+fn claim(state: &tiderace_state::Store, share: Share) -> Result<()> {
+    const NAME: &str = "share";
+    let held = match state.get_meta(NAME)? {
+        Some(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        None if state.positions()?.is_empty() => None,
+        None => Some(Share::ALL.to_string()),
+    };
+    let wanted = share.to_string();
+    match held {
+        Some(held) if held == wanted => Ok(()),
+        Some(held) => bail!(
+            "this state is of process {held}, and this is process {wanted}: rows of the shards that move are not in it. Give each process an empty state folder, and let it read the stream again, or restore `state.processes`"
+        ),
+        None if share == Share::ALL => Ok(()),
+        None => Ok(state.put_meta(NAME, wanted.as_bytes())?),
     }
 }
 

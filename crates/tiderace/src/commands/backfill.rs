@@ -46,6 +46,11 @@ struct Task<'a> {
 
 pub fn backfill(args: &Args) -> Result<ExitCode> {
     let plan = project::load(&args.project.project)?;
+    if plan.project.processes > 1 {
+        bail!(
+            "a past cannot be given to a view of several processes (`state.processes`) yet: let them read the stream from its beginning"
+        );
+    }
     let view = view(&plan, &args.view)?;
     let layout = Layout::new(&args.project.project, &plan);
     let instant = |text: &Option<String>| text.as_deref().map(instant).transpose();

@@ -1,5 +1,6 @@
 //! `run`, `worker` and `serve`: the live loop, the doors, or both.
 
+use crate::cli::Working;
 use crate::layout::Layout;
 use crate::live::{self, Live};
 use crate::project;
@@ -14,6 +15,7 @@ use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
 use tiderace_plan::Plan;
 use tiderace_plan::model::Stream;
 use tiderace_serve::{Metrics, Options, Push, Server};
+use tiderace_types::Share;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Which parts this process runs.
@@ -24,20 +26,53 @@ pub enum Role {
     Server,
 }
 
-pub fn serve(folder: &Path, role: Role) -> Result<ExitCode> {
+/// Runs the live loop, with the doors or without.
+pub fn work(args: &Working, role: Role) -> Result<ExitCode> {
+    let folder = &args.project.project;
     let plan = project::load(folder)?;
-    if role != Role::Both && plan.project.redis_url.is_none() {
-        bail!(
-            "`worker` and `serve` meet in Redis: set `online.redis.url` in tiderace.yaml, or use `run`"
-        );
+    if role == Role::Worker && plan.project.redis_url.is_none() {
+        bail!(NO_MEETING);
+    }
+    let share = share(&plan, args.process)?;
+    run(&plan, &Layout::new(folder, &plan).of(share), role, share)
+}
+
+/// Opens the doors alone.
+pub fn serve(folder: &Path) -> Result<ExitCode> {
+    let plan = project::load(folder)?;
+    if plan.project.redis_url.is_none() {
+        bail!(NO_MEETING);
     }
     let layout = Layout::new(folder, &plan);
+    run(&plan, &layout, Role::Server, Share::ALL)
+}
+
+const NO_MEETING: &str =
+    "`worker` and `serve` meet in Redis: set `online.redis.url` in tiderace.yaml, or use `run`";
+
+/// Which part of the work a process has.
+fn share(plan: &Plan, process: Option<u32>) -> Result<Share> {
+    let of = plan.project.processes;
+    match process {
+        Some(index) if index < of => Ok(Share { index, of }),
+        Some(index) => bail!(
+            "there is no process {index}: `state.processes` in tiderace.yaml is {of}, and they are numbered from 0"
+        ),
+        None if of == 1 => Ok(Share::ALL),
+        None => bail!(
+            "which of the {of} processes (`state.processes` in tiderace.yaml) is this? Say `--process 0` to `--process {}`, or set TIDERACE_PROCESS",
+            of - 1
+        ),
+    }
+}
+
+fn run(plan: &Arc<Plan>, layout: &Layout, role: Role, share: Share) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let running = Running::start(&plan, &layout, role).await?;
-        running.announce(&plan);
+        let running = Running::start(plan, layout, role, share).await?;
+        running.announce(plan, share);
         running.until_told().await;
         running.stop().await
     })?;
@@ -51,13 +86,18 @@ pub struct Running {
 }
 
 impl Running {
-    pub async fn start(plan: &Arc<Plan>, layout: &Layout, role: Role) -> Result<Running> {
+    pub async fn start(
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        role: Role,
+        share: Share,
+    ) -> Result<Running> {
         let online = open_online(plan, layout).await?;
         let live = match role {
             Role::Server => None,
             Role::Both | Role::Worker => {
                 ensure_topics(plan)?;
-                Some(Live::start(plan, layout, online.clone()).await?)
+                Some(Live::start(plan, layout, online.clone(), share).await?)
             }
         };
         let server = match role {
@@ -80,7 +120,7 @@ impl Running {
         Ok(Running { live, server })
     }
 
-    fn announce(&self, plan: &Plan) {
+    fn announce(&self, plan: &Plan, share: Share) {
         let grpc = self.server.as_ref().map(|server| server.grpc().to_string());
         let http = self
             .server
@@ -93,6 +133,7 @@ impl Running {
             http,
             views = plan.views.len(),
             lanes = self.live.as_ref().map(|_| plan.project.lanes),
+            process = (share.of > 1).then(|| share.to_string()),
             "running"
         );
     }

@@ -355,7 +355,7 @@ fn begin(view: &View, held: Option<ViewState>, recovered: &[(ShardRange, Positio
         let own = known
             .0
             .iter()
-            .filter(|(p, _)| p.source == source.id && !p.is_past());
+            .filter(|(p, _)| p.source == source.id && p.is_log());
         own.for_each(|(partition, at)| positions.advance(*partition, *at));
     }
     let from_start = positions.0.values().all(|at| at.next == 0);

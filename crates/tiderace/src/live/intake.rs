@@ -44,6 +44,8 @@ pub struct Worker {
     pub stop: Arc<AtomicBool>,
     /// Whether records were read that went nowhere: none after them may be taken.
     pub ended: bool,
+    /// Whether what it reads was sent by processes that share the source, which count it too.
+    pub is_shared: bool,
 }
 
 /// How often the last records are remembered, by which a topic is known again.
@@ -139,7 +141,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(source = name, %error, "the source stops here; its views go stale");
-                    if records.is_empty() {
+                    if records.is_empty() && records.passed.is_empty() {
                         return self.ledger.stopped(&name);
                     }
                 }
@@ -148,7 +150,13 @@ impl Worker {
             if !self.note_losses() {
                 return self.ledger.stopped(&name);
             }
+            if !self.note_begun() {
+                return self.ledger.stopped(&name);
+            }
             if records.is_empty() {
+                if !records.passed.is_empty() {
+                    self.take(records);
+                }
                 continue;
             }
             if !covered {
@@ -194,6 +202,26 @@ impl Worker {
                 error,
                 "what was lost cannot be stored"
             );
+        }
+        noted.is_ok()
+    }
+
+    /// Notes where partitions began of which nothing was known before; tells whether that is stored.
+    fn note_begun(&mut self) -> bool {
+        let source = self.source.id;
+        let begun = self.reader.take_begun().into_iter();
+        let begun: Vec<_> = begun
+            .map(|(number, next, is_at_end)| (Partition { source, number }, next, is_at_end))
+            .collect();
+        if begun.is_empty() {
+            return true;
+        }
+        let views: Vec<_> = self.intake.views().map(|view| view.id).collect();
+        let noted = self.coverage.reads_from(&views, &begun);
+        if let Err(error) = &noted {
+            let error = format!("{error:#}");
+            let source = &self.source.name;
+            tracing::error!(source, error, "where reading begins cannot be stored");
         }
         noted.is_ok()
     }
@@ -250,9 +278,11 @@ impl Worker {
             self.ended = true;
             return;
         }
-        let names: Vec<_> = self.intake.places().collect();
         let name = &self.source.name;
-        self.ledger.took(name, &names, &taken.counts);
+        if !self.is_shared {
+            let names: Vec<_> = self.intake.places().collect();
+            self.ledger.took(name, &names, &taken.counts);
+        }
         let reached = taken.packet.reached.iter();
         let clocks = reached.map(|(partition, _, at)| (partition.number, at.clock));
         self.ledger.clocks(name, clocks);

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_plan::Plan;
 use tiderace_serve::client::Client;
+use tiderace_types::Share;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -49,7 +50,7 @@ impl Show {
         let asked = Asked::choose(plan)?;
         let table = Table::choose(plan);
         let layout = Layout::new(&args.project, plan);
-        let running = Running::start(plan, &layout, Role::Both).await?;
+        let running = Running::start(plan, &layout, Role::Both, Share::ALL).await?;
         let server = running.server.as_ref().context("the demo serves")?;
         let (grpc, http) = (server.grpc(), server.http().context("the demo serves")?);
         let live = running.live.as_ref().context("the demo computes")?;

@@ -1,0 +1,390 @@
+//! Several processes that share a source and its entities: one is killed, or paused, replaced and woken, or
+//! cannot send; what all of them answer together is what one answers that has everything.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tiderace_testkit::bin::Server;
+use tiderace_testkit::generate::{Dice, Town};
+use tiderace_testkit::kafka::Kafka;
+use tiderace_testkit::process::Signal;
+use tiderace_testkit::redis::Redis;
+use tiderace_testkit::wait;
+use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::dead_letter;
+use tiderace_tests::ledger;
+use tiderace_tests::oracle::{Oracle, SERVICES};
+use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
+use tiderace_tests::rows;
+use tiderace_tests::topic::{self, Sender};
+use tiderace_tests::traffic::{self, TROUBLE, Traffic};
+
+const PROCESSES: usize = 3;
+const PARTITIONS: usize = 4;
+const SHARED: &str = "tiderace.tests.card_payments.shared";
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Processes with their servers.
+struct Scene {
+    kafka: Kafka,
+    redis: Redis,
+    settings: Settings,
+    /// One folder for each, as on machines of their own.
+    homes: Vec<Project>,
+    traffic: Traffic,
+    sender: Sender,
+}
+
+impl Scene {
+    fn new(seed: u64, records: usize) -> Scene {
+        let kafka = Kafka::start(1).expect("kafka");
+        kafka.create_topic(TOPIC, PARTITIONS as u32).expect("topic");
+        let redis = Redis::start().expect("redis");
+        let settings = Settings {
+            kafka: Some(kafka.bootstrap()),
+            redis: Some(redis.url()),
+            source: PAST.to_owned(),
+            history: "all",
+            lanes: 2,
+            processes: PROCESSES,
+            ..Settings::default()
+        };
+        let home = || Project::new(&settings).expect("project");
+        // As many entities as keep rows sparse: of dense ones Redis alone does not answer as of long ago.
+        let town = Town {
+            customers: records * 150 / 20_000,
+            terminals: records * 120 / 20_000,
+            ..traffic::town(seed)
+        };
+        Scene {
+            homes: (0..PROCESSES).map(|_| home()).collect(),
+            traffic: Traffic::new(&town, TROUBLE, records, PARTITIONS),
+            sender: Sender::new(&kafka.bootstrap(), TOPIC).expect("sender"),
+            kafka,
+            redis,
+            settings,
+        }
+    }
+
+    fn send(&mut self, count: usize) {
+        self.traffic.send(&self.sender, count).expect("send");
+    }
+
+    fn launch(&self, process: usize) -> Server {
+        launch(&self.homes[process], process, &[])
+    }
+
+    fn launch_all(&self) -> Vec<Server> {
+        (0..PROCESSES).map(|process| self.launch(process)).collect()
+    }
+
+    /// Asks every process about every entity at the last payment's instant, and one of them at others.
+    fn check(&self, servers: &[Server]) {
+        for server in servers {
+            let asker = Asker::new(&server.grpc_url()).expect("connect");
+            asker.wait_caught_up().expect("caught up");
+            check(&asker, &self.traffic.oracle);
+        }
+    }
+
+    /// Compares all there is with a process that has everything.
+    fn check_all(&self, servers: Vec<Server>) {
+        self.check(&servers);
+        let letters = &self.traffic.letters;
+        let found = dead_letter::of_topic(&self.kafka.bootstrap(), TOPIC, letters.len());
+        assert_eq!(&found.expect("dead letters"), letters, "dead letters");
+        self.check_ledgers(&servers);
+        servers
+            .into_iter()
+            .for_each(|server| server.stop().expect("stop"));
+
+        let redis = Redis::start().expect("redis");
+        let alone = Project::new(&Settings {
+            redis: Some(redis.url()),
+            processes: 1,
+            ..self.settings.clone()
+        });
+        let server = alone.expect("project").run().expect("a process alone");
+        self.check(std::slice::from_ref(&server));
+        server.stop().expect("stop");
+        rows::assert_alike(&self.redis, &redis);
+    }
+
+    /// Together the ledgers hold each record once, however often it was sent and read.
+    fn check_ledgers(&self, servers: &[Server]) {
+        let expected = self.traffic.ledger();
+        let mut found = BTreeMap::new();
+        let exact = wait::until("exact ledgers", WITHIN, || {
+            found.clear();
+            for server in servers {
+                let own = ledger::of(server, "card_payments").expect("a ledger that balances");
+                for (outcome, count) in own {
+                    *found.entry(outcome).or_default() += count;
+                }
+            }
+            found == expected
+        });
+        exact.unwrap_or_else(|late| panic!("{late}: {found:?}, not {expected:?}"));
+        eprintln!("the ledgers: {found:?}");
+    }
+}
+
+fn launch(home: &Project, process: usize, more: &[(&str, String)]) -> Server {
+    let mut environment = vec![("TIDERACE_PROCESS", format!("worker-{process}"))];
+    environment.extend(more.iter().cloned());
+    home.launch_with(&environment).expect("launch")
+}
+
+fn check(asker: &Asker, oracle: &Oracle) {
+    let times = oracle.times();
+    let last = *times.iter().max().expect("payments");
+    let mut questions: Vec<Question> = oracle.questions(&SERVICES, last);
+    questions.extend(oracle.questions(&SERVICES, times[times.len() / 2]));
+    let answers = asker.ask_all(&questions).expect("answers");
+    oracle.assert_all(&questions, &answers);
+}
+
+#[test]
+fn killed_again_and_again() {
+    let seed = seed();
+    let mut dice = Dice::new(seed);
+    let kills = kills();
+    let mut scene = Scene::new(seed, 12_000.max(kills * 150));
+    let mut servers: Vec<Option<Server>> = scene.launch_all().into_iter().map(Some).collect();
+    let started = Instant::now();
+    for kill in 0..kills {
+        let killed_at = Instant::now() + Duration::from_millis(100 + dice.below(1900));
+        let portion = scene.traffic.left() / (kills - kill) / 8;
+        while Instant::now() < killed_at {
+            scene.send(portion.max(1));
+        }
+        // One of them, or now and then all at once.
+        let all = dice.chance(0.2);
+        let one = dice.index(PROCESSES);
+        for (process, held) in servers.iter_mut().enumerate() {
+            if all || process == one {
+                held.take().expect("it runs").kill();
+                *held = Some(scene.launch(process));
+            }
+        }
+    }
+    eprintln!("{kills} kills in {} s", started.elapsed().as_secs());
+    scene.send(usize::MAX);
+    let mut servers: Vec<Server> = servers.into_iter().flatten().collect();
+    servers
+        .iter_mut()
+        .for_each(|server| server.wait_ready().expect("ready"));
+    scene.check_all(servers);
+}
+
+/// How many records the shared topic has twice for the same process.
+fn repeats(bootstrap: &str) -> usize {
+    let mut repeats = 0;
+    for process in 0..PROCESSES {
+        let records = topic::read_partition(bootstrap, SHARED, process as i32).expect("read");
+        let mut seen = std::collections::BTreeSet::new();
+        for frame in records.iter().filter(|frame| frame[1] & 3 == 0) {
+            // The frame up to what was sent before it: form, flags, partition, offset.
+            let (partition, rest) = varint(&frame[2..]);
+            let (offset, _) = varint(rest);
+            repeats += usize::from(!seen.insert((partition, offset)));
+        }
+    }
+    repeats
+}
+
+fn varint(bytes: &[u8]) -> (u64, &[u8]) {
+    let mut number = 0;
+    for (place, byte) in bytes.iter().enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return (number, &bytes[place + 1..]);
+        }
+    }
+    panic!("a number that does not end: {bytes:?}");
+}
+
+#[test]
+fn a_paused_process_that_was_replaced_changes_nothing() {
+    let mut scene = Scene::new(7, 6_000);
+    let mut servers = scene.launch_all();
+    scene.send(2_000);
+    for server in &mut servers {
+        server.wait_ready().expect("ready");
+    }
+    scene.check(&servers);
+    let mut old = servers.remove(0);
+    old.process().signal(Signal::Pause);
+    // It sends what the paused one has sent and has not, to the others as well.
+    let new_home = Project::new(&scene.settings).expect("project");
+    let mut new = launch(&new_home, 0, &[]);
+    scene.send(2_000);
+    new.wait_ready().expect("ready");
+    servers.push(new);
+    scene.check(&servers);
+
+    old.process().signal(Signal::Resume);
+    scene.send(2_000);
+    let ended = old.process().wait(WITHIN).expect("the old one stops");
+    let log = old.log();
+    assert!(!ended.success(), "who is fenced ends in an error\n{log}");
+    assert!(log.contains("another process has published"), "{log}");
+    assert!(
+        repeats(&scene.kafka.bootstrap()) > 0,
+        "nothing was sent twice"
+    );
+    scene.check_all(servers);
+}
+
+#[test]
+fn sending_fails_at_every_place() {
+    let mut scene = Scene::new(11, 9_000);
+    let portion = scene.traffic.left() / 10;
+    let mut servers: Vec<Option<Server>> = scene.launch_all().into_iter().map(Some).collect();
+    for place in ["share.send", "share.note"] {
+        for side in ["before", "after"] {
+            for action in ["error@2", "crash@2"] {
+                let failpoint = format!("{place}.{side}={action}");
+                servers[1].take().expect("it runs").kill();
+                let armed = [("TIDERACE_FAILPOINTS", failpoint.clone())];
+                let mut server = launch(&scene.homes[1], 1, &armed);
+                let crashes = action.starts_with("crash");
+                let said = format!("failpoint {place}.{side}: error");
+                let mut left = portion;
+                let hit = wait::until("the failpoint", WITHIN, || {
+                    let some = left.min(20);
+                    scene.traffic.send(&scene.sender, some).expect("send");
+                    left -= some;
+                    match crashes {
+                        true => server.process().ended().is_some(),
+                        false => server.log().contains(&said),
+                    }
+                });
+                hit.unwrap_or_else(|late| panic!("{failpoint}: {late}\n{}", server.log()));
+                if crashes {
+                    server = scene.launch(1);
+                }
+                servers[1] = Some(server);
+            }
+        }
+    }
+    scene.send(usize::MAX);
+    let mut servers: Vec<Server> = servers.into_iter().flatten().collect();
+    servers
+        .iter_mut()
+        .for_each(|server| server.wait_ready().expect("ready"));
+    // What was kept and not noted is there twice, and counts once.
+    assert!(
+        repeats(&scene.kafka.bootstrap()) > 0,
+        "nothing was sent twice"
+    );
+    scene.check_all(servers);
+}
+
+#[test]
+fn a_gap_is_told_and_nothing_after_it_counts() {
+    let mut scene = Scene::new(13, 2_000);
+    let mut servers = scene.launch_all();
+    scene.send(1_000);
+    for server in &mut servers {
+        server.wait_ready().expect("ready");
+    }
+    scene.check(&servers);
+    // A frame that says that a record before it was sent to process 1, which never came.
+    let frame = [
+        &[1, 0, 0][..],
+        &zigzag(1 << 40),
+        &zigzag((1 << 40) - 1),
+        &zigzag(0),
+        &zigzag(0),
+        b"{}",
+    ];
+    let forger = Sender::new(&scene.kafka.bootstrap(), SHARED).expect("sender");
+    forger.send(b"", &frame.concat(), Some(1)).expect("send");
+    forger.flush().expect("flush");
+    let stopped = || {
+        let (_, page) = servers[1].get("/metrics").expect("metrics");
+        page.contains("tiderace_source_stopped{source=\"card_payments\"} 1")
+    };
+    wait::until("the source to stop", WITHIN, stopped).expect("stopped");
+    let log = servers[1].log();
+    assert!(log.contains("a gap: record"), "{log}");
+    assert!(log.contains("partition 1 offset"), "{log}");
+    // The others go on.
+    scene.send(1_000);
+    let (_, page) = servers[2].get("/metrics").expect("metrics");
+    assert!(
+        page.contains("tiderace_source_stopped{source=\"card_payments\"} 0"),
+        "{page}"
+    );
+    // What is behind the gap does not count, and after a start it is found again.
+    servers.remove(1).kill();
+    let again = scene.launch(1);
+    let found = || again.log().contains("a gap: record");
+    wait::until("the gap", WITHIN, found).expect("found again");
+    drop(again);
+}
+
+fn zigzag(number: i64) -> Vec<u8> {
+    let mut rest = (number << 1 ^ number >> 63).cast_unsigned();
+    let mut bytes = Vec::new();
+    while rest >= 0x80 {
+        bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
+#[test]
+fn who_shares_is_asked() {
+    let mut scene = Scene::new(17, 1_000);
+    let ends = |server: &mut Server, words: &str| {
+        let ended = server.process().wait(WITHIN).expect("it ends");
+        let log = server.log();
+        assert!(!ended.success() && log.contains(words), "{log}");
+    };
+    let home = &scene.homes[0];
+    ends(&mut home.launch().expect("launch"), "--process 0");
+    ends(&mut launch(home, 3, &[]), "there is no process 3");
+    scene.send(500);
+    let mut servers = scene.launch_all();
+    for server in &mut servers {
+        server.wait_ready().expect("ready");
+    }
+    scene.check(&servers);
+    servers
+        .into_iter()
+        .for_each(|server| server.stop().expect("stop"));
+    // The state of one is not another's, nor that of another cut.
+    let state = |process: usize| format!("state/process-{process}");
+    let folder = scene.homes[0].folder();
+    std::fs::rename(folder.join(state(0)), folder.join(state(1))).expect("rename");
+    ends(
+        &mut launch(&scene.homes[0], 1, &[]),
+        "this state is of process 0 of 3",
+    );
+    let four = Project::new(&Settings {
+        processes: 4,
+        ..scene.settings.clone()
+    });
+    ends(
+        &mut launch(&four.expect("project"), 0, &[]),
+        "has 3 partitions, and `state.processes` is 4",
+    );
+}
+
+/// How often a process is killed: `TIDERACE_KILLS`, or 20, at night 150.
+fn kills() -> usize {
+    let given = std::env::var("TIDERACE_KILLS").ok();
+    let at_night = std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|value| !value.is_empty());
+    let usual = if at_night { 150 } else { 20 };
+    given.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// `TIDERACE_SEED`, or always the same one.
+fn seed() -> u64 {
+    let given = std::env::var("TIDERACE_SEED").ok();
+    let seed = given.and_then(|text| text.parse().ok()).unwrap_or(20_261);
+    eprintln!("TIDERACE_SEED={seed}");
+    seed
+}
