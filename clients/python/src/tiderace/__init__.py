@@ -1,0 +1,59 @@
+"""The Python client of Tiderace, a real-time feature store.
+
+`Client` looks features up and pushes events; `AsyncClient` does so for asyncio. Every error is a
+`TideraceError`.
+"""
+
+from tiderace._channel import Tls
+from tiderace._events import Durability, Event, Pushed
+from tiderace._request import Rows
+from tiderace.aio import AsyncClient
+from tiderace.client import Client
+from tiderace.errors import (
+    DeadlineExceeded,
+    IncompleteFeatures,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    TideraceError,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from tiderace.features import (
+    Bound,
+    Completeness,
+    OnlineFeatures,
+    Status,
+    Value,
+    ViewDetails,
+)
+
+__all__ = [
+    "Client",
+    "AsyncClient",
+    "OnlineFeatures",
+    "Value",
+    "Status",
+    "Completeness",
+    "Bound",
+    "ViewDetails",
+    "Durability",
+    "Pushed",
+    "Rows",
+    "Event",
+    "Tls",
+    "TideraceError",
+    "InvalidArgument",
+    "NotFound",
+    "ResourceExhausted",
+    "Unavailable",
+    "DeadlineExceeded",
+    "Unimplemented",
+    "Unauthenticated",
+    "PermissionDenied",
+    "Internal",
+    "IncompleteFeatures",
+]

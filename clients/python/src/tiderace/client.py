@@ -1,0 +1,169 @@
+"""The client: one connection, lookups, pushes."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from tiderace import _channel, _events, _request, errors
+from tiderace._attempts import PASSING, Attempts
+from tiderace._channel import Method, Tls
+from tiderace._events import Durability, Event, Pushed
+from tiderace._request import Rows
+from tiderace.features import OnlineFeatures
+from tiderace.v1 import catalogue_pb2
+
+Asked = TypeVar("Asked", bound=Message)
+Answered = TypeVar("Answered", bound=Message)
+
+TIMEOUT = 5.0
+"""Seconds that a call may take unless told otherwise, all its attempts together."""
+
+
+class Client:
+    """A connection to a server, to be made once and shared by all threads.
+
+    What passes by itself (the server cannot be reached, or is at its limit) is tried again, after
+    pauses that grow and are cut by chance, until the deadline of the call. A push is tried again
+    only where that cannot count an event twice. A process that forks makes its client afterwards.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str | None = None,
+        tls: Tls = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """Makes a client of the server at `address`; connects with the first call.
+
+        `token` goes with every call as `authorization: Bearer …`. `tls` is `True` for the system's
+        authorities, or a PEM file with others. `timeout` is that of calls that name none.
+        """
+        where, credentials = _channel.target(address), _channel.credentials(tls)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(where, options=_channel.OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(where, credentials, options=_channel.OPTIONS)
+        self._headers = _channel.headers(token)
+        self._timeout = timeout
+        self._lookup = self._method(_channel.LOOKUP)
+        self._push = self._method(_channel.PUSH)
+        self._catalogue = self._method(_channel.CATALOGUE)
+
+    def get_online_features(
+        self,
+        features: str | Sequence[str],
+        entities: Rows,
+        request_data: Rows | None = None,
+        *,
+        as_of: datetime | None = None,
+        full_names: bool = False,
+        include_valid_until: bool = False,
+        timeout: float | None = None,
+    ) -> OnlineFeatures:
+        """Looks features up, for one or many rows, in one round trip.
+
+        `features` names a feature service; or, as a list, features: `"view:output"`,
+        `"view:feature"` for all its windows, `"view:*"` for all of a view.
+
+        `entities` has every key that they need, and `request_data` what on-demand features need
+        besides: each as one row (`{"customer_id": 596}`), as columns (`{"customer_id": [596, 597]}`),
+        as a list of rows, as a DataFrame or as an Arrow table.
+
+        `as_of` is the instant that the answer is for; now, by the server's clock, if not given.
+        `full_names` names every feature `view__output`. `include_valid_until` tells too until
+        when values stand. `timeout` is in seconds, for all attempts together.
+        """
+        table = _request.table("entities", entities)
+        request = _request.lookup(features, table, request_data, as_of, full_names, include_valid_until)
+        response = self._call(self._lookup, request, self._attempts(timeout))
+        return OnlineFeatures(response, table.index)
+
+    def push(
+        self,
+        source: str,
+        events: Event | Sequence[Event],
+        *,
+        durability: Durability = Durability.DISK,
+        timeout: float | None = None,
+    ) -> Pushed:
+        """Gives one event or many to a source: all of them are accepted, or none.
+
+        What an event holds is judged when it is read: a bad one goes to the dead letters.
+
+        A push whose outcome is unknown is sent again only if the source declares an `event_id`, by
+        which copies count once; else its error is raised as it is. After `DeadlineExceeded` the
+        events may have been accepted or not, and are safe to push again by the same rule.
+        """
+        request = _events.request(source, events, durability)
+        attempts = self._attempts(timeout)
+        try:
+            return _events.pushed(self._once(self._push, request, attempts))
+        except PASSING as failure:
+            time.sleep(attempts.pause_after(failure))
+            if not self._tells_copies(source, attempts, failure):
+                failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
+                raise
+        return _events.pushed(self._call(self._push, request, attempts))
+
+    def close(self) -> None:
+        """Closes the connection; calls that are under way end."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        """Gives the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the connection."""
+        self.close()
+
+    def _method(self, method: Method[Asked, Answered]) -> grpc.UnaryUnaryMultiCallable[Asked, Answered]:
+        return self._channel.unary_unary(
+            method.path,
+            request_serializer=method.asked.SerializeToString,
+            response_deserializer=method.answered.FromString,
+        )
+
+    def _attempts(self, timeout: float | None) -> Attempts:
+        seconds = self._timeout if timeout is None else timeout
+        return Attempts(time.monotonic() + seconds, time.monotonic, random.random)
+
+    def _once(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Asked, Answered],
+        request: Asked,
+        attempts: Attempts,
+    ) -> Answered:
+        try:
+            return method(request, timeout=attempts.seconds_left(), metadata=self._headers)
+        except grpc.RpcError as error:
+            raise errors.of_rpc(error) from None
+
+    def _call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Asked, Answered],
+        request: Asked,
+        attempts: Attempts,
+    ) -> Answered:
+        while True:
+            try:
+                return self._once(method, request, attempts)
+            except PASSING as failure:
+                time.sleep(attempts.pause_after(failure))
+
+    def _tells_copies(self, source: str, attempts: Attempts, failure: errors.TideraceError) -> bool:
+        """Asks the server that is there now whether copies of the source's events count once."""
+        try:
+            catalogue = self._call(self._catalogue, catalogue_pb2.GetCatalogueRequest(), attempts)
+        except errors.TideraceError:
+            raise failure from None
+        return _events.tells_copies(catalogue, source)
