@@ -1,7 +1,7 @@
 """The Python client of Tiderace, a real-time feature store.
 
-`Client` looks features up and pushes events; `AsyncClient` does so for asyncio. Every error is a
-`TideraceError`.
+`Client` looks features up and pushes events; `AsyncClient` does so for asyncio;
+`get_historical_features` makes training sets. Every error is a `TideraceError`.
 """
 
 from tiderace._channel import Tls
@@ -11,6 +11,7 @@ from tiderace.aio import AsyncClient
 from tiderace.client import Client
 from tiderace.errors import (
     DeadlineExceeded,
+    HistoryFailed,
     IncompleteFeatures,
     Internal,
     InvalidArgument,
@@ -30,10 +31,12 @@ from tiderace.features import (
     Value,
     ViewDetails,
 )
+from tiderace.history import get_historical_features
 
 __all__ = [
     "Client",
     "AsyncClient",
+    "get_historical_features",
     "OnlineFeatures",
     "Value",
     "Status",
@@ -56,4 +59,5 @@ __all__ = [
     "PermissionDenied",
     "Internal",
     "IncompleteFeatures",
+    "HistoryFailed",
 ]

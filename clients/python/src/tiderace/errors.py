@@ -5,7 +5,7 @@ import grpc.aio
 
 
 class TideraceError(Exception):
-    """Is the base of every error of this package; its text is what the server says."""
+    """Is the base of every error of this package; its text is what the server or the command says."""
 
 
 class InvalidArgument(TideraceError, ValueError):
@@ -46,6 +46,10 @@ class Internal(TideraceError):
 
 class IncompleteFeatures(TideraceError):
     """Values are missing or not complete, and complete ones were demanded."""
+
+
+class HistoryFailed(TideraceError):
+    """No training set was made; the text is what `tiderace history` says."""
 
 
 _BY_CODE: dict[grpc.StatusCode, type[TideraceError]] = {
