@@ -1,4 +1,4 @@
-"""A project with every type of value, and events for it."""
+"""A project with every type of value, and events for it. A slow machine makes nothing of it stale."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,7 @@ event_id: id
 complete_since: beginning
 max_ahead: none
 allowed_lateness: 365d
+max_lag: 1h
 ---
 # Its events have no id: a copy is another event.
 kind: source
@@ -34,6 +35,7 @@ event_time: at
 complete_since: beginning
 max_ahead: none
 allowed_lateness: 365d
+max_lag: 1h
 ---
 # Of it nothing is known before the server first saw it.
 kind: source
@@ -41,6 +43,7 @@ name: visits
 stream: embedded
 columns: { at: timestamp, shop: string }
 event_time: at
+max_lag: 1h
 ---
 kind: entity
 name: till

@@ -33,7 +33,7 @@ class Shop:
         files = sorted((REPOSITORY / "features").glob("*.yaml"))
         texts = [file.read_text() for file in files if file.name != "tiderace.yaml"]
         # All that there is, is known; and a table has it.
-        more = "allowed_lateness: 1d\ncomplete_since: beginning\nmax_ahead: none\n"
+        more = "allowed_lateness: 1d\ncomplete_since: beginning\nmax_ahead: none\nmax_lag: 1h\n"
         more += f"archive: {{ parquet: {self.labels.parent}, write: false }}"
         definitions = "\n---\n".join(texts).replace("allowed_lateness: 1d", more)
         self.server = Server(folder / "features", definitions)

@@ -33,6 +33,7 @@ event_id: tx_id
 complete_since: beginning
 max_ahead: none
 allowed_lateness: 365d
+max_lag: 1h
 expect:
   - { check: "amount >= 0", otherwise: reject }
 ---
