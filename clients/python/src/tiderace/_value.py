@@ -25,7 +25,10 @@ def to_python(value: value_pb2.Value) -> Any:
 
 def to_datetime(at: Timestamp) -> datetime:
     """Gives an instant, in UTC, exactly."""
-    return _SINCE + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
+    try:
+        return _SINCE + timedelta(seconds=at.seconds, microseconds=at.nanos // 1_000)
+    except OverflowError as error:
+        raise Internal("an instant outside the years 1 to 9999, which Python has no datetime for") from error
 
 
 def to_timedelta(span: Duration) -> timedelta:
