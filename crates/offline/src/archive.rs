@@ -172,6 +172,6 @@ fn date(at: i64) -> String {
 }
 
 /// Where a file lies before it is published.
-fn staged(path: &str) -> String {
+pub(crate) fn staged(path: &str) -> String {
     format!("{}/staged/{path}.staged", manifest::OWN)
 }

@@ -3,12 +3,15 @@
 //! # Laws
 //! - What cannot be read is named: file, row group, column.
 //! - Files and folders whose names begin with `_` or `.` are not of the table.
+//! - Of an archive of Tiderace's own, what its manifest names is the table, whatever lies beside it: files are
+//!   merged while others read.
 
 mod columns;
 mod object;
 pub(crate) use columns::brought;
 pub use columns::{Fields, Reading, Refusal, Rows};
 
+use crate::archive::{Manifest, staged};
 use crate::error::{Error, Kind};
 use crate::place::Place;
 use arrow::array::RecordBatch;
@@ -25,6 +28,9 @@ use std::sync::Arc;
 
 /// Rows that are read together.
 const BATCH: usize = 16 * 1024;
+
+/// How often a table is looked at that changes while it is opened.
+const LOOKS: usize = 16;
 
 /// A table of Parquet files.
 #[derive(Clone, Debug)]
@@ -93,11 +99,49 @@ impl Table {
         Table::of_files(place, vec![Key::from(name.as_ref())]).await
     }
 
-    /// The table of all Parquet files in a place.
+    /// The table in a place: what the manifest of an archive names, or all Parquet files.
     ///
     /// # Errors
     /// As [`Table::open`].
     pub async fn of(place: Place) -> Result<Table, Error> {
+        let mut read = Manifest::read(&place).await?;
+        for _ in 0..LOOKS {
+            let Some(manifest) = read else {
+                return Table::listed(place).await;
+            };
+            let found = Table::archived(&place, &manifest).await;
+            read = Manifest::read(&place).await?;
+            // What has gone meanwhile was merged into what a newer one names.
+            let is_newer = read.as_ref().map(|newer| newer.number) != Some(manifest.number);
+            if found.is_ok() || !is_newer {
+                return found;
+            }
+        }
+        Err(Error::store(
+            &place.to_string(),
+            "files go faster than they are opened: try again",
+        ))
+    }
+
+    async fn archived(place: &Place, manifest: &Manifest) -> Result<Table, Error> {
+        if manifest.files.is_empty() {
+            return Err(Error::new(
+                Kind::Caller,
+                format!("{place}: the archive has no file yet"),
+            ));
+        }
+        let files = futures::stream::iter(&manifest.files)
+            .map(|file| File::open_archived(place, &file.path))
+            .buffered(8)
+            .try_collect()
+            .await?;
+        Ok(Table {
+            place: place.clone(),
+            files,
+        })
+    }
+
+    async fn listed(place: Place) -> Result<Table, Error> {
         let listed: Result<Vec<_>, _> = place.store().list(None).try_collect().await;
         let listed = listed.map_err(|error| Error::store(&place.to_string(), error))?;
         let mut keys: Vec<Key> = listed.into_iter().map(|object| object.location).collect();
@@ -191,6 +235,17 @@ impl Table {
 }
 
 impl File {
+    /// Opens a file of an archive, which may be archived and not have its name in the table yet.
+    async fn open_archived(place: &Place, path: &str) -> Result<Arc<File>, Error> {
+        match File::open(place, Key::from(path)).await {
+            Ok(file) => Ok(file),
+            Err(error) => {
+                let staged = Key::from(staged(path));
+                File::open(place, staged).await.map_err(|_| error)
+            }
+        }
+    }
+
     async fn open(place: &Place, key: Key) -> Result<Arc<File>, Error> {
         let name = place.name_of(&key);
         let head = place.store().head(&key).await;

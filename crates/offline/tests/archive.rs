@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tiderace_durable::failpoint::Step;
 use tiderace_offline::archive::{Archive, Load};
+use tiderace_offline::table::Table;
 use tiderace_offline::{Kind, Place};
 use tiderace_types::{DataType, Duration, Timestamp};
 use world::{DAY, Fault, Record, World, blocked, layout, stream};
@@ -275,6 +276,20 @@ fn a_reader_that_globs_while_files_are_merged_counts_right() {
     let over = AtomicBool::new(false);
     let reader = world.reader();
     std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            let (mut opened, mut least) = (0, 0);
+            while !over.load(Ordering::Acquire) {
+                // Until there is a first file.
+                if let Ok(table) = blocked(Table::of(world.place.clone())) {
+                    assert!(table.rows() >= least, "{} after {least}", table.rows());
+                    least = table.rows();
+                    opened += 1;
+                } else {
+                    assert_eq!(least, 0, "a table that was there is not any more");
+                }
+            }
+            (opened, least)
+        });
         let watching = scope.spawn(|| {
             let (mut counted, mut gone, mut least) = (0, 0, 0);
             while !over.load(Ordering::Acquire) {
@@ -300,6 +315,10 @@ fn a_reader_that_globs_while_files_are_merged_counts_right() {
         let (counted, gone) = watching.join().expect("a reader that counts right");
         eprintln!("counted {counted} times, looked again {gone} times");
         assert!(counted > 10, "{counted}");
+        // By the manifest nobody has to look again.
+        let (opened, least) = opening.join().expect("a table at every moment");
+        eprintln!("opened {opened} times");
+        assert!(opened > 10 && least <= 1200, "{opened}, {least}");
     });
     let merged = blocked(archive.manifest()).files;
     assert!(merged.len() < 20, "{} files", merged.len());
