@@ -43,6 +43,9 @@ const MARKING: Duration = Duration::from_secs(5);
 /// How long one look at what is on its way takes.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long a source that is away is left alone at most.
+const MOST: Duration = Duration::from_millis(500);
+
 /// How long nothing is tried after an error.
 const TROUBLE: Duration = Duration::from_secs(1);
 
@@ -96,6 +99,8 @@ struct Run {
     untold: BTreeSet<Partition>,
     told_at: Instant,
     marked_at: Option<Instant>,
+    /// How long the source is left alone when it is away.
+    pause: Duration,
 }
 
 impl Forwarder {
@@ -166,6 +171,7 @@ impl Forwarder {
             untold: BTreeSet::new(),
             told_at: Instant::now(),
             marked_at: None,
+            pause: LOOK,
         };
         run.begin_partitions(source)?;
         Ok(run)
@@ -232,11 +238,15 @@ impl Forwarder {
         match polled {
             Err(error) if error.kind() == Kind::Retry => {
                 tracing::warn!(source = self.source.name, %error, "the source is away; trying again");
-                std::thread::sleep(LOOK);
+                std::thread::sleep(run.pause);
+                run.pause = (run.pause * 2).min(MOST);
                 Ok(true)
             }
             Err(error) if !came => Err(error.into()),
-            _ => Ok(true),
+            _ => {
+                run.pause = LOOK;
+                Ok(true)
+            }
         }
     }
 
