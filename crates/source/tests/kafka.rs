@@ -18,7 +18,9 @@ use tiderace_source::{
     Reader, ensure_topic,
 };
 use tiderace_testkit::kafka::Kafka;
-use tiderace_types::{DeadLetter, Partition, Reason, RecordBatch, Share, RecordMeta, SourceId, Timestamp};
+use tiderace_types::{
+    DeadLetter, Partition, Reason, RecordBatch, RecordMeta, Share, SourceId, Timestamp,
+};
 
 mod common;
 use common::payload;
@@ -470,7 +472,15 @@ fn expired_offsets_are_an_error(config: &KafkaConfig) {
     assert_eq!(error.to_string(), says);
     // What is remembered of later records, which are still there, does not make up for it.
     let start = [(number, 3)];
-    let resumed = Reader::resume(config, "events", SOURCE, &start, trail, OnLoss::Stop, Share::ALL);
+    let resumed = Reader::resume(
+        config,
+        "events",
+        SOURCE,
+        &start,
+        trail,
+        OnLoss::Stop,
+        Share::ALL,
+    );
     assert_eq!(resumed.expect_err("expired").to_string(), says);
     // Without a start the first offset that is held is the beginning.
     Reader::kafka(config, "events", SOURCE, &[]).expect("open");
