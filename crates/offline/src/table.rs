@@ -237,13 +237,14 @@ impl Table {
 impl File {
     /// Opens a file of an archive, which may be archived and not have its name in the table yet.
     async fn open_archived(place: &Place, path: &str) -> Result<Arc<File>, Error> {
-        match File::open(place, Key::from(path)).await {
-            Ok(file) => Ok(file),
-            Err(error) => {
-                let staged = Key::from(staged(path));
-                File::open(place, staged).await.map_err(|_| error)
-            }
+        if let Ok(file) = File::open(place, Key::from(path)).await {
+            return Ok(file);
         }
+        if let Ok(file) = File::open(place, Key::from(staged(path))).await {
+            return Ok(file);
+        }
+        // It got its name between the two looks, or is not there at all.
+        File::open(place, Key::from(path)).await
     }
 
     async fn open(place: &Place, key: Key) -> Result<Arc<File>, Error> {

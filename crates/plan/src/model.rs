@@ -44,6 +44,8 @@ pub struct Project {
     pub grpc: String,
     /// Where HTTP listens.
     pub http: String,
+    /// Where a worker says how it is, if it does.
+    pub worker: Option<String>,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.

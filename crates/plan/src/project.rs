@@ -20,6 +20,11 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
     let grpc = listen(report, raw, |serving| &serving.grpc, "127.0.0.1:6565");
     let http = listen(report, raw, |serving| &serving.http, "127.0.0.1:6566");
+    let serving = raw.serving.as_ref().and_then(|at| at.value.as_ref());
+    let worker = match serving.and_then(|serving| serving.worker.as_ref()) {
+        Some(_) => Some(listen(report, raw, |serving| &serving.worker, "")?),
+        None => None,
+    };
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
         None => Some(Duration::from_millis(millis)),
@@ -48,6 +53,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
         grpc: grpc?,
         http: http?,
+        worker,
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,

@@ -108,6 +108,9 @@ pub(crate) struct Serving {
     pub(crate) grpc: Option<At<String>>,
     /// Where HTTP listens. Default: `127.0.0.1:6566`.
     pub(crate) http: Option<At<String>>,
+    /// Where a `worker`, which answers no lookups, says how it is: `/health`, `/ready`, `/metrics`. Default:
+    /// nowhere.
+    pub(crate) worker: Option<At<String>>,
     /// Permits addresses that other machines reach, though nothing is encrypted and nobody is
     /// asked who they are. Default: false.
     pub(crate) allow_unprotected_network: Option<At<bool>>,

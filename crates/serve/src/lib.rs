@@ -61,6 +61,9 @@ mod json;
 mod server;
 pub use server::{Metrics, Options, Server};
 
+mod watch;
+pub use watch::{Watch, Works};
+
 mod owner;
 pub use owner::{Asking, Owner, Reading};
 

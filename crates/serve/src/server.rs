@@ -199,13 +199,13 @@ impl Server {
     }
 }
 
-async fn listen(door: &str, address: &str) -> Result<TcpListener, Error> {
+pub(crate) async fn listen(door: &str, address: &str) -> Result<TcpListener, Error> {
     TcpListener::bind(address)
         .await
         .map_err(|error| Error::invalid(format!("{door} cannot listen at {address:?}: {error}")))
 }
 
-fn address_of(listener: &TcpListener) -> Result<SocketAddr, Error> {
+pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, Error> {
     let address = listener.local_addr();
     address.map_err(|error| Error::new(Kind::Bug, format!("listener: {error}")))
 }
@@ -254,7 +254,7 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// The largest list of headers taken, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 
-fn open_http(
+pub(crate) fn open_http(
     listener: TcpListener,
     router: axum::Router,
     stopped: watch::Receiver<()>,

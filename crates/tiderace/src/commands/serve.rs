@@ -14,7 +14,7 @@ use tiderace_durable::folder;
 use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
 use tiderace_plan::Plan;
 use tiderace_plan::model::Stream;
-use tiderace_serve::{Metrics, Options, Push, Server};
+use tiderace_serve::{Metrics, Options, Push, Server, Watch, Works};
 use tiderace_types::Share;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -83,6 +83,8 @@ fn run(plan: &Arc<Plan>, layout: &Layout, role: Role, share: Share) -> Result<Ex
 pub struct Running {
     pub live: Option<Live>,
     pub server: Option<Server>,
+    /// How a worker is, for whoever asks.
+    pub watch: Option<Watch>,
 }
 
 impl Running {
@@ -107,26 +109,37 @@ impl Running {
                 let logs = live.as_ref().map_or(&none, Live::logs);
                 let push: Arc<dyn Push> = Arc::new(Pusher::new(plan, logs)?);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
-                options.metrics = live.as_ref().map(|live| {
-                    let ledger = live.ledger();
-                    Metrics(Arc::new(move || ledger.counts().metrics()))
-                });
+                options.metrics = live.as_ref().map(metrics);
                 options.owner = live.as_ref().map(Live::owner);
                 let clock = Arc::new(live::now);
                 let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
                 Some(server.await?)
             }
         };
-        Ok(Running { live, server })
+        let watch = match (role, &live, &plan.project.worker) {
+            (Role::Worker, Some(live), Some(address)) => {
+                let ledger = live.ledger();
+                let works = move || {
+                    let counts = ledger.counts();
+                    !counts.sources.values().any(|source| source.stopped)
+                };
+                let watch = Watch::start(address, metrics(live), Works(Arc::new(works)));
+                Some(watch.await?)
+            }
+            _ => None,
+        };
+        Ok(Running {
+            live,
+            server,
+            watch,
+        })
     }
 
     fn announce(&self, plan: &Plan, share: Share) {
         let grpc = self.server.as_ref().map(|server| server.grpc().to_string());
-        let http = self
-            .server
-            .as_ref()
-            .and_then(Server::http)
-            .map(|at| at.to_string());
+        let watch = self.watch.as_ref().map(Watch::address);
+        let http = self.server.as_ref().and_then(Server::http);
+        let http = http.or(watch).map(|at| at.to_string());
         tracing::info!(
             project = plan.project.name,
             grpc,
@@ -163,15 +176,22 @@ impl Running {
 
     /// Closes the doors, then drains the loop, however the doors have closed.
     pub async fn stop(self) -> Result<()> {
-        let closed = match self.server {
-            Some(server) => server.stop().await,
-            None => Ok(()),
+        let closed = match (self.server, self.watch) {
+            (Some(server), _) => server.stop().await,
+            (None, Some(watch)) => watch.stop().await,
+            (None, None) => Ok(()),
         };
         if let Some(live) = self.live {
             live.stop().await?;
         }
         closed.context("close the doors")
     }
+}
+
+/// What a live loop has counted.
+fn metrics(live: &Live) -> Metrics {
+    let ledger = live.ledger();
+    Metrics(Arc::new(move || ledger.counts().metrics()))
 }
 
 async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {

@@ -1,0 +1,90 @@
+//! The door of a process that answers nobody: how it is, and what it has counted.
+
+use crate::server::{address_of, listen, open_http};
+use crate::{Error, Kind, Metrics};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Tells whether a process does its work.
+#[derive(Clone)]
+pub struct Works(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for Works {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Works")
+    }
+}
+
+/// `GET /health`, `/ready` and `/metrics`, until it is stopped.
+#[derive(Debug)]
+pub struct Watch {
+    address: SocketAddr,
+    stop: watch::Sender<()>,
+    door: JoinHandle<Result<(), String>>,
+}
+
+impl Watch {
+    /// Opens the door at `address`. `/ready` is what `works` says.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for an address that cannot be listened at.
+    pub async fn start(address: &str, metrics: Metrics, works: Works) -> Result<Watch, Error> {
+        let listener = listen("http", address).await?;
+        let address = address_of(&listener)?;
+        let (stop, stopped) = watch::channel(());
+        let router = Router::new()
+            .route("/health", get(async || Json(json!({"status": "ok"}))))
+            .route("/ready", get(move || std::future::ready(ready(&works))))
+            .route(
+                "/metrics",
+                get(move || std::future::ready((metrics.0)())),
+            )
+            .fallback(async || {
+                Error::not_found(
+                    "this process answers no lookups: ask one that runs as `run` or `serve`",
+                )
+            });
+        Ok(Watch {
+            address,
+            stop,
+            door: open_http(listener, router, stopped),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the door.
+    ///
+    /// # Errors
+    /// [`Kind::Bug`] when it had failed.
+    pub async fn stop(self) -> Result<(), Error> {
+        drop(self.stop);
+        match self.door.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(Error::new(Kind::Bug, reason)),
+            Err(panic) => Err(Error::new(Kind::Bug, panic.to_string())),
+        }
+    }
+}
+
+fn ready(works: &Works) -> Response {
+    match (works.0)() {
+        true => Json(json!({"status": "ready"})).into_response(),
+        false => {
+            let status = Json(json!({"status": "a part of the work has ended; see its log"}));
+            (StatusCode::SERVICE_UNAVAILABLE, status).into_response()
+        }
+    }
+}
