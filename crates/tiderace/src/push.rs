@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Encoding, Stream};
 use tiderace_serve::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
-use tiderace_source::{Error, KafkaProducer, Kind, Log};
+use tiderace_source::{Error, KafkaConfig, KafkaProducer, Kind, Log};
 use tiderace_types::SourceId;
 
 use crate::live::{kafka, now};
@@ -21,14 +21,23 @@ pub struct Pusher {
 #[derive(Clone)]
 enum Door {
     Log(Log),
-    Kafka(Arc<Mutex<KafkaProducer>>),
+    Kafka(Arc<Mutex<Topic>>),
+}
+
+/// A source's topic, which is reached at the latest when something is pushed there.
+struct Topic {
+    config: KafkaConfig,
+    name: String,
+    headers: Vec<(String, String)>,
+    /// None before the first use, and after one that failed: such a producer is not to be used again.
+    producer: Option<KafkaProducer>,
 }
 
 impl Pusher {
     /// A door for every source of the plan; `logs` are the embedded ones.
     ///
     /// # Errors
-    /// When a Kafka producer cannot be made.
+    /// When a source is in Kafka and the project names no brokers.
     pub fn new(plan: &Plan, logs: &BTreeMap<SourceId, Log>) -> anyhow::Result<Pusher> {
         let (mut sources, mut closed) = (BTreeMap::new(), BTreeMap::new());
         for source in &plan.sources {
@@ -38,9 +47,13 @@ impl Pusher {
             }
             let door = match (&source.stream, logs.get(&source.id)) {
                 (Stream::Kafka { topic, headers, .. }, _) => {
-                    let producer = KafkaProducer::open(&kafka(plan)?, topic)?;
-                    let producer = producer.with_headers(headers.clone());
-                    Door::Kafka(Arc::new(Mutex::new(producer)))
+                    let topic = Topic {
+                        config: kafka(plan)?,
+                        name: topic.clone(),
+                        headers: headers.clone(),
+                        producer: None,
+                    };
+                    Door::Kafka(Arc::new(Mutex::new(topic)))
                 }
                 (Stream::Embedded, Some(log)) => Door::Log(log.clone()),
                 (Stream::Embedded, None) => continue,
@@ -48,6 +61,21 @@ impl Pusher {
             sources.insert(source.name.clone(), door);
         }
         Ok(Pusher { sources, closed })
+    }
+
+    /// Reaches every topic, so that no push has to wait for it. A process that only answers does without: it
+    /// needs no Kafka, and starts while there is none.
+    ///
+    /// # Errors
+    /// When a topic is not there, or Kafka does not answer.
+    pub fn reach(&self) -> Result<(), Error> {
+        for door in self.sources.values() {
+            if let Door::Kafka(topic) = door {
+                let mut topic = topic.lock().unwrap_or_else(PoisonError::into_inner);
+                topic.producer = Some(topic.open()?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -98,18 +126,35 @@ impl Door {
                     count,
                 })
             }
-            Door::Kafka(producer) => {
-                let mut producer = producer.lock().unwrap_or_else(PoisonError::into_inner);
-                for payload in payloads {
-                    producer.send(b"", payload, now())?;
-                }
-                producer.flush()?;
+            Door::Kafka(topic) => {
+                let mut topic = topic.lock().unwrap_or_else(PoisonError::into_inner);
+                topic.push(payloads)?;
                 Ok(PushReceipt {
                     first_offset: None,
                     count,
                 })
             }
         }
+    }
+}
+
+impl Topic {
+    fn open(&self) -> Result<KafkaProducer, Error> {
+        let producer = KafkaProducer::open(&self.config, &self.name)?;
+        Ok(producer.with_headers(self.headers.clone()))
+    }
+
+    fn push(&mut self, payloads: &[Bytes]) -> Result<(), Error> {
+        let mut producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => self.open()?,
+        };
+        for payload in payloads {
+            producer.send(b"", payload, now())?;
+        }
+        producer.flush()?;
+        self.producer = Some(producer);
+        Ok(())
     }
 }
 

@@ -107,7 +107,11 @@ impl Running {
             Role::Both | Role::Server => {
                 let none = std::collections::BTreeMap::new();
                 let logs = live.as_ref().map_or(&none, Live::logs);
-                let push: Arc<dyn Push> = Arc::new(Pusher::new(plan, logs)?);
+                let pusher = Pusher::new(plan, logs)?;
+                if live.is_some() {
+                    pusher.reach().context("open what pushed events go to")?;
+                }
+                let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 options.metrics = live.as_ref().map(metrics);
                 options.owner = live.as_ref().map(Live::owner);
