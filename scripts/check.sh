@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 . scripts/env.sh
 step "format" cargo fmt --all --check
 step "licences and sources" cargo deny --offline check licenses bans sources
+step "deploy files" scripts/deploy-check.sh
 step "build and lints" build --all-targets
 RUSTDOC="$PWD/scripts/rustdoc" step "documentation" \
     cargo test --release --locked --offline --workspace --doc --quiet

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Formats are checked, everything is built and linted, every test is run, the documentation
 # is written; the last line sums up the tests. With TIDERACE_NIGHTLY set, tests with
-# random schedules run many more of them,
+# random schedules run many more of them, the files of deploy/ are checked by more tools,
 # and decoders are fuzzed with coverage, TIDERACE_FUZZ_SECONDS (300) for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +18,7 @@ tests() {
 
 step "format" cargo fmt --all --check
 step "licences and sources" cargo deny --offline check licenses bans sources
+step "deploy files" scripts/deploy-check.sh
 # The binary first: the tests run it.
 step "build" build --bin tiderace
 step "build tests and benches" build --all-targets
@@ -26,6 +27,8 @@ step "tests" tests --tests
 RUSTDOC="$PWD/scripts/rustdoc" step "documentation and its examples" tests --doc
 
 if [ -n "${TIDERACE_NIGHTLY:-}" ]; then
+    step "more deploy tools" scripts/deploy-tools.sh all || failed_command=yes
+    step "deploy files, by all of them" scripts/deploy-check.sh || failed_command=yes
     step "fuzzing finds what is planted" scripts/fuzz.sh planted || failed_command=yes
     step "fuzzing" scripts/fuzz.sh || failed_command=yes
 fi
