@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use tiderace_testkit::bin;
+use tiderace_testkit::bin::{self, Ports, Server};
 use tiderace_testkit::wait;
 use tiderace_tests::ask::Asker;
 use tiderace_tests::project::{PAST, Project, Settings};
@@ -75,6 +75,63 @@ fn the_examples_are_right_and_have_a_schema() {
     let schema: Json =
         serde_json::from_str(&bin::output(&["schema"]).expect("schema")).expect("JSON");
     assert!(schema.is_object());
+}
+
+#[test]
+fn a_new_project_runs() {
+    let place = tempfile::tempdir().expect("a folder");
+    let project = place.path().join("mine");
+    let folder = project.to_str().expect("text");
+    let wrong = bin::run(&["init", folder, "--name", "My Shop"]).expect("init");
+    let told = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(1), "{told}");
+    assert!(told.contains("small letters"), "{told}");
+    assert!(!project.exists(), "nothing is written then");
+
+    let said = bin::output(&["init", folder, "--name", "my_shop"]).expect("init");
+    let told = bin::output(&["check", folder]).expect("check");
+    assert!(
+        told.contains("my_shop") && told.contains("all good"),
+        "{told}"
+    );
+    let again = bin::run(&["init", folder]).expect("init");
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        !again.status.success() && told.contains("already"),
+        "{told}"
+    );
+
+    let path = project.join("tiderace.yaml");
+    let settings = std::fs::read_to_string(&path).expect("settings");
+    let ports = Ports::free().expect("ports");
+    let moved = settings.lines().map(|line| match line.split_once(':') {
+        Some(("serving", _)) => ports.yaml() + "\n",
+        _ => format!("{line}\n"),
+    });
+    std::fs::write(&path, moved.collect::<String>()).expect("write");
+    let server = Server::start(&project, ports).expect("run");
+    // What it says to push, and then to ask.
+    let event = said.split('\'').nth(1).expect("an event in quotes");
+    bin::output(&["push", "--project", folder, "payments", event]).expect("push");
+    let words = ["get", "--project", folder, "model_v1", "customer_id=7"];
+    let words = [words.as_slice(), &["amount=30", "--format", "json"]].concat();
+    let counted = wait::until("the payment to be counted", WITHIN, || {
+        let answer = bin::output(&words).expect("get");
+        let answer: Json = serde_json::from_str(&answer).expect("JSON");
+        answer["rows"][0]["values"][0] == 1
+    });
+    counted.unwrap_or_else(|late| panic!("{late}\n{}", server.log()));
+    server.stop().expect("stop");
+}
+
+#[test]
+fn shells_complete_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = bin::output(&["completions", shell]).expect("completions");
+        for word in ["dead-letters", "reconcile"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
 }
 
 #[test]

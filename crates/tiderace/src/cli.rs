@@ -37,6 +37,11 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a project that runs, to be changed into one's own.
+    #[command(
+        after_help = "Examples:\n  tiderace init\n  tiderace init features/ --name card_risk"
+    )]
+    Init(Init),
     /// Check every definition of a project; exit code 1 when something is wrong.
     #[command(
         after_help = "Examples:\n  tiderace check features/\n  tiderace check features/ --format json\n  tiderace check features/ --online"
@@ -109,6 +114,25 @@ pub enum Command {
     /// Watch it work: made-up card payments through the example project, no servers needed.
     #[command(after_help = "Example:\n  tiderace demo --rate 2000")]
     Demo(Demo),
+    /// Print the completions of a shell.
+    #[command(
+        after_help = "Examples:\n  tiderace completions bash > /etc/bash_completion.d/tiderace\n  tiderace completions zsh > ~/.zfunc/_tiderace\n  tiderace completions fish > ~/.config/fish/completions/tiderace.fish"
+    )]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder, which is made.
+    #[arg(default_value = "features")]
+    pub folder: PathBuf,
+    /// The project's name: the prefix of its keys in Redis and of its consumers.
+    #[arg(long, default_value = "first_project")]
+    pub name: String,
 }
 
 /// Which project.

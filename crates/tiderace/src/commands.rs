@@ -8,14 +8,16 @@ mod demo;
 mod destination;
 mod explain;
 mod history;
+mod init;
 mod past;
 mod reconcile;
 mod replay;
 mod serve;
 
-use crate::cli::{Command, LogFormat};
+use crate::cli::{Cli, Command, LogFormat};
 use anyhow::Result;
-use std::io::IsTerminal;
+use clap::CommandFactory;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 /// Whatever ends the command early, with its context.
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Init(args) => init::init(&args),
         Command::Check {
             project,
             format,
@@ -43,6 +46,12 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Backfill(backfill) => backfill::backfill(&backfill),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tiderace", &mut script);
+            std::io::stdout().write_all(&script)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
