@@ -106,6 +106,14 @@ impl Project {
         Server::launch_as("run", self.folder(), self.ports, None, environment)
     }
 
+    /// Starts `tiderace worker` without waiting: by default it has no door to be asked at.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_worker(&self) -> Result<Server> {
+        Server::launch_as("worker", self.folder(), self.ports, None, &[])
+    }
+
     /// Starts `tiderace serve` and waits until it is ready.
     ///
     /// # Errors

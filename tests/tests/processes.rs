@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tiderace_testkit::bin::Server;
+use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::{Dice, Town};
 use tiderace_testkit::kafka::Kafka;
+use tiderace_testkit::ports::free_ports;
 use tiderace_testkit::process::Signal;
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
@@ -371,6 +372,31 @@ fn who_shares_is_asked() {
         &mut launch(&four.expect("project"), 0, &[]),
         "has 3 partitions, and `state.processes` is 4",
     );
+}
+
+#[test]
+fn a_worker_says_how_it_is() {
+    let redis = Redis::start().expect("redis");
+    let project = Project::new(&Settings {
+        redis: Some(redis.url()),
+        source: PAST.to_owned(),
+        ..Settings::default()
+    });
+    let project = project.expect("project");
+    let port = free_ports(1).expect("a port")[0];
+    let path = project.folder().join("tiderace.yaml");
+    let text = std::fs::read_to_string(&path).expect("settings");
+    let door = format!("serving: {{ worker: \"127.0.0.1:{port}\",");
+    std::fs::write(&path, text.replace("serving: {", &door)).expect("written");
+    let worker = project.launch_worker().expect("launch");
+    let ready = || matches!(bin::get(port, "/ready"), Ok((200, _)));
+    wait::until("the worker to be ready", WITHIN, ready).expect("ready");
+    let (status, page) = bin::get(port, "/metrics").expect("metrics");
+    assert!(status == 200 && page.contains("tiderace_source_stopped"), "{page}");
+    assert_eq!(bin::get(port, "/health").expect("health").0, 200);
+    let (status, said) = bin::get(port, "/v1/catalogue").expect("an answer");
+    assert!(status == 404 && said.contains("answers no lookups"), "{said}");
+    worker.stop().expect("stop");
 }
 
 /// How often a process is killed: `TIDERACE_KILLS`, or 20, at night 150.

@@ -43,10 +43,7 @@ impl Watch {
         let router = Router::new()
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/ready", get(move || std::future::ready(ready(&works))))
-            .route(
-                "/metrics",
-                get(move || std::future::ready((metrics.0)())),
-            )
+            .route("/metrics", get(move || std::future::ready((metrics.0)())))
             .fallback(async || {
                 Error::not_found(
                     "this process answers no lookups: ask one that runs as `run` or `serve`",
