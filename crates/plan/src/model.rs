@@ -46,6 +46,8 @@ pub struct Project {
     pub http: String,
     /// Where a worker says how it is, if it does.
     pub worker: Option<String>,
+    /// Where clients of Feast are answered over HTTP; without it they are not, over gRPC neither.
+    pub feast: Option<String>,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.

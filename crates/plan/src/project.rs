@@ -25,6 +25,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         Some(_) => Some(listen(report, raw, |serving| &serving.worker, "")?),
         None => None,
     };
+    let feast = feast(report, raw, [("grpc", &grpc), ("http", &http)]);
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
         None => Some(Duration::from_millis(millis)),
@@ -54,6 +55,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         grpc: grpc?,
         http: http?,
         worker,
+        feast: feast?,
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,
@@ -134,6 +136,32 @@ fn processes(report: &Report, raw: &raw::Project, processes: Option<&At<u32>>) -
         format!("set `{missing}`, over which they meet, or leave `processes` at 1"),
     );
     None
+}
+
+/// Where clients of Feast are answered, if they are. Feast's own port is the default of ours.
+fn feast(
+    report: &Report,
+    raw: &raw::Project,
+    others: [(&str, &Option<String>); 2],
+) -> Option<Option<String>> {
+    let serving = raw.serving.as_ref().and_then(|at| at.value.as_ref());
+    let Some(at) = serving.and_then(|serving| serving.feast.as_ref()) else {
+        return Some(None);
+    };
+    let address = listen(report, raw, |serving| &serving.feast, "")?;
+    let taken = |(_, other): &(&str, &Option<String>)| other.as_ref() == Some(&address);
+    if let Some((name, _)) = others.into_iter().find(taken)
+        && !address.ends_with(":0")
+    {
+        report.error_help(
+            at.place,
+            Code::Value,
+            format!("`{address}` is where `{name}` listens"),
+            format!("give `serving.{name}` or `serving.feast` another port"),
+        );
+        return None;
+    }
+    Some(Some(address))
 }
 
 /// An address to listen on; other machines' only with permission.

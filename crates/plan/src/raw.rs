@@ -111,6 +111,9 @@ pub(crate) struct Serving {
     /// Where a `worker`, which answers no lookups, says how it is: `/health`, `/ready`, `/metrics`. Default:
     /// nowhere.
     pub(crate) worker: Option<At<String>>,
+    /// Where clients of Feast are answered over HTTP, with Feast's service beside ours over gRPC.
+    /// Without it neither is there.
+    pub(crate) feast: Option<At<String>>,
     /// Permits addresses that other machines reach, though nothing is encrypted and nobody is
     /// asked who they are. Default: false.
     pub(crate) allow_unprotected_network: Option<At<bool>>,

@@ -403,7 +403,7 @@ fn kafka_and_network_settings_are_taken() {
     let text = include_str!("base.yaml")
         .replace(
             "project: shop",
-            "project: shop\nkafka: { brokers: 'a:9092' }\nonline: { redis: { url: 'redis://r:6379,s:6379', allow_eviction: true } }\nserving: { grpc: '0.0.0.0:6565', allow_unprotected_network: true }",
+            "project: shop\nkafka: { brokers: 'a:9092' }\nonline: { redis: { url: 'redis://r:6379,s:6379', allow_eviction: true } }\nserving: { grpc: '0.0.0.0:6565', feast: 'localhost:6567', allow_unprotected_network: true }",
         )
         .replace(
             "name: payments",
@@ -419,6 +419,7 @@ fn kafka_and_network_settings_are_taken() {
     assert_eq!(url, Some("redis://r:6379,s:6379"));
     assert!(plan.project.redis_allow_eviction);
     assert_eq!(plan.project.grpc, "0.0.0.0:6565");
+    assert_eq!(plan.project.feast.as_deref(), Some("127.0.0.1:6567"));
     assert_eq!(
         plan.sources[0].stream,
         tiderace_plan::model::Stream::Kafka {
