@@ -72,7 +72,8 @@ async fn ready(State(serving): State<Arc<Serving>>) -> Result<Response, Error> {
     Ok(Json(json!({"status": "ready"})).into_response())
 }
 
-fn readable(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
+/// The body, if it could be read.
+pub(crate) fn readable(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Error> {
     body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::invalid("the body is too large; send less at once"),
         _ => Error::invalid(format!("the body cannot be read: {rejection}")),

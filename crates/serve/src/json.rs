@@ -60,7 +60,7 @@ struct Asked {
 
 /// An object as its pairs, so that a name given twice is seen and not silently dropped.
 #[derive(Default)]
-struct Pairs(Vec<(String, Json)>);
+pub(crate) struct Pairs(Vec<(String, Json)>);
 
 impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs, D::Error> {
@@ -86,7 +86,8 @@ impl<'de> Visitor<'de> for PairsVisitor {
     }
 }
 
-fn columns(what: &str, pairs: Pairs) -> Result<Vec<Column>, Error> {
+/// Makes the columns of an object of arrays; `what` is its name in the body.
+pub(crate) fn columns(what: &str, pairs: Pairs) -> Result<Vec<Column>, Error> {
     let column = |(name, cells)| match cells {
         Json::Array(cells) => Ok(Column {
             name,

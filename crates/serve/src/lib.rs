@@ -2,8 +2,8 @@
 //!
 //! A request is resolved by a [`Prepared`] selection (names are looked at once, not per request),
 //! reads every row in one round trip, finishes only the outputs that were asked and judges
-//! every value ([`completeness`]). [`Server`] opens the doors: gRPC and HTTP with JSON. Both
-//! lead to the same [`Serving`].
+//! every value ([`completeness`]). [`Server`] opens the doors: gRPC, HTTP with JSON, and those of
+//! [`feast`]. All lead to the same [`Serving`].
 //!
 //! It promises that no answer is silently wrong: absence is told from zero, a store that
 //! cannot be read fails the call, and what is not known is null with its reason. It lacks
@@ -12,7 +12,7 @@
 pub mod proto;
 
 mod metadata;
-pub use metadata::{Metadata, ResponseMetadata};
+pub use metadata::{Metadata, Once, ResponseMetadata};
 
 mod error;
 pub use error::{Error, Kind};
@@ -57,6 +57,8 @@ pub use serving::Serving;
 mod grpc;
 mod http;
 mod json;
+
+pub mod feast;
 
 mod server;
 pub use server::{Metrics, Options, Server};

@@ -6,7 +6,7 @@ use crate::on_demand::{Column as Operand, Input};
 use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
 use crate::request::{Request, Selection};
-use crate::{Error, Kind, Markers, Owner, convert, rows};
+use crate::{Column, Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -101,23 +101,48 @@ impl Lookup {
     /// change; [`Kind::Unavailable`] when the store does not answer.
     pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
         let prepared = self.prepared(&request.selection)?;
-        let columns = rows::Columns::match_up(&prepared, &request)?;
-        self.bound(&prepared, columns.rows)?;
-        let keys = columns.keys(&prepared)?;
-        let request_data = columns.request_data(&prepared)?;
+        let ask = Ask {
+            entities: &request.entities,
+            request_data: &request.request_data,
+            as_of: request.as_of,
+            extras: Extras {
+                details: request.include_metadata,
+                ends: request.include_valid_until,
+                newest: false,
+            },
+        };
+        let looked = self.look(&prepared, ask).await?;
+        let mut rows = Vec::with_capacity(looked.rows.len());
+        for (row, answer) in looked.rows.into_iter().enumerate() {
+            take_turns(row).await;
+            rows.push(answer.into_row());
+        }
+        Ok(proto::GetOnlineFeaturesResponse {
+            metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
+            rows,
+            as_of: Some(convert::to_timestamp(looked.as_of)),
+        })
+    }
+
+    /// Answers what is asked of a prepared selection, in no protocol's form.
+    ///
+    /// # Errors
+    /// As [`Lookup::get`].
+    pub(crate) async fn look(&self, prepared: &Prepared, ask: Ask<'_>) -> Result<Looked, Error> {
+        let columns = rows::Columns::match_up(prepared, ask.entities, ask.request_data)?;
+        self.bound(prepared, columns.rows)?;
+        let keys = columns.keys(prepared)?;
+        let request_data = columns.request_data(prepared)?;
         let now = (self.clock)();
         let at = At {
-            as_of: request.as_of.unwrap_or(now),
+            as_of: ask.as_of.unwrap_or(now),
             now,
         };
-        let extras = Extras {
-            details: request.include_metadata,
-            ends: request.include_valid_until,
-        };
+        let extras = ask.extras;
         let mut snapshot = self.markers.latest()?;
         let mut doubts = 0;
         let mut answers = loop {
-            let reads = Reads::new(&prepared, &snapshot, &keys);
+            let reads = Reads::new(prepared, &snapshot, &keys);
             let mut found = self.fetch(&reads.keys).await?;
             if let Some(newer) = self.doubted(&reads, &found, &snapshot)? {
                 doubts += 1;
@@ -131,12 +156,12 @@ impl Lookup {
                 continue;
             }
             if let Some(owner) = &self.owner {
-                reads.ask(owner, &prepared, at, &mut found.rows).await;
+                reads.ask(owner, prepared, at, &mut found.rows).await;
             }
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
                 take_turns(row).await;
-                let mut answer = reads.answer(&prepared, row, at, &found.rows, extras);
+                let mut answer = reads.answer(prepared, row, at, &found.rows, extras);
                 if !answer.damaged.is_empty()
                     && let Some(owner) = &self.owner
                 {
@@ -144,22 +169,16 @@ impl Lookup {
                         let mended = owner.mend(&reads.keys[place], at.as_of).await;
                         found.rows[place] = mended.or_else(|| found.rows[place].take());
                     }
-                    answer = reads.answer(&prepared, row, at, &found.rows, extras);
+                    answer = reads.answer(prepared, row, at, &found.rows, extras);
                 }
                 answers.push(answer);
             }
             break answers;
         };
-        add_on_demand(&prepared, &mut answers, &request_data, at.as_of, extras)?;
-        let mut rows = Vec::with_capacity(answers.len());
-        for (row, answer) in answers.into_iter().enumerate() {
-            take_turns(row).await;
-            rows.push(answer.into_row());
-        }
-        Ok(proto::GetOnlineFeaturesResponse {
-            metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
-            rows,
-            as_of: Some(convert::to_timestamp(at.as_of)),
+        add_on_demand(prepared, &mut answers, &request_data, at.as_of, extras)?;
+        Ok(Looked {
+            rows: answers,
+            as_of: at.as_of,
         })
     }
 
@@ -376,6 +395,9 @@ impl<'a> Reads<'a> {
             if extras.ends {
                 of_view.find_ends(read, at.as_of);
             }
+            if extras.newest {
+                of_view.find_newest(read, at.as_of);
+            }
             values.push(of_view.judged);
         }
         let take =
@@ -385,13 +407,36 @@ impl<'a> Reads<'a> {
     }
 }
 
+/// What is asked of a prepared selection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    /// The columns of its entity keys.
+    pub(crate) entities: &'a [Column],
+    /// The columns of its request data.
+    pub(crate) request_data: &'a [Column],
+    /// The instant; `None` for now.
+    pub(crate) as_of: Option<Timestamp>,
+    pub(crate) extras: Extras,
+}
+
 /// What is answered beside values.
 #[derive(Clone, Copy, Debug)]
-struct Extras {
+pub(crate) struct Extras {
     /// Details of every view.
-    details: bool,
+    pub(crate) details: bool,
     /// Until when values stand.
-    ends: bool,
+    pub(crate) ends: bool,
+    /// The newest event of each value.
+    pub(crate) newest: bool,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug)]
+pub(crate) struct Looked {
+    /// In the order of what was asked.
+    pub(crate) rows: Vec<Answer>,
+    /// The instant that it is for.
+    pub(crate) as_of: Timestamp,
 }
 
 /// One value with all that is said of it.
@@ -406,6 +451,8 @@ pub(crate) struct Judged {
     pub(crate) message: Option<String>,
     /// When it may be another with no further event; `None` for never, or where nobody asks.
     pub(crate) until: Option<Timestamp>,
+    /// The newest event in its window; `None` for none, where that is not known, or nobody asks.
+    pub(crate) newest: Option<Timestamp>,
 }
 
 /// One row of one view, answered.
@@ -420,10 +467,11 @@ pub(crate) struct OfView<'a> {
 
 /// One row of the answer.
 #[derive(Debug, Default)]
-struct Answer {
+pub(crate) struct Answer {
     /// The places of the rows that could not be read.
     damaged: Vec<usize>,
-    values: Vec<Judged>,
+    /// One per feature, then one per on-demand feature.
+    pub(crate) values: Vec<Judged>,
     details: Vec<proto::ViewDetails>,
 }
 
@@ -578,6 +626,7 @@ pub(crate) fn answer_view<'a>(
             off,
             message,
             until: None,
+            newest: None,
         });
     }
     OfView {
@@ -602,6 +651,23 @@ impl OfView<'_> {
             let until = [own, of_entity].into_iter().flatten().min();
             // Of a row that is overdue nothing is promised at all.
             judged.until = until.map(|until| until.max(as_of.plus(Duration(1))));
+        }
+    }
+
+    /// Finds the newest event in each value's window: whatever the value makes of it, `where:` and all.
+    /// Of events that are merged about the window's end it is one that surely came before.
+    fn find_newest(&mut self, read: &ViewRead, as_of: Timestamp) {
+        let Some(row) = &self.row else {
+            return;
+        };
+        let merged = row.merged.as_ref();
+        let as_of = merged.map_or(as_of, |merged| merged.horizon.min(as_of));
+        for (judged, output) in self.judged.iter_mut().zip(&read.outputs) {
+            let window = read.view.spec.outputs[*output].window;
+            let bounds = window.bounds(as_of);
+            let upto = bounds.map_or_else(|| as_of.minus(window.delay), |bounds| bounds.upto);
+            let newest = row.newest(upto);
+            judged.newest = newest.filter(|newest| *newest > window.left_edge(as_of));
         }
     }
 
@@ -681,6 +747,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
     let inputs = inputs.iter().map(|place| &values[*place]);
     let flags = inputs.clone().fold(0, |flags, input| flags | input.flags);
     let until = inputs.clone().filter_map(|input| input.until).min();
+    let newest = inputs.clone().filter_map(|input| input.newest).max();
     for status in [Status::Unavailable, Status::OutsideHistory, Status::Error] {
         if let Some(input) = inputs.clone().find(|input| input.status == status) {
             return Judged {
@@ -689,6 +756,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
                 flags,
                 message: input.message.clone(),
                 until,
+                newest,
                 ..Judged::default()
             };
         }
@@ -704,6 +772,7 @@ fn derive(values: &[Judged], inputs: &[usize], result: Result<Value, String>) ->
         flags,
         message,
         until,
+        newest,
         ..Judged::default()
     }
 }

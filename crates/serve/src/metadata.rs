@@ -1,6 +1,6 @@
 //! The part of a response that is the same in every response: encoded once, shared.
 //!
-//! It stands in for the generated `ResponseMetadata`, so that naming fifty features
+//! It stands in for the generated messages of metadata, so that naming fifty features
 //! costs a copy of bytes and not fifty strings.
 
 use crate::proto::{FeatureMetadata, ViewMetadata};
@@ -27,52 +27,55 @@ pub struct Metadata {
     pub views: Vec<ViewMetadata>,
 }
 
-/// [`Metadata`], either received or prepared once and shared.
+/// [`Metadata`], encoded once.
+pub type ResponseMetadata = Once<Metadata>;
+
+/// A message, either received or prepared once and shared.
 #[derive(Clone, Debug)]
-pub enum ResponseMetadata {
+pub enum Once<M> {
     /// Received, or made for one response.
-    Own(Metadata),
+    Own(M),
     /// Prepared, with its encoded form.
-    Shared(Arc<(Metadata, Vec<u8>)>),
+    Shared(Arc<(M, Vec<u8>)>),
 }
 
-impl ResponseMetadata {
-    /// Encodes `metadata` once, for many responses.
+impl<M: Message> Once<M> {
+    /// Encodes `message` once, for many responses.
     #[must_use]
-    pub fn shared(metadata: Metadata) -> ResponseMetadata {
-        let encoded = metadata.encode_to_vec();
-        ResponseMetadata::Shared(Arc::new((metadata, encoded)))
+    pub fn shared(message: M) -> Once<M> {
+        let encoded = message.encode_to_vec();
+        Once::Shared(Arc::new((message, encoded)))
     }
 }
 
-impl Default for ResponseMetadata {
+impl<M: Default> Default for Once<M> {
     fn default() -> Self {
-        ResponseMetadata::Own(Metadata::default())
+        Once::Own(M::default())
     }
 }
 
-impl PartialEq for ResponseMetadata {
+impl<M: PartialEq> PartialEq for Once<M> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl Deref for ResponseMetadata {
-    type Target = Metadata;
+impl<M> Deref for Once<M> {
+    type Target = M;
 
-    fn deref(&self) -> &Metadata {
+    fn deref(&self) -> &M {
         match self {
-            ResponseMetadata::Own(metadata) => metadata,
-            ResponseMetadata::Shared(shared) => &shared.0,
+            Once::Own(message) => message,
+            Once::Shared(shared) => &shared.0,
         }
     }
 }
 
-impl Message for ResponseMetadata {
+impl<M: Message + Clone + Default> Message for Once<M> {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         match self {
-            ResponseMetadata::Own(metadata) => metadata.encode_raw(buf),
-            ResponseMetadata::Shared(shared) => buf.put_slice(&shared.1),
+            Once::Own(message) => message.encode_raw(buf),
+            Once::Shared(shared) => buf.put_slice(&shared.1),
         }
     }
 
@@ -83,24 +86,24 @@ impl Message for ResponseMetadata {
         buf: &mut impl Buf,
         ctx: DecodeContext,
     ) -> Result<(), prost::DecodeError> {
-        if let ResponseMetadata::Shared(shared) = self {
-            *self = ResponseMetadata::Own(shared.0.clone());
+        if let Once::Shared(shared) = self {
+            *self = Once::Own(shared.0.clone());
         }
         match self {
-            ResponseMetadata::Own(metadata) => metadata.merge_field(tag, wire_type, buf, ctx),
-            ResponseMetadata::Shared(_) => unreachable!("was made its own above"),
+            Once::Own(message) => message.merge_field(tag, wire_type, buf, ctx),
+            Once::Shared(_) => unreachable!("was made its own above"),
         }
     }
 
     fn encoded_len(&self) -> usize {
         match self {
-            ResponseMetadata::Own(metadata) => metadata.encoded_len(),
-            ResponseMetadata::Shared(shared) => shared.1.len(),
+            Once::Own(message) => message.encoded_len(),
+            Once::Shared(shared) => shared.1.len(),
         }
     }
 
     fn clear(&mut self) {
-        *self = ResponseMetadata::default();
+        *self = Once::default();
     }
 }
 

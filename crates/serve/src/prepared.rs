@@ -7,7 +7,7 @@ use crate::proto::{FeatureMetadata, ViewMetadata};
 use crate::{Error, Selection, nearest};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tiderace_aggregate::{Asked, Row};
+use tiderace_aggregate::{Asked, Output, Row};
 use tiderace_plan::model::{Entity, FeatureRef, Plan, Service, View};
 use tiderace_types::{DataType, Timestamp, Value, hash_key};
 
@@ -112,10 +112,18 @@ impl Prepared {
                 features.push(feature);
             }
         }
+        Prepared::list(plan, &features)
+    }
+
+    /// Prepares features whose names are looked up, each once.
+    ///
+    /// # Errors
+    /// When there is none, or their views disagree about a key's type.
+    pub(crate) fn list(plan: &Plan, features: &[FeatureRef]) -> Result<Prepared, Error> {
         if features.is_empty() {
             return Err(crate::request::nothing_selected());
         }
-        Prepared::new(plan, "the list of features".to_owned(), &features, None)
+        Prepared::new(plan, "the list of features".to_owned(), features, None)
     }
 
     /// Prepares what `selection` says.
@@ -138,6 +146,14 @@ impl Prepared {
     #[must_use]
     pub fn metadata(&self, full_names: bool, details: bool) -> ResponseMetadata {
         self.metadata[usize::from(full_names)][usize::from(details)].clone()
+    }
+
+    /// The view and the output that a feature is, by its place in the answer.
+    pub(crate) fn output(&self, place: usize) -> (&View, &Output) {
+        let feature = self.features[place];
+        let read = &self.views[feature.view];
+        let output = read.outputs[feature.output];
+        (&read.view, &read.view.spec.outputs[output])
     }
 
     /// How many values a row of the answer has.
@@ -272,12 +288,27 @@ fn resolve(plan: &Plan, name: &str) -> Result<Vec<FeatureRef>, Error> {
             "feature {name:?}: expected \"view:output\", \"view:feature\" or \"view:*\""
         )));
     };
-    let Some(view) = plan.views.iter().position(|view| view.name == view_name) else {
+    outputs_of(plan, name, view_of(plan, name, view_name)?, feature)
+}
+
+/// Finds a view by name; `reference` is where it stands.
+pub(crate) fn view_of(plan: &Plan, reference: &str, view_name: &str) -> Result<usize, Error> {
+    let view = plan.views.iter().position(|view| view.name == view_name);
+    view.ok_or_else(|| {
         let hint = nearest::hint(view_name, plan.views.iter().map(|view| view.name.as_str()));
-        return Err(Error::not_found(format!(
-            "feature {name:?}: unknown feature view {view_name:?}{hint}"
-        )));
-    };
+        Error::not_found(format!(
+            "feature {reference:?}: unknown feature view {view_name:?}{hint}"
+        ))
+    })
+}
+
+/// Finds the outputs of a view that `feature` stands for; `reference` is where it stands.
+pub(crate) fn outputs_of(
+    plan: &Plan,
+    reference: &str,
+    view: usize,
+    feature: &str,
+) -> Result<Vec<FeatureRef>, Error> {
     let (features, outputs) = (&plan.views[view].features, &plan.views[view].spec.outputs);
     let named = features.iter().find(|(name, _)| name == feature);
     let found: Vec<usize> = match named {
@@ -288,9 +319,10 @@ fn resolve(plan: &Plan, name: &str) -> Result<Vec<FeatureRef>, Error> {
             .collect(),
     };
     if found.is_empty() {
+        let view_name = &plan.views[view].name;
         let hint = nearest::hint(feature, outputs.iter().map(|output| output.name.as_str()));
         return Err(Error::not_found(format!(
-            "feature {name:?}: feature view {view_name:?} has no feature {feature:?}{hint}"
+            "feature {reference:?}: feature view {view_name:?} has no feature {feature:?}{hint}"
         )));
     }
     let reference = |output| FeatureRef { view, output };

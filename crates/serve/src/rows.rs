@@ -1,7 +1,7 @@
 //! A request's columns matched to what its selection needs, and read row by row.
 
 use crate::prepared::{Field, Prepared};
-use crate::{Cells, Column, Error, Request, nearest};
+use crate::{Cells, Column, Error, nearest};
 use tiderace_types::{DataType, KeyBytes, Value, encode_key_value};
 
 /// The columns in the order that the selection has them.
@@ -14,11 +14,14 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// Finds every needed column, and refuses any that is missing, unknown, doubled or ragged.
-    pub(crate) fn match_up(prepared: &Prepared, request: &'a Request) -> Result<Self, Error> {
-        let keys = Kind::EntityKey.find(prepared, &prepared.keys, &request.entities)?;
-        let data =
-            Kind::RequestData.find(prepared, &prepared.request_data, &request.request_data)?;
-        let mut columns = request.entities.iter().chain(&request.request_data);
+    pub(crate) fn match_up(
+        prepared: &Prepared,
+        entities: &'a [Column],
+        request_data: &'a [Column],
+    ) -> Result<Self, Error> {
+        let keys = Kind::EntityKey.find(prepared, &prepared.keys, entities)?;
+        let data = Kind::RequestData.find(prepared, &prepared.request_data, request_data)?;
+        let mut columns = entities.iter().chain(request_data);
         let Some(first) = columns.next() else {
             return Err(Error::invalid(format!(
                 "{} needs no column, so there is no telling how many rows to answer",
@@ -89,6 +92,16 @@ impl<'a> Columns<'a> {
             })
             .collect()
     }
+}
+
+/// Reads a column of an entity key.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] for a cell that does not fit the key's type.
+pub(crate) fn key_values(field: &Field, cells: &Cells) -> Result<Vec<Value>, Error> {
+    (0..cells.len())
+        .map(|row| Kind::EntityKey.value(field, cells, row))
+        .collect()
 }
 
 /// The two kinds of columns that a request brings.

@@ -1,5 +1,6 @@
 //! The doors, opened and closed: listeners, limits, health, reflection, draining.
 
+use crate::feast::{self, serving::serving_service_server::ServingServiceServer};
 use crate::lookup::{Clock, Limits, Lookup};
 use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
@@ -36,6 +37,9 @@ pub struct Options {
     pub grpc: String,
     /// Where HTTP listens; `None` for no HTTP.
     pub http: Option<String>,
+    /// Where Feast's clients are answered over HTTP; `None` for no such door, and no service of Feast's
+    /// at gRPC's.
+    pub feast: Option<String>,
     /// How much one request may ask.
     pub limits: Limits,
     /// The largest message or body taken, in bytes; 4 MiB.
@@ -63,6 +67,7 @@ impl Options {
         Options {
             grpc: grpc.to_owned(),
             http: http.map(str::to_owned),
+            feast: None,
             limits: Limits::default(),
             max_message_bytes: 4 << 20,
             concurrency: 1_024,
@@ -81,6 +86,7 @@ impl Options {
 pub struct Server {
     grpc: SocketAddr,
     http: Option<SocketAddr>,
+    feast: Option<SocketAddr>,
     markers: Markers,
     stop: watch::Sender<()>,
     doors: Vec<JoinHandle<Result<(), String>>>,
@@ -107,6 +113,10 @@ impl Server {
             Some(address) => Some(listen("http", address).await?),
             None => None,
         };
+        let feast = match &options.feast {
+            Some(address) => Some(listen("feast", address).await?),
+            None => None,
+        };
         let (markers, refresher) =
             Markers::start(store.clone(), options.marker_interval, Arc::clone(&clock));
         let lookup = Lookup::new(
@@ -125,25 +135,47 @@ impl Server {
             options.timeout,
         ));
         let (stop, stopped) = watch::channel(());
-        let reporter = HealthReporter::new();
-        tell(&reporter, ServingStatus::NotServing).await;
-        let health = tokio::spawn(report(reporter.clone(), markers.clone(), stopped.clone()));
+        let mut services = vec!["", name_of::<FeatureStoreServer<grpc::Grpc>>()];
+        if feast.is_some() {
+            services.push(name_of::<ServingServiceServer<feast::grpc::Grpc>>());
+        }
+        let health = Health {
+            reporter: HealthReporter::new(),
+            services,
+        };
+        health.tell(ServingStatus::NotServing).await;
+        let reporter = health.reporter.clone();
+        let health = tokio::spawn(health.report(markers.clone(), stopped.clone()));
         let grpc_address = address_of(&grpc)?;
         let http_address = http.as_ref().map(address_of).transpose()?;
+        let feast_address = feast.as_ref().map(address_of).transpose()?;
+        let door = feast
+            .is_some()
+            .then(|| Arc::new(feast::Door::new(Arc::clone(&serving))));
         let mut doors = vec![open_grpc(
             grpc,
             &options,
             Arc::clone(&serving),
+            door.clone(),
             reporter,
             stopped.clone(),
         )?];
+        let max_body = options.max_message_bytes;
         if let Some(http) = http {
-            let router = http::router(serving, options.metrics.clone(), options.max_message_bytes);
-            doors.push(open_http(http, router, stopped));
+            let router = http::router(serving, options.metrics.clone(), max_body);
+            doors.push(open_http(http, router, stopped.clone()));
+        }
+        if let Some((feast, door)) = feast.zip(door) {
+            doors.push(open_http(
+                feast,
+                feast::http::router(door, max_body),
+                stopped,
+            ));
         }
         Ok(Server {
             grpc: grpc_address,
             http: http_address,
+            feast: feast_address,
             markers,
             stop,
             doors,
@@ -163,6 +195,12 @@ impl Server {
     #[must_use]
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Where Feast's clients are answered over HTTP.
+    #[must_use]
+    pub fn feast(&self) -> Option<SocketAddr> {
+        self.feast
     }
 
     /// The markers that the server reads.
@@ -219,16 +257,25 @@ fn open_grpc(
     listener: TcpListener,
     options: &Options,
     serving: Arc<Serving>,
+    feast: Option<Arc<feast::Door>>,
     reporter: HealthReporter,
     stopped: watch::Receiver<()>,
 ) -> Result<JoinHandle<Result<(), String>>, Error> {
-    let reflection = tonic_reflection::server::Builder::configure()
+    let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    if feast.is_some() {
+        reflection = reflection.register_encoded_file_descriptor_set(feast::DESCRIPTORS);
+    }
+    let reflection = reflection
         .build_v1()
         .map_err(|error| Error::new(Kind::Bug, format!("reflection: {error}")))?;
     let service = FeatureStoreServer::new(grpc::Grpc(serving))
         .max_decoding_message_size(options.max_message_bytes);
+    let feast = feast.map(|door| {
+        ServingServiceServer::new(feast::grpc::Grpc(door))
+            .max_decoding_message_size(options.max_message_bytes)
+    });
     let health = tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter),
     );
@@ -239,6 +286,7 @@ fn open_grpc(
         .max_concurrent_streams(streams)
         .http2_max_header_list_size(MAX_HEADERS)
         .add_service(service)
+        .add_optional_service(feast)
         .add_service(health)
         .add_service(reflection);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -265,26 +313,37 @@ pub(crate) fn open_http(
     })
 }
 
-/// Keeps `grpc.health.v1` in step with the markers: SERVING once, and while, they can be read.
-async fn report(reporter: HealthReporter, mut markers: Markers, mut stopped: watch::Receiver<()>) {
-    loop {
-        let status = match markers.ready() {
-            Ok(()) => ServingStatus::Serving,
-            Err(_) => ServingStatus::NotServing,
-        };
-        tell(&reporter, status).await;
-        tokio::select! {
-            _ = stopped.changed() => break,
-            more = markers.changed() => if !more { break },
-        }
-    }
-    tell(&reporter, ServingStatus::NotServing).await;
+/// Keeps `grpc.health.v1` in step with the markers.
+struct Health {
+    reporter: HealthReporter,
+    /// The whole server, by no name, and each of its services.
+    services: Vec<&'static str>,
 }
 
-/// Says it of the whole server and of its one service.
-async fn tell(reporter: &HealthReporter, status: ServingStatus) {
-    let service = <FeatureStoreServer<grpc::Grpc> as tonic::server::NamedService>::NAME;
-    for name in ["", service] {
-        reporter.set_service_status(name, status).await;
+impl Health {
+    /// Says SERVING once, and while, markers can be read.
+    async fn report(self, mut markers: Markers, mut stopped: watch::Receiver<()>) {
+        loop {
+            let status = match markers.ready() {
+                Ok(()) => ServingStatus::Serving,
+                Err(_) => ServingStatus::NotServing,
+            };
+            self.tell(status).await;
+            tokio::select! {
+                _ = stopped.changed() => break,
+                more = markers.changed() => if !more { break },
+            }
+        }
+        self.tell(ServingStatus::NotServing).await;
     }
+
+    async fn tell(&self, status: ServingStatus) {
+        for name in &self.services {
+            self.reporter.set_service_status(*name, status).await;
+        }
+    }
+}
+
+fn name_of<S: tonic::server::NamedService>() -> &'static str {
+    S::NAME
 }

@@ -1,7 +1,8 @@
 //! What every door leads to: lookups, pushes and the catalogue, within bounds.
 
+use crate::lookup::{Ask, Looked};
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
-use crate::{Error, Kind, Lookup, Request, nearest, proto};
+use crate::{Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,41 @@ impl Serving {
         })
     }
 
+    /// Lets a call in that is not made of a [`Request`]; it is in flight as long as that is kept.
+    ///
+    /// # Errors
+    /// [`Kind::TooMuch`] past the bound.
+    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, Error> {
+        // Past the bound calls are shed, not queued: a queue would only make every answer late.
+        self.in_flight.try_acquire().map_err(|_| {
+            Error::new(
+                Kind::TooMuch,
+                "too many calls at once; try again a little later",
+            )
+        })
+    }
+
+    /// Answers what is asked of a prepared selection, for who has been let in.
+    ///
+    /// # Errors
+    /// As [`Serving::get`].
+    pub(crate) async fn look(&self, prepared: &Prepared, ask: Ask<'_>) -> Result<Looked, Error> {
+        self.within(self.lookup.look(prepared, ask)).await
+    }
+
+    /// What is served.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Finds or makes the prepared form of a selection.
+    ///
+    /// # Errors
+    /// As [`Lookup::prepared`].
+    pub(crate) fn prepared(&self, selection: &Selection) -> Result<Arc<Prepared>, Error> {
+        self.lookup.prepared(selection)
+    }
+
     /// Lists what there is.
     #[must_use]
     pub fn catalogue(&self) -> &proto::GetCatalogueResponse {
@@ -90,17 +126,6 @@ impl Serving {
     /// [`Kind::Unavailable`] with the reason why not.
     pub fn ready(&self) -> Result<(), Error> {
         self.lookup.ready()
-    }
-
-    /// Takes a place among the calls in flight. Past the bound calls are shed, not queued:
-    /// a queue would only make every answer late.
-    fn admit(&self) -> Result<SemaphorePermit<'_>, Error> {
-        self.in_flight.try_acquire().map_err(|_| {
-            Error::new(
-                Kind::TooMuch,
-                "too many calls at once; try again a little later",
-            )
-        })
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

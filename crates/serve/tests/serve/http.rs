@@ -3,6 +3,7 @@
 use crate::fixture::*;
 use crate::push::Kept;
 use serde_json::{Value as Json, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tiderace_aggregate::Cell;
 use tiderace_serve::Durability;
@@ -12,9 +13,21 @@ use tokio::net::TcpStream;
 
 async fn call(fixture: &Fixture, method: &str, path: &str, body: &str) -> (u16, Json) {
     let address = fixture.server.http().unwrap();
+    let (status, _, body) = exchange(address, method, path, "", body).await;
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+/// Speaks HTTP as curl would: status, head and body of the answer. `headers` end their lines.
+pub async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}\
          content-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -23,8 +36,7 @@ async fn call(fixture: &Fixture, method: &str, path: &str, body: &str) -> (u16, 
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
-    (status, body)
+    (status, head.to_owned(), body.to_owned())
 }
 
 fn error(code: &str, message: &str) -> Json {

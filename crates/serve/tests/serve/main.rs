@@ -5,6 +5,7 @@
 mod fixture;
 
 mod answers;
+mod feast;
 mod http;
 mod life;
 mod mistakes;

@@ -113,6 +113,7 @@ impl Running {
                 }
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                options.feast = plan.project.feast.clone();
                 options.metrics = live.as_ref().map(metrics);
                 options.owner = live.as_ref().map(Live::owner);
                 let clock = Arc::new(live::now);
@@ -144,10 +145,13 @@ impl Running {
         let watch = self.watch.as_ref().map(Watch::address);
         let http = self.server.as_ref().and_then(Server::http);
         let http = http.or(watch).map(|at| at.to_string());
+        let feast = self.server.as_ref().and_then(Server::feast);
+        let feast = feast.map(|at| at.to_string());
         tracing::info!(
             project = plan.project.name,
             grpc,
             http,
+            feast,
             views = plan.views.len(),
             lanes = self.live.as_ref().map(|_| plan.project.lanes),
             process = (share.of > 1).then(|| share.to_string()),
