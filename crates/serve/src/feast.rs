@@ -1,8 +1,8 @@
 //! The Feast door: what clients of Feast ask, in Feast's forms, answered by the same lookups.
 //!
 //! gRPC's `feast.serving.ServingService` and HTTP's `POST /get-online-features` both make a
-//! [`Question`], which a [`Door`] answers column by column. What a question selects is made
-//! ready once ([`shape`]), so that a request looks no name up. docs/feast.md says what maps to what.
+//! `Question`, which a `Door` answers column by column. What a question selects is made
+//! ready once (`Shape`), so that a request looks no name up. docs/feast.md says what maps to what.
 //!
 //! It promises that an answer in Feast's form never says more than ours: what Feast has no status for
 //! fails the call, and a caller's mistake is never a 500, which Feast's clients would repeat for seconds.

@@ -153,7 +153,7 @@ mod tests {
         check(Value::Int(i64::MIN), "-9223372036854775808");
         check(Value::Float(2.0), "2.0");
         check(Value::Float(0.1), "0.1");
-        check(Value::Float(1e300), "1e300");
+        check(Value::Float(1e300), "1e+300");
         check(Value::Float(f64::NAN), "\"NaN\"");
         check(Value::Float(f64::INFINITY), "\"Infinity\"");
         check(Value::Float(f64::NEG_INFINITY), "\"-Infinity\"");
