@@ -3,9 +3,9 @@
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
 #   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, the jars of Kafka and
-#                           of an S3 server, a schema registry, DuckDB, yamllint and what the tests of the
-#                           Python client need, in Python environments of their own, and cargo-deny,
-#                           compiled from source (two minutes, once)
+#                           of an S3 server, a schema registry, DuckDB, yamllint, two versions of Feast's SDK and
+#                           what the tests of the Python client need, in Python environments of their own,
+#                           and cargo-deny, compiled from source (two minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -114,6 +114,7 @@ if [ "$what" != demo ]; then
     step "s3" scripts/s3-jars.sh
     step "duckdb" scripts/duckdb.sh
     step "python client" scripts/python-client.sh
+    step "feast" scripts/feast.sh
     step "deploy tools" scripts/deploy-tools.sh
 fi
 if [ "$what" != demo ] && ! command -v cargo-deny >/dev/null; then

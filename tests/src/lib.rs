@@ -13,6 +13,7 @@ pub mod dead_letter;
 pub mod disk;
 pub mod duckdb;
 pub mod encode;
+pub mod feast;
 pub mod input;
 pub mod ledger;
 pub mod oracle;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub lanes: usize,
     /// Processes that share the work; 0 for the default.
     pub processes: usize,
+    /// Whether clients of Feast are answered.
+    pub feast: bool,
 }
 
 /// The topic of the source, where there is Kafka.
@@ -110,7 +112,7 @@ impl Project {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn launch_worker(&self) -> Result<Server> {
+    pub fn worker(&self) -> Result<Server> {
         Server::launch_as("worker", self.folder(), self.ports, None, &[])
     }
 
@@ -153,7 +155,11 @@ impl Project {
 
 impl Settings {
     fn project(&self, ports: Ports) -> String {
-        let mut text = format!("project: tests\n{}\n", ports.yaml());
+        let serving = match self.feast {
+            true => ports.yaml_with_feast(),
+            false => ports.yaml(),
+        };
+        let mut text = format!("project: tests\n{serving}\n");
         if let Some(brokers) = &self.kafka {
             let registry = self.registry.as_ref();
             let registry = registry.map(|url| format!(", schema_registry: {{ url: \"{url}\" }}"));

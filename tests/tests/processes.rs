@@ -388,14 +388,20 @@ fn a_worker_says_how_it_is() {
     let text = std::fs::read_to_string(&path).expect("settings");
     let door = format!("serving: {{ worker: \"127.0.0.1:{port}\",");
     std::fs::write(&path, text.replace("serving: {", &door)).expect("written");
-    let worker = project.launch_worker().expect("launch");
+    let worker = project.worker().expect("launch");
     let ready = || matches!(bin::get(port, "/ready"), Ok((200, _)));
     wait::until("the worker to be ready", WITHIN, ready).expect("ready");
     let (status, page) = bin::get(port, "/metrics").expect("metrics");
-    assert!(status == 200 && page.contains("tiderace_source_stopped"), "{page}");
+    assert!(
+        status == 200 && page.contains("tiderace_source_stopped"),
+        "{page}"
+    );
     assert_eq!(bin::get(port, "/health").expect("health").0, 200);
     let (status, said) = bin::get(port, "/v1/catalogue").expect("an answer");
-    assert!(status == 404 && said.contains("answers no lookups"), "{said}");
+    assert!(
+        status == 404 && said.contains("answers no lookups"),
+        "{said}"
+    );
     worker.stop().expect("stop");
 }
 

@@ -79,18 +79,21 @@ pub struct Ports {
     pub grpc: u16,
     /// HTTP.
     pub http: u16,
+    /// HTTP for clients of Feast, where there is that.
+    pub feast: u16,
 }
 
 impl Ports {
-    /// Finds two free ones.
+    /// Finds free ones.
     ///
     /// # Errors
     /// When there are none.
     pub fn free() -> Result<Ports> {
-        let ports = ports::free_ports(2)?;
+        let ports = ports::free_ports(3)?;
         Ok(Ports {
             grpc: ports[0],
             http: ports[1],
+            feast: ports[2],
         })
     }
 
@@ -100,6 +103,15 @@ impl Ports {
         format!(
             "serving: {{ grpc: \"127.0.0.1:{}\", http: \"127.0.0.1:{}\" }}",
             self.grpc, self.http
+        )
+    }
+
+    /// The same with a door for clients of Feast.
+    #[must_use]
+    pub fn yaml_with_feast(self) -> String {
+        format!(
+            "serving: {{ grpc: \"127.0.0.1:{}\", http: \"127.0.0.1:{}\", feast: \"127.0.0.1:{}\" }}",
+            self.grpc, self.http, self.feast
         )
     }
 }
