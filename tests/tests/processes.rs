@@ -325,6 +325,35 @@ fn a_gap_is_told_and_nothing_after_it_counts() {
     drop(again);
 }
 
+/// What was sent to a process that has lost its state, and is not in the shared topic any more, is missed.
+#[test]
+fn what_the_shared_topic_has_let_go_of_is_missed() {
+    let mut scene = Scene::new(19, 2_000);
+    let mut servers = scene.launch_all();
+    scene.send(1_000);
+    for server in &mut servers {
+        server.wait_ready().expect("ready");
+    }
+    scene.check(&servers);
+    servers.remove(2).kill();
+    // All of it goes; what comes behind it is of a sender that goes on.
+    let bootstrap = scene.kafka.bootstrap();
+    let end = topic::read_partition(&bootstrap, SHARED, 2)
+        .expect("read")
+        .len();
+    topic::expire(&bootstrap, SHARED, 2, end as i64).expect("expired");
+    servers.remove(0).kill();
+    let again = scene.launch(0);
+    scene.send(1_000);
+    let lost = Project::new(&scene.settings).expect("project");
+    let empty = launch(&lost, 2, &[]);
+    let told =
+        || empty.log().contains("that is not here any more") || empty.log().contains("never begun");
+    let told = wait::until("what is missing to be told", WITHIN, told);
+    told.unwrap_or_else(|late| panic!("{late}:\n{}", empty.log()));
+    drop((again, servers));
+}
+
 fn zigzag(number: i64) -> Vec<u8> {
     let mut rest = (number << 1 ^ number >> 63).cast_unsigned();
     let mut bytes = Vec::new();

@@ -297,7 +297,9 @@ impl Run {
             let clock = self.come.get(partition).clock;
             let at = PartitionPosition { next, clock };
             let is_at_end = ends.get(&number).is_some_and(|end| *end <= next);
-            self.sender.begin(number, at, is_at_end)?;
+            // Of one that was sent before, everything before is kept. Those that are added to a topic begin at 0.
+            let is_anew = !self.come.0.contains_key(&partition);
+            self.sender.begin(number, at, is_at_end, is_anew)?;
             self.come.advance(partition, at);
         }
         Ok(())

@@ -15,6 +15,7 @@ const BEGINS: u8 = 2;
 const NULL: u8 = 1 << 2;
 const OTHER: u8 = 1 << 3;
 const AT_END: u8 = 1 << 4;
+const ANEW: u8 = 1 << 5;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum What {
     Begins {
         /// Whether the partition ends there.
         is_at_end: bool,
+        /// Whether who reads it knows nothing of what comes before: it is not said to have been sent.
+        is_anew: bool,
     },
 }
 
@@ -59,7 +62,9 @@ impl Frame {
         let what = match self.what {
             What::Record { is_null, is_other } => flag(is_null, NULL) | flag(is_other, OTHER),
             What::Passed => PASSED,
-            What::Begins { is_at_end } => BEGINS | flag(is_at_end, AT_END),
+            What::Begins { is_at_end, is_anew } => {
+                BEGINS | flag(is_at_end, AT_END) | flag(is_anew, ANEW)
+            }
         };
         out.extend([FORM, what]);
         wire::put_u64(self.partition.into(), out);
@@ -84,6 +89,7 @@ impl Frame {
             PASSED => What::Passed,
             BEGINS => What::Begins {
                 is_at_end: has(AT_END),
+                is_anew: has(ANEW),
             },
             _ => return Err(reader.error()),
         };
@@ -119,8 +125,14 @@ mod tests {
                 is_other: false,
             },
             What::Passed,
-            What::Begins { is_at_end: true },
-            What::Begins { is_at_end: false },
+            What::Begins {
+                is_at_end: true,
+                is_anew: false,
+            },
+            What::Begins {
+                is_at_end: false,
+                is_anew: true,
+            },
         ];
         for what in whats {
             let frame = Frame {

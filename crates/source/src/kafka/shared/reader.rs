@@ -142,10 +142,30 @@ impl SharedReader {
             Frame::decode(bytes).map_err(|error| format!("not what is sent there: {error}"))?;
         let partition = self.partition(frame.partition);
         let known = self.next.get(&frame.partition).copied();
-        if let What::Begins { is_at_end } = frame.what
-            && known.is_none()
-        {
-            self.begun.push((frame.partition, frame.offset, is_at_end));
+        match (frame.what, known) {
+            (
+                What::Begins {
+                    is_at_end,
+                    is_anew: true,
+                },
+                None,
+            ) => {
+                self.begun.push((frame.partition, frame.offset, is_at_end));
+            }
+            (What::Begins { .. }, None) => {
+                return Err(format!(
+                    "partition {} of the source was sent before offset {}, and that is not here any more",
+                    frame.partition, frame.offset
+                ));
+            }
+            // Who has it now began where the source begins, and that is later than what was received.
+            (What::Begins { is_anew: true, .. }, Some(next)) if frame.offset > next => {
+                return Err(format!(
+                    "a gap: partition {} of the source is sent anew from offset {}, and only those before {next} were received",
+                    frame.partition, frame.offset
+                ));
+            }
+            _ => {}
         }
         // Of a partition that was never begun there may be anything before.
         let next = match (frame.what, known) {

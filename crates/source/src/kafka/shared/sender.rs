@@ -88,7 +88,8 @@ impl SharedSender {
         })
     }
 
-    /// Tells every process that a partition is read from a position on.
+    /// Tells every process that a partition is read from a position on; `is_anew` where it is not
+    /// known that everything before was sent.
     ///
     /// # Errors
     /// When something could not be delivered; open a new sender then.
@@ -97,6 +98,7 @@ impl SharedSender {
         partition: u32,
         at: PartitionPosition,
         is_at_end: bool,
+        is_anew: bool,
     ) -> Result<(), Error> {
         for process in 0..self.processes {
             let sent = Sent {
@@ -105,7 +107,7 @@ impl SharedSender {
             };
             self.sent.insert((partition, process), sent);
             let frame = Frame {
-                what: What::Begins { is_at_end },
+                what: What::Begins { is_at_end, is_anew },
                 partition,
                 offset: at.next,
                 before: -1,
