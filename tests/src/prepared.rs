@@ -23,6 +23,7 @@ pub fn write_archive(folder: &Path, payments: &[Placed], positions: &[(u32, i64)
     fs::create_dir_all(&own).with_context(|| format!("make {}", own.display()))?;
     // In several files, out of order.
     let third = payments.len().div_ceil(3).max(1);
+    let mut files = Vec::new();
     for (number, some) in payments.chunks(third).rev().enumerate() {
         let partitions = some.iter().map(|(_, (partition, _))| *partition as i32);
         let offsets = some.iter().map(|(_, (_, offset))| *offset);
@@ -34,9 +35,17 @@ pub fn write_archive(folder: &Path, payments: &[Placed], positions: &[(u32, i64)
             ("_offset", Arc::new(Int64Array::from_iter_values(offsets))),
         ];
         let payments: Vec<Payment> = some.iter().map(|(payment, _)| *payment).collect();
-        let date = folder.join(format!("date=2026-01-0{}", number + 1));
-        fs::create_dir_all(&date).with_context(|| format!("make {}", date.display()))?;
-        write(&date.join("0.parquet"), &payments, places)?;
+        let date = format!("2026-01-0{}", number + 1);
+        let path = format!("date={date}/0.parquet");
+        let day = folder.join(format!("date={date}"));
+        fs::create_dir_all(&day).with_context(|| format!("make {}", day.display()))?;
+        write(&folder.join(&path), &payments, places)?;
+        let times = || payments.iter().map(|payment| payment.time.0);
+        files.push(serde_json::json!({
+            "path": path, "date": date, "number": 1, "rows": payments.len(),
+            "bytes": fs::metadata(folder.join(&path))?.len(),
+            "least": times().min(), "greatest": times().max(),
+        }));
     }
     let positions = positions.iter().map(|(partition, next)| {
         serde_json::json!({ "partition": partition, "next": next, "clock": null })
@@ -44,7 +53,7 @@ pub fn write_archive(folder: &Path, payments: &[Placed], positions: &[(u32, i64)
     let manifest = serde_json::json!({
         "format": 1, "number": 1, "archive": "a", "owner": "a", "source": "card_payments",
         "event_id": "tx_id", "flush": 1, "positions": positions.collect::<Vec<_>>(),
-        "indexed_from": null, "columns": [], "files": [], "removed": [],
+        "indexed_from": null, "columns": [], "files": files, "removed": [],
     });
     let path = own.join("manifest-000000000001.json");
     fs::write(&path, manifest.to_string()).with_context(|| format!("write {}", path.display()))
