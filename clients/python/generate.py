@@ -1,4 +1,4 @@
-"""Writes `src/tiderace/v1` from `proto/`: messages, and their types for checkers.
+"""Writes `src/tiderace/v1` from `proto/tiderace`: messages, and their types for checkers.
 
     python generate.py [FOLDER]
 
@@ -21,7 +21,7 @@ PROTO = HERE.parents[1] / "proto"
 def generate(folder: Path) -> None:
     """Writes the modules below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    files = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "tiderace").rglob("*.proto"))
     includes = [f"-I{PROTO}", f"-I{resources.files('grpc_tools') / '_proto'}"]
     outputs = [f"--python_out={folder}", f"--pyi_out={folder}"]
     if protoc.main(["protoc", *includes, *outputs, *files]) != 0:
