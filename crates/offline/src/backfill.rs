@@ -13,7 +13,7 @@
 //! - Who reads by the manifest gets every event of the job, in the same order each time.
 
 mod prepare;
-pub use prepare::{Bounds, Prepare, Prepared, Progress};
+pub use prepare::{Bounds, Prepare, Prepared};
 
 mod files;
 pub use files::{Batches, Files, Writer};

@@ -24,6 +24,7 @@ mod spine;
 pub use spine::Spine;
 
 use crate::error::{Error, Kind};
+use crate::progress::Progress;
 use crate::shelf::{Room, Shelves};
 use crate::table::{Fields, Table};
 use answers::{Asking, Counted, Landing};
@@ -36,7 +37,7 @@ use part::{Bunch, Keys};
 use spine::Keyed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use tiderace_engine::{Past, PastCounts, PastEvents};
 use tiderace_plan::Plan;
@@ -73,15 +74,6 @@ pub struct History<'a> {
     pub runtime: Handle,
     /// How far it has come, for whoever looks.
     pub progress: Arc<Progress>,
-}
-
-/// How far a training set has come.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Rows of tables and spine that there are to read, each for every time it is read.
-    pub total: AtomicU64,
-    /// Those that were read.
-    pub done: AtomicU64,
 }
 
 /// What a training set was made of.

@@ -7,6 +7,9 @@ pub use error::{Error, Kind};
 
 pub mod backfill;
 
+mod progress;
+pub use progress::Progress;
+
 mod place;
 pub use place::Place;
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod backfill;
+mod bar;
 mod check;
 mod dead_letters;
 mod demo;

@@ -11,6 +11,7 @@ use super::Counts;
 use crate::entities::{Entities, Grouped};
 use crate::error::{Error, Kind};
 use crate::history::fields_of;
+use crate::progress::Progress;
 use crate::shelf::{Room, Shelves};
 use crate::table::{Fields, Rows, Table, Unit};
 use arrow::array::{
@@ -20,7 +21,7 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
 use std::cmp::Ordering as Order;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use tiderace_engine::{Past, PastEvents};
@@ -68,15 +69,6 @@ pub struct Bounds {
     pub kept_from: Option<Timestamp>,
     /// By partition of the stream, those before these offsets: the view has got the others.
     pub before: Option<BTreeMap<u32, i64>>,
-}
-
-/// How far a preparation has come.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Rows that there are to read, and to write.
-    pub total: AtomicU64,
-    /// Those that were.
-    pub done: AtomicU64,
 }
 
 /// What a past was prepared of.

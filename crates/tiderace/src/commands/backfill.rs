@@ -3,26 +3,25 @@
 mod follow;
 mod weigh;
 
+use super::bar::Bar;
 use crate::cli::Backfill as Args;
 use crate::layout::Layout;
 use crate::live::now;
 use crate::project;
 use crate::spool::{Spool, ViewStands};
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tiderace_aggregate::IdKind;
 use tiderace_engine::PastEvents;
 use tiderace_offline::backfill::{
-    Bounds, FORM, Folder, Join, Manifest, Prepare, Prepared, Progress, Whole, Writer,
+    Bounds, FORM, Folder, Join, Manifest, Prepare, Prepared, Whole, Writer,
 };
 use tiderace_offline::table::Table;
-use tiderace_offline::{Place, Room, archive};
+use tiderace_offline::{Place, Progress, Room, archive};
 use tiderace_plan::Plan;
 use tiderace_plan::model::View;
 use tiderace_types::{CoveredFrom, Timestamp, hash_key};
@@ -301,7 +300,7 @@ impl Task<'_> {
                 writer.there()
             );
         }
-        let bar = Bar::new(progress);
+        let bar = Bar::new("prepared", progress);
         let prepared = prepare.run(|batch| self.runtime.block_on(writer.write(&batch)));
         bar.finish();
         let prepared = prepared?;
@@ -393,47 +392,6 @@ impl Task<'_> {
             };
         }
         crate::spool::whole(from)
-    }
-}
-
-/// A bar on the terminal, drawn until it is finished.
-struct Bar {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Bar {
-    fn new(progress: Arc<Progress>) -> Bar {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let bar = bar("prepared");
-            while !stopped.load(Ordering::Acquire) {
-                bar.set_length(progress.total.load(Ordering::Relaxed));
-                bar.set_position(progress.done.load(Ordering::Relaxed));
-                std::thread::park_timeout(Duration::from_millis(200));
-            }
-            bar.finish_and_clear();
-        });
-        Bar { stop, thread }
-    }
-
-    fn finish(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        drop(self.thread.join());
-    }
-}
-
-/// A bar of events.
-fn bar(what: &str) -> ProgressBar {
-    let form = format!(
-        "{{bar:30}} {{percent:>3}}%  {{human_pos}} {what}  {{per_sec}}  {{elapsed}} elapsed, {{eta}} left"
-    );
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template(&form) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 

@@ -1,20 +1,18 @@
 //! `history`: a training set of a feature service.
 
+use super::bar::Bar;
 use super::past::{Tables, cores, environment};
 use crate::cli::{History as Args, TableFormat};
 use crate::project;
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tiderace_offline::history::{History, Made, Progress, Spine};
+use tiderace_offline::history::{History, Made, Spine};
 use tiderace_offline::table::Table;
-use tiderace_offline::{Form, Output, Place, Room};
+use tiderace_offline::{Form, Output, Place, Progress, Room};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Service, Source};
 use tiderace_types::SourceId;
@@ -50,7 +48,7 @@ pub fn history(args: &Args) -> Result<ExitCode> {
     };
     let schema = history.schema()?;
     let mut out = output(args, &schema, &scratch)?;
-    let bar = Bar::new(progress);
+    let bar = Bar::new("rows", progress);
     let made = history.run(|batch| out.write(&batch));
     bar.finish();
     let made = made?;
@@ -148,41 +146,6 @@ fn output(args: &Args, schema: &arrow::datatypes::SchemaRef, scratch: &Path) -> 
         bail!("{}: this is a folder; name a file", path.display());
     }
     Ok(Output::file(&path, form, schema)?)
-}
-
-/// A bar on the terminal, drawn until it is finished.
-struct Bar {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Bar {
-    fn new(progress: Arc<Progress>) -> Bar {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let style = ProgressStyle::with_template(
-                "{bar:30} {percent:>3}%  {human_pos} rows  {per_sec}  {elapsed} elapsed, {eta} left",
-            );
-            let bar = ProgressBar::new(0);
-            let bar = style
-                .map(|style| bar.clone().with_style(style))
-                .unwrap_or(bar);
-            while !stopped.load(Ordering::Acquire) {
-                bar.set_length(progress.total.load(Ordering::Relaxed));
-                bar.set_position(progress.done.load(Ordering::Relaxed));
-                std::thread::park_timeout(Duration::from_millis(200));
-            }
-            bar.finish_and_clear();
-        });
-        Bar { stop, thread }
-    }
-
-    fn finish(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        drop(self.thread.join());
-    }
 }
 
 /// Says what the training set was made of, and what to know of it.

@@ -1,6 +1,7 @@
 //! Hands a prepared past over, and follows what becomes of it.
 
-use super::{Task, bar, listed};
+use super::{Task, listed};
+use crate::commands::bar::bar;
 use crate::spool::{Phase, Request, Status};
 use anyhow::Result;
 use std::collections::BTreeMap;
