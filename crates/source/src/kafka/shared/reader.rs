@@ -142,7 +142,7 @@ impl SharedReader {
             Frame::decode(bytes).map_err(|error| format!("not what is sent there: {error}"))?;
         let partition = self.partition(frame.partition);
         let known = self.next.get(&frame.partition).copied();
-        match (frame.what, known) {
+        let next = match (frame.what, known) {
             (
                 What::Begins {
                     is_at_end,
@@ -151,6 +151,7 @@ impl SharedReader {
                 None,
             ) => {
                 self.begun.push((frame.partition, frame.offset, is_at_end));
+                0
             }
             (What::Begins { .. }, None) => {
                 return Err(format!(
@@ -165,12 +166,8 @@ impl SharedReader {
                     frame.partition, frame.offset
                 ));
             }
-            _ => {}
-        }
-        // Of a partition that was never begun there may be anything before.
-        let next = match (frame.what, known) {
-            (What::Begins { .. }, known) => known.unwrap_or(0),
             (_, Some(next)) => next,
+            // Of a partition that was never begun there may be anything before.
             (_, None) => {
                 return Err(format!(
                     "partition {} of the source was never begun: what was sent first is missing",
