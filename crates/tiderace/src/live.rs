@@ -50,7 +50,7 @@ use tiderace_plan::model::{Source, Stream, View};
 use tiderace_serve::{Owner, Reading};
 use tiderace_source::{
     DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, SharedReader,
-    Trail, ensure_shared_topic, shared_topic,
+    ensure_shared_topic, shared_topic,
 };
 use tiderace_state::{Options, RocksStore};
 use tiderace_types::{Generation, Marker, Positions, ShardRange, Share, SourceId};
@@ -361,28 +361,24 @@ impl Live {
                 self.logs[&source.id].reader(from, source.id)
             }
             Stream::Kafka { topic, .. } if self.share.of > 1 => {
-                let (config, trail) = (kafka(plan)?, self.trail(source)?);
+                let (config, trail) = (
+                    kafka(plan)?,
+                    intake::trail(&self.state, &intake::trail_meta(source.id), source)?,
+                );
                 let shared = shared_topic(&plan.project.name, &source.name);
                 SharedReader::open(&config, &shared, topic, source.id, &from, trail, self.share)
                     .map(|reader| Reader::Shared(Box::new(reader)))
             }
             Stream::Kafka { topic, headers, .. } => {
-                let (config, trail) = (kafka(plan)?, self.trail(source)?);
+                let (config, trail) = (
+                    kafka(plan)?,
+                    intake::trail(&self.state, &intake::trail_meta(source.id), source)?,
+                );
                 Reader::resume(&config, topic, source.id, &from, trail, on_loss, self.share)
                     .map(|reader| reader.only(headers.clone()))
             }
         };
         reader.with_context(|| format!("open source `{}`", source.name))
-    }
-
-    /// What is remembered of a source's topic.
-    fn trail(&self, source: &Source) -> Result<Trail> {
-        let stored = self.state.get_meta(&intake::trail_meta(source.id))?;
-        let Some(bytes) = stored else {
-            return Ok(Trail::default());
-        };
-        Trail::decode(&bytes)
-            .with_context(|| format!("read what state has of the topic of `{}`", source.name))
     }
 
     #[expect(

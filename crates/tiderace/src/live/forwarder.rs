@@ -9,6 +9,7 @@
 //!   who has had what it repeats leaves that out.
 //! - What cannot be sent ends the sender: nothing behind it goes out before it.
 
+use super::intake::{self, LIMIT, MARKING};
 use super::ledger::Ledger;
 use super::reading::Reading;
 use anyhow::{Context, Result};
@@ -18,17 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Intake, Owners};
 use tiderace_plan::model::{Source, View};
-use tiderace_source::{Error, KafkaConfig, Kind, Limit, OnLoss, Reader, SharedSender, Trail};
+use tiderace_source::{Error, KafkaConfig, Kind, OnLoss, Reader, SharedSender};
 use tiderace_state::Store;
 use tiderace_types::wire::{self, WireError};
 use tiderace_types::{
     Partition, PartitionPosition, Positions, RecordBatch, Share, SourceId, Timestamp,
-};
-
-/// One batch: enough to amortise, little enough to be fresh.
-const LIMIT: Limit = Limit {
-    records: 4096,
-    bytes: 2 << 20,
 };
 
 /// How long a poll waits for the first record.
@@ -36,9 +31,6 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// How often the others are told how far reading has come, where they were sent nothing.
 const PASSING: Duration = Duration::from_millis(20);
-
-/// How often the last records are remembered, by which a topic is known again.
-const MARKING: Duration = Duration::from_secs(5);
 
 /// How long one look at what is on its way takes.
 const LOOK: Duration = Duration::from_millis(20);
@@ -149,7 +141,8 @@ impl Forwarder {
     /// Opens what it reads and what it sends to, and tells where it begins.
     fn begin(&self) -> Result<Run, End> {
         let come = self.come().map_err(End::ForGood)?;
-        let trail = self.trail().map_err(End::ForGood)?;
+        let trail = intake::trail(&self.state, &trail_meta(self.source.id), &self.source);
+        let trail = trail.map_err(End::ForGood)?;
         let start = come.0.iter();
         let start: Vec<_> = start.map(|(p, at)| (p.number, at.next)).collect();
         let (source, stop) = (self.source.id, OnLoss::Stop);
@@ -259,16 +252,6 @@ impl Forwarder {
         let name = &self.source.name;
         decode(self.source.id, &bytes)
             .with_context(|| format!("read how far source `{name}` was sent"))
-    }
-
-    /// What is remembered of the source's topic.
-    fn trail(&self) -> Result<Trail> {
-        let Some(bytes) = self.state.get_meta(&trail_meta(self.source.id))? else {
-            return Ok(Trail::default());
-        };
-        let name = &self.source.name;
-        Trail::decode(&bytes)
-            .with_context(|| format!("read what state has of the topic of `{name}`"))
     }
 
     fn note_trail(&self, reader: &Reader) -> Result<()> {

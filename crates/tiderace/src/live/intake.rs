@@ -6,6 +6,7 @@ use super::coverage::Coverage;
 use super::lane::Message;
 use super::ledger::Ledger;
 use super::reading::Reading;
+use anyhow::Context;
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
-use tiderace_source::{DeadLetters, Kind, Limit, Reader};
+use tiderace_source::{DeadLetters, Kind, Limit, Reader, Trail};
 use tiderace_state::Store;
 use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, ViewId};
 
 /// One batch: enough to amortise, little enough to be fresh.
-const LIMIT: Limit = Limit {
+pub const LIMIT: Limit = Limit {
     records: 4096,
     bytes: 2 << 20,
 };
@@ -49,11 +50,20 @@ pub struct Worker {
 }
 
 /// How often the last records are remembered, by which a topic is known again.
-const MARKING: Duration = Duration::from_secs(5);
+pub const MARKING: Duration = Duration::from_secs(5);
 
 /// Where state keeps what is remembered of a source's topic.
 pub fn trail_meta(source: SourceId) -> String {
     format!("trail/{}", source.0)
+}
+
+/// What state remembers under `name` of a source's topic.
+pub fn trail(state: &Store, name: &str, source: &Source) -> anyhow::Result<Trail> {
+    let Some(bytes) = state.get_meta(name)? else {
+        return Ok(Trail::default());
+    };
+    Trail::decode(&bytes)
+        .with_context(|| format!("read what state has of the topic of `{}`", source.name))
 }
 
 /// Says which records a reader found missing, and stores that what is before now is not whole; tells
