@@ -91,6 +91,17 @@ class Server:
         assert self.process
         self.process.send_signal(number)
 
+    def pause(self) -> None:
+        """Makes it stand still: returns once every thread of it does."""
+        self.signal(signal.SIGSTOP)
+        assert self.process
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        until("every thread to stand still", lambda: all(map(_stands_still, tasks.glob("*/stat"))))
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self.signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Ends it in good order."""
         assert self.process
@@ -112,6 +123,14 @@ class Server:
         status, answer = self.ask("POST", "/v1/features", asked)
         assert status == 200, answer
         return answer
+
+
+def _stands_still(stat: Path) -> bool:
+    try:
+        # The state follows the name, which may hold spaces and brackets.
+        return stat.read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # a thread that has ended meanwhile
 
 
 def until(what: str, holds: Any, within: float = 30.0) -> None:

@@ -1,6 +1,5 @@
 """Deadlines, servers that fail and come back, and what is tried again."""
 
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -80,14 +79,14 @@ def test_a_slow_answer_is_not_waited_for() -> None:
 def test_a_deadline_holds_when_the_server_stands_still(server: Server, client: Client) -> None:
     keys = {"shop": "north", "till": 1}
     client.get_online_features(["till_sales:sold"], keys)
-    server.signal(signal.SIGSTOP)
+    server.pause()
     try:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             client.get_online_features(["till_sales:sold"], keys, timeout=0.3)
         assert 0.25 < time.monotonic() - began < 3.0
     finally:
-        server.signal(signal.SIGCONT)
+        server.resume()
     client.get_online_features(["till_sales:sold"], keys)
 
 

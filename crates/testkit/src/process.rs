@@ -31,7 +31,7 @@ pub enum Signal {
     Interrupt,
     /// SIGKILL: end now.
     Kill,
-    /// SIGSTOP: stand still.
+    /// SIGSTOP: stand still. Waits until every thread does.
     Pause,
     /// SIGCONT: go on.
     Resume,
@@ -79,6 +79,10 @@ impl Process {
         };
         // SAFETY: the child has not been reaped, so the id is still its own.
         unsafe { libc::kill(self.child.id().cast_signed(), number) };
+        // A thread that runs goes on until its processor has looked at the signal.
+        while signal == Signal::Pause && self.ended().is_none() && !stands_still(self.id()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// How it ended, if it has.
@@ -123,6 +127,19 @@ impl Process {
     pub fn usage(&self) -> Result<Usage> {
         Usage::of(self.id())
     }
+}
+
+/// Whether every thread of a process is stopped. One that has gone meanwhile is.
+fn stands_still(process: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which may hold spaces and brackets.
+        stat.rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 impl Drop for Process {
