@@ -52,6 +52,12 @@ pub fn backfill(args: &Args) -> Result<ExitCode> {
         );
     }
     let view = view(&plan, &args.view)?;
+    if view.source.table().is_some() {
+        bail!(
+            "`{0}` is a batch view, whose table is all it has: `tiderace sync {0}` brings it in",
+            view.name
+        );
+    }
     let layout = Layout::new(&args.project.project, &plan);
     let instant = |text: &Option<String>| text.as_deref().map(instant).transpose();
     let task = Task {
@@ -72,7 +78,7 @@ pub fn backfill(args: &Args) -> Result<ExitCode> {
     task.run()
 }
 
-fn view(plan: &Plan, name: &str) -> Result<Arc<View>> {
+pub fn view(plan: &Plan, name: &str) -> Result<Arc<View>> {
     let found = plan.views.iter().find(|view| view.name == name);
     found.cloned().with_context(|| {
         let names: Vec<_> = plan.views.iter().map(|view| &*view.name).collect();
@@ -426,7 +432,7 @@ impl Bar {
 }
 
 /// A bar of events.
-fn bar(what: &str) -> ProgressBar {
+pub fn bar(what: &str) -> ProgressBar {
     let form = format!(
         "{{bar:30}} {{percent:>3}}%  {{human_pos}} {what}  {{per_sec}}  {{elapsed}} elapsed, {{eta}} left"
     );
