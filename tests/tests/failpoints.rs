@@ -180,9 +180,11 @@ fn places() -> Vec<String> {
     let said = String::from_utf8(said).expect("text");
     let (_, names) = said.split_once("there are: ").expect("the places");
     let names = names.trim().split(", ").map(str::to_owned);
-    // Pasts that are prepared and sources that are shared have tests of their own (`backfill`, `processes`).
+    // Pasts that are prepared, tables that are synced and sources that are shared have tests of their own
+    // (`backfill`, `batch`, `processes`).
+    let others = ["backfill.", "batch.", "share."];
     names
-        .filter(|name| !name.starts_with("backfill.") && !name.starts_with("share."))
+        .filter(|name| !others.iter().any(|other| name.starts_with(other)))
         .collect()
 }
 

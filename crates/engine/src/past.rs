@@ -14,7 +14,7 @@ use crate::packet::{Input, Origin, Packet, PacketIds, ViewBatch};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Decimal128Array,
     Float64Array, Int64Array, RecordBatch as ArrowBatch, StringArray, TimestampMicrosecondArray,
-    UInt32Array, UInt64Array,
+    UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{
@@ -26,6 +26,7 @@ use tiderace_aggregate::{Cell, Event, Id, IdKind, Packed, RowSpec};
 use tiderace_plan::model::{Source, View};
 use tiderace_types::{
     DataType, Partition, PartitionPosition, Reason, RecordBatch, RecordMeta, Shard, Timestamp,
+    hash_key,
 };
 
 /// Makes events of a view from rows of its source's table.
@@ -177,6 +178,13 @@ impl PastEvents {
         &self.batch.hashes
     }
 
+    /// Whether event `index` deletes its entity.
+    #[must_use]
+    pub fn deletes(&self, view: &View, index: usize) -> bool {
+        view.deletes
+            .is_some_and(|bit| self.batch.bits[index] >> bit & 1 == 1)
+    }
+
     /// The row of the table that event `index` was taken from.
     #[must_use]
     pub fn row(&self, index: usize) -> usize {
@@ -309,6 +317,58 @@ impl PastEvents {
             contiguous: true,
             reached: vec![(partition, offset, position)],
         }
+    }
+
+    /// The events alone, without the rows of the table that are none of the view's.
+    ///
+    /// # Panics
+    /// As [`to_arrow`](Self::to_arrow).
+    #[must_use]
+    pub fn alone(self, spec: &RowSpec) -> PastEvents {
+        if self.times.len() == self.len() {
+            return self;
+        }
+        let all: Vec<u32> = (0..self.len() as u32).collect();
+        let alone = PastEvents::from_arrow(spec, &self.to_arrow(spec, &all));
+        alone.expect("they are written as they are read")
+    }
+
+    /// What deletes entities at instants: an event of each that has the view's bit for it and nulls in
+    /// place of values. `places` identify them.
+    ///
+    /// # Panics
+    /// Where the view's events are not identified by places.
+    #[must_use]
+    pub fn deletions(
+        view: &View,
+        entities: &[(Vec<u8>, Timestamp)],
+        places: &[(u32, i64)],
+    ) -> PastEvents {
+        let spec = &view.spec;
+        assert_eq!(spec.id, IdKind::Position, "events of a table have places");
+        let bits = view.deletes.map_or(0, |bit| 1 << bit);
+        let count = entities.len();
+        let hashes = entities.iter().map(|(key, _)| hash_key(key));
+        let keys = entities.iter().map(|(key, _)| key);
+        let times: Vec<i64> = entities.iter().map(|(_, at)| at.0).collect();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from_iter_values(hashes)),
+            Arc::new(BinaryArray::from_iter_values(keys)),
+            Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
+            Arc::new(UInt32Array::from_iter_values(places.iter().map(|p| p.0))),
+            Arc::new(Int64Array::from_iter_values(places.iter().map(|p| p.1))),
+        ];
+        let schema = PastEvents::schema(spec);
+        if spec.filters > 0 {
+            columns.push(Arc::new(UInt64Array::from(vec![bits; count])));
+        }
+        let inputs = schema.fields().iter().skip(columns.len());
+        let nulls: Vec<ArrayRef> = inputs
+            .map(|field| new_null_array(field.data_type(), count))
+            .collect();
+        columns.extend(nulls);
+        let batch = ArrowBatch::try_new(schema, columns).expect("columns are of the schema");
+        PastEvents::from_arrow(spec, &batch).expect("they are written as they are read")
     }
 
     /// The columns of a view's events: `hash`, `key`, `time`, the identity (`id`, or `id_partition`

@@ -7,9 +7,11 @@
 //!   merged while others read.
 
 mod columns;
+mod listing;
 mod object;
 pub(crate) use columns::brought;
 pub use columns::{Fields, Reading, Refusal, Rows};
+pub use listing::{Listed, Listing};
 
 use crate::archive::{Manifest, staged};
 use crate::error::{Error, Kind};
@@ -37,6 +39,8 @@ const LOOKS: usize = 16;
 pub struct Table {
     place: Place,
     files: Vec<Arc<File>>,
+    /// Whether a file that is replaced while it is read is told.
+    pinned: bool,
 }
 
 /// One file of a table.
@@ -45,6 +49,8 @@ pub struct File {
     key: Key,
     name: String,
     size: u64,
+    /// When it was written last, in microseconds.
+    modified: i64,
     /// What the folders on the way to it say of all its rows, by column.
     folders: Vec<(String, String)>,
     metadata: ArrowReaderMetadata,
@@ -76,27 +82,10 @@ impl Table {
         base: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Table, Error> {
-        if text.contains("://") {
-            let place = Place::open(text, base, environment)?;
-            return Table::of(place).await;
+        match found(text, base, environment)? {
+            (place, None) => Table::of(place).await,
+            (place, Some(file)) => Table::of_files(place, vec![file]).await,
         }
-        let path = base.join(text);
-        if path.is_dir() {
-            return Table::of(Place::folder(&path)?).await;
-        }
-        if !path.is_file() {
-            return Err(Error::new(
-                Kind::Caller,
-                format!("{}: no such file or folder", path.display()),
-            ));
-        }
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let place = Place::folder(folder)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Table::of_files(place, vec![Key::from(name.as_ref())]).await
     }
 
     /// The table in a place: what the manifest of an archive names, or all Parquet files.
@@ -138,6 +127,7 @@ impl Table {
         Ok(Table {
             place: place.clone(),
             files,
+            pinned: false,
         })
     }
 
@@ -166,7 +156,29 @@ impl Table {
             .buffered(8)
             .try_collect()
             .await?;
-        Ok(Table { place, files })
+        Ok(Table {
+            place,
+            files,
+            pinned: false,
+        })
+    }
+
+    /// The same with its files in the order in which they were written, those of one instant by name: of
+    /// rows that nothing else orders, the later ones are those that were written later.
+    #[must_use]
+    pub fn by_change(mut self) -> Table {
+        let order = |a: &Arc<File>, b: &Arc<File>| {
+            (a.modified, a.key.as_ref()).cmp(&(b.modified, b.key.as_ref()))
+        };
+        self.files.sort_by(order);
+        self
+    }
+
+    /// The same, where reading fails of a file that is not the one any more that was opened.
+    #[must_use]
+    pub fn pinned(mut self) -> Table {
+        self.pinned = true;
+        self
     }
 
     /// Its files.
@@ -219,6 +231,7 @@ impl Table {
             store: Arc::clone(self.place.store()),
             key: file.key.clone(),
             size: file.size,
+            pinned: self.pinned.then_some(file.modified),
         };
         let builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader, file.metadata.clone());
@@ -250,11 +263,13 @@ impl File {
     async fn open(place: &Place, key: Key) -> Result<Arc<File>, Error> {
         let name = place.name_of(&key);
         let head = place.store().head(&key).await;
-        let size = head.map_err(|error| Error::store(&name, error))?.size;
+        let head = head.map_err(|error| Error::store(&name, error))?;
+        let (size, modified) = (head.size, head.last_modified.timestamp_micros());
         let mut reader = Object {
             store: Arc::clone(place.store()),
             key: key.clone(),
             size,
+            pinned: None,
         };
         let metadata =
             ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await;
@@ -264,6 +279,7 @@ impl File {
             key,
             name,
             size,
+            modified,
             metadata,
         }))
     }
@@ -315,6 +331,34 @@ impl Batches {
         let next = self.stream.next().await.transpose();
         next.map_err(|error| Error::data(&self.name, error))
     }
+}
+
+/// Where a table lies, and which file of it alone is meant, if one is.
+fn found(
+    text: &str,
+    base: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Place, Option<Key>), Error> {
+    if text.contains("://") {
+        return Ok((Place::open(text, base, environment)?, None));
+    }
+    let path = base.join(text);
+    if path.is_dir() {
+        return Ok((Place::folder(&path)?, None));
+    }
+    if !path.is_file() {
+        return Err(Error::new(
+            Kind::Caller,
+            format!("{}: no such file or folder", path.display()),
+        ));
+    }
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = Key::from(name.as_ref());
+    Ok((Place::folder(folder)?, Some(file)))
 }
 
 /// Whether a file is of a table.

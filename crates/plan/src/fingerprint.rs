@@ -66,6 +66,7 @@ fn canonical(
         lines.push("not finite as null".to_owned());
     }
     columns.extend(source.retracts.iter().flat_map(Compiled::columns));
+    columns.extend(source.deletes.iter().flat_map(Compiled::columns));
     columns.sort_unstable();
     columns.dedup();
     for column in columns {
@@ -96,6 +97,14 @@ fn canonical(
     }
     if let Some(condition) = &source.retracts {
         lines.push(format!("retracts {}", condition.canonical()));
+    }
+    if let (Stream::Table(table), Some(archive)) = (&source.stream, &source.archive) {
+        lines.push(format!("table {:?} {:?}", table.mode, archive.parquet));
+        let renamed = archive.renamed.iter();
+        lines.extend(renamed.map(|(name, held)| format!("held {name:?} {held:?}")));
+    }
+    if let Some(condition) = &source.deletes {
+        lines.push(format!("deletes {}", condition.canonical()));
     }
     for input in inputs.all() {
         lines.push(format!("input {} {}", input.data_type(), input.canonical()));

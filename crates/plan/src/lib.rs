@@ -72,6 +72,8 @@ mod feature;
 
 mod view;
 
+mod batch;
+
 mod feed;
 
 mod row_max;

@@ -11,8 +11,8 @@ use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, changes, entity, feed, project, raw, row_max, service, shape,
-    source, test, view, yaml,
+    Code, Diagnostic, SourceFile, batch, changes, entity, feed, project, raw, row_max, service,
+    shape, source, test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,9 +132,12 @@ impl Documents {
     /// Checks everything; the result is whole only when nothing was reported.
     fn check(&self, report: &Report) -> Option<Loaded> {
         let (project, kafka) = self.project(report);
-        let sources = self.sources(report, kafka);
+        let mut sources = self.sources(report, kafka);
         let entities = self.entities(report);
-        let drafts = self.views(report, &entities, &sources, kafka);
+        let drafts = self.views(report, &entities, &mut sources, kafka);
+        let ids = sources.values();
+        let ids = ids.map(|draft| (draft.source.id.0, draft.source.name.as_str()));
+        distinct_ids(report, "sources", ids);
         let (sealed, by_name) = seal_all(report, &drafts, &sources);
         let views = Views {
             sealed: &sealed.views,
@@ -203,10 +206,6 @@ impl Documents {
                 defined.define(&draft.source.name.clone(), draft);
             }
         }
-        let ids = defined
-            .values()
-            .map(|draft| (draft.source.id.0, draft.source.name.as_str()));
-        distinct_ids(report, "sources", ids);
         distinct_dead_letters(report, defined.values());
         defined
     }
@@ -230,11 +229,24 @@ impl Documents {
         &self,
         report: &Report,
         entities: &Defined<Arc<Entity>>,
-        sources: &Defined<source::Draft>,
+        sources: &mut Defined<source::Draft>,
         kafka: Kafka,
     ) -> Defined<view::Draft> {
         let mut defined = self.defined("feature view");
+        let mut tables = vec![];
         for node in self.of("feature_view") {
+            if node.get("batch").is_some() {
+                let Some(raw) = self.read::<raw::BatchView, _>(report, node, &mut defined) else {
+                    continue;
+                };
+                let fresh = defined.claim(report, &raw.name);
+                let drafts = batch::check(report, &raw, entities, kafka);
+                if let Some((table, draft)) = drafts.filter(|_| fresh) {
+                    defined.define(&draft.name.clone(), draft);
+                    tables.push((raw.name, table));
+                }
+                continue;
+            }
             let Some(raw) = self.read::<raw::FeatureView, _>(report, node, &mut defined) else {
                 continue;
             };
@@ -242,6 +254,12 @@ impl Documents {
             let draft = view::check(report, &raw, entities, sources, kafka);
             if let Some(draft) = draft.filter(|_| fresh) {
                 defined.define(&draft.name.clone(), draft);
+            }
+        }
+        // No view but its own reads a table: by then all others have found their sources.
+        for (name, table) in tables {
+            if sources.claim(report, &name) {
+                sources.define(&table.source.name.clone(), table);
             }
         }
         feed::distinct(report, defined.values(), sources.values());
@@ -339,6 +357,11 @@ fn can_be_shared<'a>(
             (
                 "it has an embedded log, which one process has",
                 "give it a `stream:` of Kafka",
+            )
+        } else if source.table().is_some() {
+            (
+                "it is the table of a batch view, which one process brings in",
+                "keep batch views in a project with one process",
             )
         } else if source.archive.as_ref().is_some_and(|archive| archive.write) {
             (

@@ -122,6 +122,8 @@ pub struct Source {
     pub archive: Option<Archive>,
     /// Which events take another back; none do without it.
     pub retracts: Option<Compiled>,
+    /// Of a table: which rows delete their entity.
+    pub deletes: Option<Compiled>,
     /// The contract.
     pub expects: Vec<Expect>,
     /// The largest record accepted, in bytes; defaults to 1 MiB.
@@ -172,6 +174,26 @@ pub enum Stream {
         /// The headers that the source's own records have, with their values.
         headers: Vec<(String, String)>,
     },
+    /// None: the rows of the source's `archive`, which others write, are its events.
+    Table(Table),
+}
+
+/// How a table is brought in whose rows are events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What its files are.
+    pub mode: TableMode,
+    /// How often it is looked at; `None` for on request only.
+    pub refresh: Option<Duration>,
+}
+
+/// What the files of a table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableMode {
+    /// Rows that are added to those of before.
+    Partitions,
+    /// All there is: who is not in it is deleted.
+    Snapshot,
 }
 
 /// How a source's records are written.
@@ -265,6 +287,15 @@ pub struct Select {
 }
 
 impl Source {
+    /// How its table is brought in, where it has one in place of a stream.
+    #[must_use]
+    pub const fn table(&self) -> Option<&Table> {
+        match &self.stream {
+            Stream::Table(table) => Some(table),
+            Stream::Embedded | Stream::Kafka { .. } => None,
+        }
+    }
+
     /// The columns as they are declared, without those that the decoder adds.
     #[must_use]
     pub fn declared(&self) -> &[Column] {
@@ -326,6 +357,8 @@ pub struct View {
     pub inputs: Vec<Compiled>,
     /// One condition per filter bit of the spec, the sign among them.
     pub filters: Vec<Compiled>,
+    /// The filter bit of events that delete their entity; none where no event does.
+    pub deletes: Option<usize>,
     /// What rows hold and what is finished from them.
     pub spec: Arc<RowSpec>,
     /// Each feature's name with its outputs, as indices into the spec's, in the order written.

@@ -252,7 +252,7 @@ pub(crate) struct Archive {
 }
 
 /// A column in its long form.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Column {
     /// bool, int32, int64, float32, float64, decimal(precision, scale), string, bytes or timestamp.
@@ -373,8 +373,86 @@ pub(crate) struct FeatureView {
     pub(crate) owner: Option<At<String>>,
 }
 
-/// Where the values of a view go, and when.
+/// The features of an entity that others compute and keep in a table. See docs/batch.md.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchView {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// What its features are about.
+    pub(crate) entity: At<String>,
+    /// The table.
+    pub(crate) batch: At<Batch>,
+    /// The table's column for each key of the entity, where the names differ.
+    pub(crate) keys: Option<At<Entries<String>>>,
+    /// How far back `as_of` stays exact: a duration, or `all`. Default: `0s`, which is up to an hour
+    /// before the last sync.
+    pub(crate) history: Option<At<String>>,
+    /// Answers whose newest row is older are marked. Default: no bound.
+    pub(crate) max_age: Option<At<String>>,
+    /// The bound of one entity's online row, or `none`. Default: `64KiB`.
+    pub(crate) row_max: Option<At<Size>>,
+    /// Its features.
+    pub(crate) features: At<Vec<At<BatchFeature>>>,
+    /// Where its values go, beside the online store. See docs/output.md.
+    pub(crate) output: Option<At<Output>>,
+    /// A sentence for the catalogue.
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// A table of features, in Parquet.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    /// A folder (plain or in Hive's layout), a file, or `s3://bucket/prefix`. A path is relative to the
+    /// project.
+    pub(crate) parquet: At<String>,
+    /// The column that says since when a row holds: of an entity's rows the newest one counts.
+    pub(crate) event_time: At<String>,
+    /// What the files are. Default: `partitions`.
+    pub(crate) mode: Option<At<BatchMode>>,
+    /// How often the table is looked at. Without it, only `tiderace sync` does.
+    pub(crate) refresh: Option<At<String>>,
+    /// Past this age of the last good sync, answers are marked stale. Default: twice `refresh`.
+    pub(crate) max_lag: Option<At<String>>,
+    /// Which rows delete their entity: an SQL condition over the columns.
+    pub(crate) deleted_when: Option<At<String>>,
+    /// Columns that only `deleted_when` names, and others whose form must be said, such as
+    /// `{ type: timestamp, unit: ms }`. `path` is what the table calls one.
+    pub(crate) columns: Option<At<Entries<TextOr<Column>>>>,
+}
+
+/// What the files of a table are.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename = "mode", rename_all = "snake_case")]
+pub(crate) enum BatchMode {
+    /// Rows that are added to those of before: files that are new or changed are read.
+    Partitions,
+    /// All there is: an entity that is not in it any more is deleted.
+    Snapshot,
+}
+
+/// One column of a table as a feature.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchFeature {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// What the table calls it. Default: its name.
+    pub(crate) column: Option<At<String>>,
+    /// Its type.
+    pub(crate) r#type: At<String>,
+    /// The answer where the entity is not known, in place of null.
+    pub(crate) default: Option<At<Json>>,
+    /// A sentence for the catalogue.
+    #[allow(dead_code, reason = "documentation only")]
+    pub(crate) description: Option<At<String>>,
+}
+
+/// Where the values of a view go, and when.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Output {
     /// The Kafka topic that they go to.
@@ -388,7 +466,7 @@ pub(crate) struct Output {
 }
 
 /// A Kafka topic that feature values go to.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OutputTopic {
     /// Its name.

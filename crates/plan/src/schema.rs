@@ -16,6 +16,7 @@ pub fn json_schema() -> Json {
             "feature_view",
             reference::<raw::FeatureView>(&mut generator),
         ),
+        ("feature_view", reference::<raw::BatchView>(&mut generator)),
         (
             "feature_service",
             reference::<raw::FeatureService>(&mut generator),
@@ -41,7 +42,14 @@ pub fn json_schema() -> Json {
 }
 
 /// The raw types that have a `kind`.
-const KINDS: [&str; 5] = ["Source", "Entity", "FeatureView", "FeatureService", "Test"];
+const KINDS: [&str; 6] = [
+    "Source",
+    "Entity",
+    "FeatureView",
+    "BatchView",
+    "FeatureService",
+    "Test",
+];
 
 fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Json {
     generator.subschema_for::<T>().to_value()["$ref"].clone()

@@ -35,6 +35,7 @@ pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
         used.extend(expect.check.columns());
     }
     used.extend(source.retracts.iter().flat_map(Compiled::columns));
+    used.extend(source.deletes.iter().flat_map(Compiled::columns));
     for view in views {
         used.extend(&view.keys);
         used.extend(view.expressions().flat_map(Compiled::columns));
@@ -50,6 +51,7 @@ pub(crate) fn source(draft: &source::Draft, views: &[&Draft]) -> Source {
     });
     Source {
         retracts: source.retracts.as_ref().map(|c| c.remap(&places)),
+        deletes: source.deletes.as_ref().map(|c| c.remap(&places)),
         expects: expects.collect(),
         used,
         ..source.clone()
@@ -76,11 +78,14 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
     let of_features = filters.all().count();
     // Whether it takes another back is one bit more of each event.
     let sign = source.retracts.as_ref().map(|_| of_features);
+    // And so is whether it deletes its entity.
+    let unsigned = of_features + usize::from(sign.is_some());
+    let deletes = source.deletes.as_ref().map(|_| unsigned);
     let mut spec = RowSpec {
         fingerprint: 0,
         id: id_kind(source),
         inputs: inputs.all().map(|c| c.data_type().clone()).collect(),
-        filters: of_features + usize::from(sign.is_some()),
+        filters: unsigned + usize::from(deletes.is_some()),
         sign,
         kept: kept(draft, source, &outputs),
         outputs,
@@ -99,7 +104,9 @@ pub(crate) fn view(draft: &Draft, from: &source::Draft, source: &Arc<Source>) ->
         filters: moved(&filters)
             .into_iter()
             .chain(source.retracts.clone())
+            .chain(source.deletes.clone())
             .collect(),
+        deletes,
         row_max: draft.row_max.of(&spec),
         spec: Arc::new(spec),
         features: features.clone(),

@@ -110,6 +110,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<
             complete_since: None,
             archive: None,
             retracts: None,
+            deletes: None,
             expects: vec![],
             max_record_bytes: 0,
             max_text_bytes: 0,

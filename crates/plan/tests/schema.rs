@@ -5,13 +5,16 @@ use tiderace_plan::json_schema;
 #[test]
 fn the_schema_describes_every_kind() {
     let schema = json_schema();
-    assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(6));
+    assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(7));
     let definitions = &schema["$defs"];
     for (name, key) in [
         ("Project", "project"),
         ("Source", "columns"),
         ("Entity", "keys"),
         ("FeatureView", "features"),
+        ("BatchView", "batch"),
+        ("Batch", "deleted_when"),
+        ("BatchFeature", "column"),
         ("FeatureService", "on_demand"),
         ("Test", "asks"),
         ("Feature", "aggregate"),

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tiderace_aggregate::{Bound, Passing, Row};
 use tiderace_online::{Found, Store};
-use tiderace_plan::model::Plan;
+use tiderace_plan::model::{Plan, View};
 use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
 
 /// The wall clock.
@@ -551,7 +551,7 @@ pub(crate) fn answer_view<'a>(
             },
             None => Held::Row {
                 kept_from: row.kept_from,
-                newest: row.newest(at.as_of),
+                newest: newest(&read.view, row, at.as_of),
             },
         },
     };
@@ -637,6 +637,17 @@ pub(crate) fn answer_view<'a>(
     }
 }
 
+/// The newest event at an instant; none where that one deletes the entity.
+fn newest(view: &View, row: &Row, as_of: Timestamp) -> Option<Timestamp> {
+    let newest = row.newest(as_of)?;
+    let deleted = view.deletes.is_some_and(|bit| {
+        let upto = row.events.between(Timestamp::MIN, as_of).end;
+        let last = upto.checked_sub(1).map(|last| row.events.bits()[last]);
+        last.is_some_and(|bits| bits >> bit & 1 == 1)
+    });
+    (!deleted).then_some(newest)
+}
+
 impl OfView<'_> {
     /// Finds when each value may be another with no further event.
     pub(crate) fn find_ends(&mut self, read: &ViewRead, as_of: Timestamp) {
@@ -645,7 +656,8 @@ impl OfView<'_> {
         };
         let spec = &read.view.spec;
         let ahead = self.ahead(as_of);
-        let of_entity = read.terms.ends(row.newest(as_of), ahead, as_of);
+        let newest = newest(&read.view, row, as_of);
+        let of_entity = read.terms.ends(newest, ahead, as_of);
         for (judged, output) in self.judged.iter_mut().zip(&read.outputs) {
             let own = row.valid_until(spec, *output, as_of);
             let until = [own, of_entity].into_iter().flatten().min();

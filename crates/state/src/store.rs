@@ -312,6 +312,15 @@ impl Store {
         self.write(Step::BackfillState, &mut [op], Durability::Disk)
     }
 
+    /// Writes what a view has of its table, durably.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_synced(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let op = Op::Put(key::meta(name), bytes.to_vec());
+        self.write(Step::BatchState, &mut [op], Durability::Disk)
+    }
+
     /// Writes how far a shared source was sent.
     ///
     /// # Errors

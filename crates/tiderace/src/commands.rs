@@ -14,6 +14,7 @@ mod past;
 mod reconcile;
 mod replay;
 mod serve;
+mod sync;
 
 use crate::cli::{Cli, Command, LogFormat};
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Reconcile(args) => reconcile::reconcile(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Backfill(backfill) => backfill::backfill(&backfill),
+        Command::Sync(sync) => sync::sync(&sync),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
         Command::Demo(demo) => demo::demo(&demo),
         Command::Completions { shell } => {

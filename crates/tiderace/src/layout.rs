@@ -61,6 +61,12 @@ impl Layout {
         self.root.join("backfill")
     }
 
+    /// Who was in the tables of batch views when they were synced last.
+    #[must_use]
+    pub fn tables(&self) -> PathBuf {
+        self.root.join("tables")
+    }
+
     /// The embedded online store.
     #[must_use]
     pub fn online(&self) -> PathBuf {

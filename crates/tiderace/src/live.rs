@@ -4,6 +4,7 @@
 //! intake thread (one per source) ──packets, samples──► lane threads ──► state
 //!        │                                                 │  ▲
 //! loader thread ──packets of a past──────────────────────►   │
+//! syncer thread ──packets of a table─────────────────────►   │
 //!        └─► dead letters                         rows, markers │ acknowledgements
 //!                                                          ▼  │
 //!                                              publisher task (one per lane) ──► online store
@@ -30,6 +31,7 @@ mod reading;
 mod schemas;
 mod selector;
 mod sweeper;
+mod syncer;
 
 pub use ledger::{FeedLedger, Ledger, SourceLedger, ViewLedger};
 pub use schemas::registry;
@@ -70,6 +72,7 @@ pub struct Live {
     archivers: Vec<archiver::Archiver>,
     sweeper: Option<JoinHandle<()>>,
     loader: Option<JoinHandle<()>>,
+    syncer: Option<JoinHandle<()>>,
     board: Arc<sweeper::Board>,
     standings: Arc<loader::Standings>,
     /// Where lanes are told of pasts.
@@ -114,7 +117,8 @@ impl Live {
         let mut ledgers = recut_ledgers(&state.ledgers()?, &ranges);
         let coverage = Arc::new(Coverage::open(&state, plan, &recovered)?);
         let jobs = loader::Jobs::open(&state, plan, |view| coverage.generation(view))?;
-        loader::strip(&jobs, &mut recovered, &mut ledgers);
+        loader::strip(&jobs, plan, &mut recovered, &mut ledgers);
+        let tables = syncer::Held::all(plan, &state, &coverage, &recovered)?;
         let cut = state.recut(&recovered, &ledgers);
         cut.context("write positions")?;
         let lane_view = |view: &Arc<View>| {
@@ -133,6 +137,7 @@ impl Live {
             archivers: Vec::new(),
             sweeper: None,
             loader: None,
+            syncer: None,
             board: Arc::default(),
             standings: Arc::default(),
             pasts: Vec::new(),
@@ -154,6 +159,13 @@ impl Live {
         lanes
             .iter_mut()
             .for_each(|lane| lane.resume_ledgers(&ledgers));
+        for lane in &mut lanes {
+            for table in &tables {
+                if let Some(sample) = table.sample() {
+                    lane.sample(table.view.source.id, sample);
+                }
+            }
+        }
         let known: Vec<Positions> = lanes.iter().map(|lane| lane.positions().clone()).collect();
         let committed = Positions::behind(&known);
         if share.of > 1 {
@@ -204,6 +216,9 @@ impl Live {
             )?;
         }
         live.start_sweeper(views, ranges)?;
+        if !tables.is_empty() {
+            live.start_syncer(tables, layout, &coverage, senders)?;
+        }
         live.start_loader(plan, layout, coverage, jobs)?;
         Ok(live)
     }
@@ -252,7 +267,7 @@ impl Live {
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         let (intakes, lanes) = (self.intakes, self.lanes);
-        let others = [self.sweeper, self.loader];
+        let others = [self.sweeper, self.loader, self.syncer];
         let (feeders, archivers) = (self.feeders, self.archivers);
         let joined = tokio::task::spawn_blocking(move || {
             for other in others.into_iter().flatten() {
@@ -369,6 +384,7 @@ impl Live {
                 SharedReader::open(&config, &shared, topic, source.id, &from, trail, self.share)
                     .map(|reader| Reader::Shared(Box::new(reader)))
             }
+            Stream::Table(_) => bail!("source `{}` is a table", source.name),
             Stream::Kafka { topic, headers, .. } => {
                 let (config, trail) = (
                     kafka(plan)?,
@@ -513,6 +529,32 @@ impl Live {
         Ok(())
     }
 
+    /// Starts what brings in the tables of batch views. While it runs, so do the lanes.
+    fn start_syncer(
+        &mut self,
+        tables: Vec<syncer::Held>,
+        layout: &Layout,
+        coverage: &Arc<Coverage>,
+        streams: Vec<crossbeam_channel::Sender<lane::Message>>,
+    ) -> Result<()> {
+        let syncer = syncer::Syncer {
+            layout: layout.clone(),
+            state: self.state.clone(),
+            coverage: Arc::clone(coverage),
+            ledger: Arc::clone(&self.ledger),
+            standings: Arc::clone(&self.standings),
+            lanes: self.pasts.clone(),
+            streams,
+            runtime: tokio::runtime::Handle::current(),
+            stop: Arc::clone(&self.stop),
+        };
+        let thread = std::thread::Builder::new()
+            .name("syncer".to_owned())
+            .spawn(move || syncer.run(tables))?;
+        self.syncer = Some(thread);
+        Ok(())
+    }
+
     /// Starts what sends a shared source's records to the processes that need them.
     fn start_forwarder(
         &mut self,
@@ -651,11 +693,12 @@ fn claim(state: &tiderace_state::Store, share: Share) -> Result<()> {
 /// The generation of a view that has none yet.
 const FIRST: Generation = Generation(1);
 
-/// The sources that some view reads, or whose events are archived.
+/// The sources whose stream some view reads, or whose events are archived.
 fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
     let read = |source: &&Arc<Source>| {
         let archived = source.archive.as_ref().is_some_and(|archive| archive.write);
-        archived || plan.views.iter().any(|view| view.source.id == source.id)
+        let viewed = plan.views.iter().any(|view| view.source.id == source.id);
+        source.table().is_none() && (archived || viewed)
     };
     plan.sources.iter().filter(read)
 }
@@ -696,6 +739,7 @@ fn dead_letters(plan: &Plan, layout: &Layout, source: &Source) -> Result<DeadLet
         Stream::Kafka { dead_letters, .. } => {
             KafkaDeadLetters::open(&kafka(plan)?, dead_letters).map(DeadLetters::Kafka)
         }
+        Stream::Table(_) => bail!("source `{}` is a table", source.name),
     };
     opened.with_context(|| format!("open the dead letters of source `{}`", source.name))
 }

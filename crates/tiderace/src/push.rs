@@ -56,7 +56,7 @@ impl Pusher {
                     Door::Kafka(Arc::new(Mutex::new(topic)))
                 }
                 (Stream::Embedded, Some(log)) => Door::Log(log.clone()),
-                (Stream::Embedded, None) => continue,
+                (Stream::Embedded, None) | (Stream::Table(_), _) => continue,
             };
             sources.insert(source.name.clone(), door);
         }

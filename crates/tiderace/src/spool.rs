@@ -1,4 +1,4 @@
-//! What `backfill` and the live process tell each other: small files in the folder of the state, each
+//! What `backfill`, `sync` and the live process tell each other: small files in the folder of the state, each
 //! replaced as a whole.
 //!
 //! | file | written by | says |
@@ -6,6 +6,8 @@
 //! | `views.json` | the live process, every second | where each view began, what it keeps |
 //! | `{view}.request.json` | `backfill` | the job that is to be taken in |
 //! | `{view}.status.json` | the live process | how far it has come |
+//! | `{view}.sync.json` | `sync` | that the table of a batch view is to be synced |
+//! | `{view}.synced.json` | the live process | how far that has come |
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,87 @@ impl Status {
     }
 }
 
+/// That a view is to be synced with its table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    form: u32,
+    /// Which request it is.
+    pub number: u64,
+}
+
+impl SyncRequest {
+    /// Request `number`.
+    pub fn new(number: u64) -> SyncRequest {
+        SyncRequest { form: FORM, number }
+    }
+}
+
+/// How far a sync has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Synced {
+    form: u32,
+    /// The last request that it is of, 0 for none.
+    pub request: u64,
+    /// What is done.
+    pub phase: SyncPhase,
+    /// What is wrong, for a person.
+    pub message: Option<String>,
+    /// What has come of it.
+    pub counts: SyncCounts,
+}
+
+impl Synced {
+    /// How far the sync of a request has come.
+    pub fn new(request: u64, phase: SyncPhase, counts: SyncCounts) -> Synced {
+        Synced {
+            form: FORM,
+            request,
+            phase,
+            message: None,
+            counts,
+        }
+    }
+}
+
+/// What is done with a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncPhase {
+    /// Its files are read, to see that they are whole.
+    Checking,
+    /// Its rows are offered.
+    TakingIn,
+    /// They are, and are not all stored and published.
+    Settling,
+    /// The view has them.
+    Done,
+    /// Something is wrong with it, and the view is as before.
+    Failed,
+}
+
+/// What a sync has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncCounts {
+    /// Files that are new or changed.
+    pub files: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Rows that lanes have been offered.
+    pub offered: u64,
+    /// Different entities among the rows; none where they are too many to count.
+    pub entities: Option<u64>,
+    /// Rows that delete their entity.
+    pub deleting: u64,
+    /// Entities that are not in the table any more.
+    pub left: u64,
+    /// Rows with a null in the entity's key.
+    pub null_key: u64,
+    /// Rows that are refused.
+    pub refused: u64,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+}
+
 /// What is done with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -177,6 +260,30 @@ impl Spool {
     /// Says how far a job has come.
     pub fn put_status(&self, view: &str, status: &Status) -> Result<()> {
         self.write(&format!("{view}.status.json"), status)
+    }
+
+    /// The last request to sync a view.
+    pub fn sync_request(&self, view: &str) -> Result<Option<SyncRequest>> {
+        self.read(&format!("{view}.sync.json"), |request: &SyncRequest| {
+            request.form
+        })
+    }
+
+    /// Asks for a view to be synced.
+    pub fn put_sync_request(&self, view: &str, request: &SyncRequest) -> Result<()> {
+        self.write(&format!("{view}.sync.json"), request)
+    }
+
+    /// How far the last sync of a view has come.
+    pub fn synced(&self, view: &str) -> Result<Option<Synced>> {
+        self.read(&format!("{view}.synced.json"), |synced: &Synced| {
+            synced.form
+        })
+    }
+
+    /// Says how far a sync has come.
+    pub fn put_synced(&self, view: &str, synced: &Synced) -> Result<()> {
+        self.write(&format!("{view}.synced.json"), synced)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(

@@ -93,6 +93,10 @@ steps! {
     BackfillRequest = "backfill.request",
     /// That a prepared past is being taken in, or has been.
     BackfillState = "backfill.state",
+    /// That a table is being synced, or has been.
+    BatchState = "batch.state",
+    /// Who is in a snapshot of a table.
+    BatchMembers = "batch.members",
     /// Records of a shared source, on their way to the processes that need them.
     ShareSend = "share.send",
     /// How far a shared source was sent.

@@ -51,6 +51,12 @@ pub fn backfill(args: &Args) -> Result<ExitCode> {
         );
     }
     let view = view(&plan, &args.view)?;
+    if view.source.table().is_some() {
+        bail!(
+            "`{0}` is a batch view, whose table is all it has: `tiderace sync {0}` brings it in",
+            view.name
+        );
+    }
     let layout = Layout::new(&args.project.project, &plan);
     let instant = |text: &Option<String>| text.as_deref().map(instant).transpose();
     let task = Task {
@@ -71,7 +77,7 @@ pub fn backfill(args: &Args) -> Result<ExitCode> {
     task.run()
 }
 
-fn view(plan: &Plan, name: &str) -> Result<Arc<View>> {
+pub fn view(plan: &Plan, name: &str) -> Result<Arc<View>> {
     let found = plan.views.iter().find(|view| view.name == name);
     found.cloned().with_context(|| {
         let names: Vec<_> = plan.views.iter().map(|view| &*view.name).collect();

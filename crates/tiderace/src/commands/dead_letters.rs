@@ -243,6 +243,8 @@ fn open(folder: &Path, plan: &Plan, source: &Source) -> Result<Option<DeadLetter
             let letters = KafkaDeadLetters::open(&config, dead_letters)?;
             Ok(Some(DeadLetters::Kafka(letters)))
         }
+        // Rows that are refused stay where they are.
+        Stream::Table(_) => Ok(None),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::layout::Layout;
 use crate::live::{kafka, now};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use std::path::Path;
 use tiderace_plan::Plan;
@@ -34,6 +34,12 @@ impl Destination {
         if let Stream::Kafka { topic, headers, .. } = &source.stream {
             let producer = KafkaProducer::open(&kafka(plan)?, topic)?.with_headers(headers.clone());
             return Ok(Destination::Producer(Box::new(Producer::Kafka(producer))));
+        }
+        if source.table().is_some() {
+            bail!(
+                "`{}` is the table of a batch view: write to the table, and run `tiderace sync`",
+                source.name
+            );
         }
         let layout = Layout::new(folder, plan);
         match Log::open(layout.log(&source.name)) {

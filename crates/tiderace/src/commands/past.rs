@@ -43,7 +43,12 @@ impl<'a> Tables<'a> {
             ),
         };
         let table = Table::open(text, &base, environment()).await;
-        table.with_context(|| format!("open the past of source `{}`", source.name))
+        let table = table.with_context(|| format!("open the past of source `{}`", source.name))?;
+        // As a sync takes it in.
+        match source.table() {
+            Some(_) => Ok(table.by_change()),
+            None => Ok(table),
+        }
     }
 }
 

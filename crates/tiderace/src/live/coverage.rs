@@ -363,6 +363,8 @@ fn begin(view: &View, held: Option<ViewState>, recovered: &[(ShardRange, Positio
     let covered_from = declared.unwrap_or(CoveredFrom::Nothing);
     let clock = positions.0.values().map(|at| at.clock).min();
     let waits = view.spec.unbounded() && covered_from != CoveredFrom::Beginning;
+    // A table is its view's present and past.
+    let waits = waits && source.table().is_none();
     Known {
         state: ViewState {
             generation: held.map_or(FIRST, |held| Generation(held.generation.0 + 1)),

@@ -263,6 +263,7 @@ impl Worker {
             Told::Packet(packet) => self.take(&[&packet])?,
             Told::Store => self.commit_all()?,
             Told::Release(view) => self.lane.release(view),
+            Told::Sample(source, sample) => self.lane.sample(source, sample),
         }
         self.stand();
         Ok(())

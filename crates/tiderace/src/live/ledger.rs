@@ -1,5 +1,6 @@
 //! The counters of a running loop: what was read, what became of it, how fast it shows.
 
+use crate::spool::SyncCounts;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -43,6 +44,8 @@ pub struct Counts {
     pub feeds: BTreeMap<String, FeedLedger>,
     /// How archives stand, by source name.
     pub archives: BTreeMap<String, ArchiveLedger>,
+    /// How the tables of batch views stand, by view name.
+    pub tables: BTreeMap<String, TableLedger>,
     /// The newest delays from a change to its acknowledged publication, in microseconds.
     pub publish_delays: Vec<i64>,
 }
@@ -140,6 +143,23 @@ pub struct ArchiveLedger {
     pub flushed_at: Option<Timestamp>,
     /// Since when the oldest event that is not archived waits.
     pub waits_since: Option<Instant>,
+}
+
+/// How the table of a batch view stands: what was synced since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableLedger {
+    /// Syncs that are whole.
+    pub syncs: u64,
+    /// Syncs that failed.
+    pub failures: u64,
+    /// Rows of those that are whole.
+    pub rows: u64,
+    /// Rows that were refused.
+    pub refused: u64,
+    /// Entities that were deleted, by a row or because they left the table.
+    pub deleted: u64,
+    /// When the last whole sync began, be it before the process did.
+    pub synced_at: Option<Timestamp>,
 }
 
 /// How many delays are remembered.
@@ -336,6 +356,32 @@ impl Ledger {
     fn archive(&self, source: &str, note: impl FnOnce(&mut ArchiveLedger)) {
         let mut counts = self.locked();
         note(counts.archives.entry(source.to_owned()).or_default());
+    }
+
+    /// Counts a sync that is whole.
+    pub(super) fn synced(&self, view: &str, counts: &SyncCounts, at: Timestamp) {
+        self.table(view, |table| {
+            table.syncs += 1;
+            table.rows += counts.rows;
+            table.refused += counts.refused;
+            table.deleted += counts.deleting + counts.left;
+            table.synced_at = Some(at);
+        });
+    }
+
+    /// Counts a sync that failed.
+    pub(super) fn not_synced(&self, view: &str) {
+        self.table(view, |table| table.failures += 1);
+    }
+
+    /// Notes when a view was synced last.
+    pub(super) fn was_synced(&self, view: &str, at: Option<Timestamp>) {
+        self.table(view, |table| table.synced_at = at);
+    }
+
+    fn table(&self, view: &str, note: impl FnOnce(&mut TableLedger)) {
+        let mut counts = self.locked();
+        note(counts.tables.entry(view.to_owned()).or_default());
     }
 
     pub(super) fn swept(&self, blocks: u64, bytes: u64) {

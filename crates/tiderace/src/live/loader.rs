@@ -27,13 +27,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_aggregate::IdKind;
-use tiderace_engine::Packet;
+use tiderace_engine::{Packet, Sample};
 use tiderace_offline::backfill::{Files, Folder, Join, Manifest, Whole};
 use tiderace_offline::{Kind, Place};
 use tiderace_plan::Plan;
 use tiderace_plan::model::View;
 use tiderace_state::Store;
-use tiderace_types::{CoveredFrom, Generation, Timestamp};
+use tiderace_types::{CoveredFrom, Generation, SourceId, Timestamp};
 
 /// How often requests are looked for, and how often it is asked how the lanes stand.
 const LOOKING: Duration = Duration::from_millis(100);
@@ -53,6 +53,8 @@ pub enum Told {
     Store,
     /// A view's rows wait for no past any more.
     Release(usize),
+    /// How far a table goes.
+    Sample(SourceId, Sample),
 }
 
 pub struct Loader {

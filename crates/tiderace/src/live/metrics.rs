@@ -1,6 +1,6 @@
 //! The ledger in the text form that Prometheus reads. Names and labels are stable.
 
-use super::ledger::{ArchiveLedger, Counts, FeedLedger, SourceLedger};
+use super::ledger::{ArchiveLedger, Counts, FeedLedger, SourceLedger, TableLedger};
 use std::fmt::Write;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
@@ -13,6 +13,7 @@ impl Counts {
         self.views(&mut page);
         self.feeds(&mut page);
         self.archives(&mut page);
+        self.tables(&mut page);
         let name = "tiderace_rows_published_total";
         page.family(name, "counter", "Rows put into the online store.");
         page.line(name, &[], self.published);
@@ -226,6 +227,57 @@ impl Counts {
             for (source, archive) in &self.archives {
                 if let Some(number) = number(archive) {
                     page.line(name, &[("source", source)], number);
+                }
+            }
+        }
+    }
+
+    fn tables(&self, page: &mut Page) {
+        /// What a table has at the moment, if it has it.
+        type Number = fn(&TableLedger) -> Option<u64>;
+        let numbers: [(&str, &str, &str, Number); 6] = [
+            (
+                "tiderace_syncs_total",
+                "counter",
+                "Syncs of a batch view with its table that were whole.",
+                |table| Some(table.syncs),
+            ),
+            (
+                "tiderace_sync_failures_total",
+                "counter",
+                "Syncs that failed: the view kept its values.",
+                |table| Some(table.failures),
+            ),
+            (
+                "tiderace_synced_rows_total",
+                "counter",
+                "Rows of the table that whole syncs brought in.",
+                |table| Some(table.rows),
+            ),
+            (
+                "tiderace_synced_refused_total",
+                "counter",
+                "Rows of the table that were refused.",
+                |table| Some(table.refused),
+            ),
+            (
+                "tiderace_synced_deletes_total",
+                "counter",
+                "Rows that deleted their entity, and entities that left the table.",
+                |table| Some(table.deleted),
+            ),
+            (
+                "tiderace_synced_seconds",
+                "gauge",
+                "When the last whole sync began, since 1970.",
+                |table| seconds(table.synced_at?),
+            ),
+        ];
+        for (name, kind, help, number) in numbers {
+            page.family(name, kind, help);
+            for (view, table) in &self.tables {
+                if let Some(number) = number(table) {
+                    page.line(name, &[("view", view)], number);
                 }
             }
         }

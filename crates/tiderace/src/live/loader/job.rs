@@ -157,14 +157,19 @@ fn name(view: ViewId) -> String {
     format!("backfill/{}", view.0)
 }
 
-/// Forgets how far jobs have come that are not under way, and what was counted of them.
+/// Forgets how far jobs have come that are not under way, and what was counted of them. Tables of the
+/// plan stay.
 pub fn strip(
     jobs: &Jobs,
+    plan: &Plan,
     positions: &mut [(ShardRange, Positions)],
     ledgers: &mut [(ShardRange, Ledger)],
 ) {
     let under_way = jobs.jobs.values().filter(|job| !job.done);
-    let needed: BTreeSet<SourceId> = under_way.map(|job| job.source).collect();
+    let mut needed: BTreeSet<SourceId> = under_way.map(|job| job.source).collect();
+    let tables = plan.sources.iter();
+    let tables = tables.filter(|source| source.table().is_some());
+    needed.extend(tables.map(|source| source.id));
     let done = jobs.jobs.values().filter(|job| job.done);
     let mut gone: BTreeSet<SourceId> = done.map(|job| job.source).collect();
     for (_, positions) in &mut *positions {
