@@ -10,10 +10,19 @@ cd "$(dirname "$0")/.."
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 
-# tests ARGUMENTS…: cargo test, its results remembered. Goes on after failures.
+# Random histories: fewer with every change, many more at night.
+export PROPTEST_CASES="${PROPTEST_CASES:-$([ -z "${TIDERACE_NIGHTLY:-}" ] && echo 96 || echo 2048)}"
+
+# Both remember results, and go on after failures.
 failed_command=
+built="cargo test --release --locked --offline --workspace"
 tests() {
-    cargo test --release --locked --offline --workspace --no-fail-fast "$@" 2>&1 | tee -a "$results" || failed_command=yes
+    $built --no-run --tests --message-format=json |
+        scripts/run-tests.py --times "$CARGO_TARGET_DIR/test-times.json" 2>&1 |
+        tee -a "$results" || failed_command=yes
+}
+examples() {
+    $built --no-fail-fast --doc 2>&1 | tee -a "$results" || failed_command=yes
 }
 
 step "format" cargo fmt --all --check
@@ -23,8 +32,8 @@ step "deploy files" scripts/deploy-check.sh
 step "build" build --bin tiderace
 step "build tests and benches" build --all-targets
 # What has no tests says so in its manifest: programs that fuzz never end.
-step "tests" tests --tests
-RUSTDOC="$PWD/scripts/rustdoc" step "documentation and its examples" tests --doc
+step "tests" tests
+RUSTDOC="$PWD/scripts/rustdoc" step "documentation and its examples" examples
 
 if [ -n "${TIDERACE_NIGHTLY:-}" ]; then
     step "more deploy tools" scripts/deploy-tools.sh all || failed_command=yes

@@ -25,7 +25,7 @@ mod routing;
 pub use routing::{Owners, Routed};
 
 mod past;
-pub use past::{Past, PastCounts, PastEvents, PastTaken};
+pub use past::{LEFT_FROM, Past, PastCounts, PastEvents, PastTaken, row_number};
 
 mod density;
 mod part;

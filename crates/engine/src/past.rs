@@ -35,6 +35,21 @@ pub struct Past {
     view: Arc<View>,
 }
 
+/// How many bits of a row's number tell which row of its sync or file it is.
+const ROW_BITS: u32 = 34;
+
+/// Where the rows of a sync that delete who left begin: past those that are read.
+pub const LEFT_FROM: i64 = 1 << (ROW_BITS - 1);
+
+/// The number of a row of a batch view's table: greater for a later sync (in a table that is read on its
+/// own, a later file), and for a later row within it. Of rows of one instant the greatest counts.
+#[must_use]
+pub fn row_number((of, row): (u32, i64)) -> i64 {
+    // The highest bit of `of` only says that these are no places in a stream.
+    let of = i64::from(of & (u32::MAX >> 3));
+    of << ROW_BITS | row & ((1 << ROW_BITS) - 1)
+}
+
 /// What became of some rows of a table.
 #[derive(Debug)]
 pub struct PastTaken {
@@ -93,7 +108,8 @@ impl Past {
     }
 
     /// Takes rows of the source's used columns. `places` are where each was read, which identifies
-    /// it where the source declares no event id.
+    /// it where the source declares no event id; rows of the table of a batch view by their
+    /// [number](row_number).
     #[must_use]
     pub fn take(&self, batch: &ArrowBatch, places: Vec<(u32, i64)>) -> PastTaken {
         let record_of: Vec<u32> = (0..batch.num_rows() as u32).collect();
@@ -117,9 +133,12 @@ impl Past {
             &mut counts,
         );
         let times = intake::times(source, batch);
-        let ids = match intake::ids(source, batch) {
-            PacketIds::Position => PacketIds::Places(places),
-            ids => ids,
+        let ids = match (intake::ids(source, batch), source.table()) {
+            (PacketIds::Position, Some(_)) => {
+                PacketIds::Int(places.iter().map(|place| row_number(*place)).collect())
+            }
+            (PacketIds::Position, None) => PacketIds::Places(places),
+            (ids, _) => ids,
         };
         let events = PastEvents::new(&self.view.spec, times, ids, batch_of_view);
         let sum = |counts: &std::collections::BTreeMap<usize, u64>| counts.values().sum();
@@ -334,10 +353,10 @@ impl PastEvents {
     }
 
     /// What deletes entities at instants: an event of each that has the view's bit for it and nulls in
-    /// place of values. `places` identify them.
+    /// place of values. `places` identify them, as they do rows of its table.
     ///
     /// # Panics
-    /// Where the view's events are not identified by places.
+    /// Where the view has no table.
     #[must_use]
     pub fn deletions(
         view: &View,
@@ -345,7 +364,8 @@ impl PastEvents {
         places: &[(u32, i64)],
     ) -> PastEvents {
         let spec = &view.spec;
-        assert_eq!(spec.id, IdKind::Position, "events of a table have places");
+        assert_eq!(spec.id, IdKind::Int64, "rows of a table have numbers");
+        let numbers = places.iter().map(|place| row_number(*place));
         let bits = view.deletes.map_or(0, |bit| 1 << bit);
         let count = entities.len();
         let hashes = entities.iter().map(|(key, _)| hash_key(key));
@@ -355,8 +375,7 @@ impl PastEvents {
             Arc::new(UInt64Array::from_iter_values(hashes)),
             Arc::new(BinaryArray::from_iter_values(keys)),
             Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
-            Arc::new(UInt32Array::from_iter_values(places.iter().map(|p| p.0))),
-            Arc::new(Int64Array::from_iter_values(places.iter().map(|p| p.1))),
+            Arc::new(Int64Array::from_iter_values(numbers)),
         ];
         let schema = PastEvents::schema(spec);
         if spec.filters > 0 {

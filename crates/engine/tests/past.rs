@@ -85,7 +85,7 @@ fn it_makes_no_difference_by_which_way_events_come() {
         evictions: 30,
         ..Weather::default()
     };
-    each(1000, weather);
+    each(500, weather);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn deaths_and_other_lane_counts_change_nothing() {
         evictions: 30,
         ..Weather::default()
     };
-    each(1500, weather);
+    each(750, weather);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn stores_that_are_emptied_and_swept_change_nothing() {
         sweeps: 10,
         ..Weather::default()
     };
-    each(1000, weather);
+    each(500, weather);
 }
 
 #[test]
@@ -123,5 +123,5 @@ fn dense_rows_take_it_in() {
         dense: true,
         ..Weather::default()
     };
-    each(1500, weather);
+    each(750, weather);
 }

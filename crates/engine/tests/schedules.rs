@@ -81,7 +81,7 @@ fn deaths_and_other_lane_counts_change_nothing() {
         evictions: 30,
         ..Weather::default()
     };
-    support::each(1500, |seed| run(seed, weather));
+    support::each(750, |seed| run(seed, weather));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn deaths_alone_offer_nothing_twice_that_is_gone() {
         evictions: 30,
         ..Weather::default()
     };
-    support::each(500, |seed| run(seed, weather));
+    support::each(250, |seed| run(seed, weather));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn dense_rows_answer_like_sparse_ones() {
         *seen = [seen[0] + dense[0], seen[1] + dense[1]];
         Ok(())
     };
-    support::each(1500, run);
+    support::each(750, run);
     // The last segment of a row was let go with a retraction in it that nothing had come for yet.
     support::again(&[14_121], run);
     let [dense, coarse] = seen.into_inner();
@@ -131,7 +131,7 @@ fn dense_rows_expire_and_are_filled_again() {
         dense: true,
         ..Weather::default()
     };
-    support::each(1000, |seed| run(seed, weather));
+    support::each(500, |seed| run(seed, weather));
     // The last five as of before the anchor were told by a row that had let go of the first of them.
     support::again(&[3762], |seed| run(seed, weather));
 }
@@ -146,7 +146,7 @@ fn expiry_under_a_reader_changes_no_exact_answer() {
         evictions: 20,
         ..Weather::default()
     };
-    support::each(1500, |seed| run(seed, weather));
+    support::each(750, |seed| run(seed, weather));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_emptied_store_is_filled_again() {
         evictions: 50,
         ..Weather::default()
     };
-    support::each(1000, |seed| run(seed, weather));
+    support::each(500, |seed| run(seed, weather));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn memory_pressure_changes_nothing() {
         evictions: 100,
         ..Weather::default()
     };
-    support::each(500, |seed| run(seed, weather));
+    support::each(250, |seed| run(seed, weather));
 }
 
 /// Blocks leave the state under lanes that live on and under lanes that start again.
@@ -181,7 +181,7 @@ fn sweeping_changes_nothing() {
         sweeps: 10,
         ..Weather::default()
     };
-    support::each(1000, |seed| run(seed, weather));
+    support::each(500, |seed| run(seed, weather));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn sweeping_changes_nothing_for_other_lane_counts_and_emptied_stores() {
         sweeps: 10,
         ..Weather::default()
     };
-    support::each(1500, |seed| run(seed, weather));
+    support::each(750, |seed| run(seed, weather));
 }
 
 /// The schedules above do sweep something away.
@@ -220,7 +220,7 @@ fn sweeps_find_something() {
 /// Copies by any partition count once, conflicts are told, every record ends in one place.
 #[test]
 fn every_record_is_accounted_for_once() {
-    support::each(500, |seed| {
+    support::each(250, |seed| {
         let log = Log::new(world(), &mut Random(seed));
         let oracle = Oracle::new(world(), &log);
         let mut driver = Driver::new(world(), &log, Weather::default(), seed);

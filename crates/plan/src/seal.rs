@@ -173,6 +173,8 @@ fn outputs_of<'a>(
 
 fn id_kind(source: &Source) -> IdKind {
     match source.event_id.map(|id| &source.columns[id].data_type) {
+        // The rows of a table have numbers.
+        None if source.table().is_some() => IdKind::Int64,
         None => IdKind::Position,
         Some(DataType::Int64) => IdKind::Int64,
         Some(_) => IdKind::Bytes,

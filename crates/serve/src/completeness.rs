@@ -168,11 +168,13 @@ impl RowStanding<'_> {
         (self.entity, flags)
     }
 
-    /// How long ago the rows were last known to hold everything; `None` when unavailable.
+    /// How long ago the rows were last known to hold everything; `None` when unavailable, and
+    /// when they never were.
     #[must_use]
     pub fn lag(&self) -> Option<Duration> {
         let said = self.said?;
-        Some(self.at.now.since(said.caught_up_at).max(Duration::ZERO))
+        (said.caught_up_at > Timestamp::MIN)
+            .then(|| self.at.now.since(said.caught_up_at).max(Duration::ZERO))
     }
 
     /// The newest event at T, where it is known.

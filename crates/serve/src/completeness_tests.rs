@@ -351,7 +351,7 @@ fn outside_max_age_by_the_newest_event() {
 }
 
 #[test]
-fn lag_is_never_negative() {
+fn lag_is_never_negative_and_never_made_up() {
     let lag = |caught_up_at| {
         let mut case = case();
         marker(&mut case).caught_up_at = caught_up_at;
@@ -364,6 +364,7 @@ fn lag_is_never_negative() {
     };
     assert_eq!(lag(micros(NOW, -3)), Some(Duration(3)));
     assert_eq!(lag(micros(NOW, 3)), Some(Duration::ZERO));
+    assert_eq!(lag(Timestamp::MIN), None);
 }
 
 /// As of an instant among events that are held merged nobody is said not to be found.

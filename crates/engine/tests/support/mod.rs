@@ -4,7 +4,7 @@
 //! it commits, publishes, marks, evicts, dies and with how many lanes it starts again, and how
 //! much of the state's tail is lost with it. Nothing else does, so a seed is a replay:
 //! `TIDERACE_SEED=n` runs that one, `TIDERACE_RUNS=n` runs n times as many as usual, and at night
-//! (`TIDERACE_NIGHTLY`) ten times.
+//! (`TIDERACE_NIGHTLY`) twenty times.
 
 #![allow(dead_code)] // every test file takes what it needs
 
@@ -27,7 +27,7 @@ pub fn seeds(count: u64) -> std::ops::Range<u64> {
         Some(seed) => seed..seed + 1,
         None => {
             let at_night = std::env::var_os("TIDERACE_NIGHTLY").is_some_and(|n| !n.is_empty());
-            let usual = if at_night { 10 } else { 1 };
+            let usual = if at_night { 20 } else { 1 };
             0..count * number("TIDERACE_RUNS").unwrap_or(usual)
         }
     }

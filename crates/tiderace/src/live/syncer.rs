@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{
-    Homes, Origin, Packet, PacketIds, Past, PastCounts, PastEvents, PastTaken, Sample,
+    Homes, LEFT_FROM, Origin, Packet, PacketIds, Past, PastCounts, PastEvents, PastTaken, Sample,
 };
 use tiderace_offline::history::fields_of;
 use tiderace_offline::table::{Listing, Rows, Table};
@@ -404,7 +404,7 @@ impl Sync<'_> {
             records: RecordBatch::default(),
             record_of: Vec::new(),
             times: Vec::new(),
-            ids: PacketIds::Places(Vec::new()),
+            ids: PacketIds::Int(Vec::new().into()),
             views: Vec::new(),
             homes: Homes::default(),
             origin: Origin::Past,
@@ -460,7 +460,7 @@ impl Sync<'_> {
     fn delete_those_that_left(&mut self, members: &Members) -> Result<bool> {
         let number = self.held.remembered.number;
         // After all rows of the snapshot, and before those of the next.
-        let mut place = i64::MAX / 2;
+        let mut place = LEFT_FROM;
         for shard in Members::shards() {
             let left = members.left(number, shard)?;
             for some in left.chunks(8192) {
@@ -500,6 +500,10 @@ impl Sync<'_> {
                 let places = (row..).take(count).map(|row| (number, row));
                 let taken = past.take(&rows.batch, places.collect());
                 row += count as i64;
+                ensure!(
+                    row <= LEFT_FROM,
+                    "a sync takes in at most {LEFT_FROM} rows: write the table in parts, one sync after another"
+                );
                 if self.said.message.is_none() {
                     self.said.message = an_example(&rows, &taken).map(|(at, why)| {
                         let name = name();
