@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::{Payments, Town};
+use tiderace_testkit::redis::Redis;
 use tiderace_tests::ask::Asker;
 use tiderace_tests::input::{self, Payment};
 use tiderace_tests::oracle::Oracle;
@@ -20,6 +21,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::with(None)
+    }
+
+    fn with(redis: Option<String>) -> Scene {
         let town = Town {
             seed: 3,
             customers: 40,
@@ -38,6 +43,7 @@ impl Scene {
                 folder.path().join("past").display()
             ),
             history: "all",
+            redis,
             ..Settings::default()
         };
         let project = Project::new(&settings).expect("project");
@@ -151,6 +157,64 @@ fn what_is_served_is_what_a_recount_says() {
         number("served"),
         number("recounted").map(|count| count + 1),
         "{counted}"
+    );
+    scene.server.stop().expect("stop");
+}
+
+#[test]
+fn rows_that_the_store_lost_are_published_again() {
+    let redis = Redis::start().expect("redis");
+    let scene = Scene::with(Some(redis.url()));
+    let whole = ["--sample", "1000", "--patience", "0"];
+    let (code, said) = scene.reconcile(&whole);
+    assert_eq!(code, 0, "{said}");
+    // As a store does that evicts: single rows go, and no marker with them.
+    let evict = "local gone = 0
+        for place, key in ipairs(redis.call('KEYS', 'tr:*:r{*')) do
+            if place % 4 == 0 then gone = gone + redis.call('DEL', key) end
+        end
+        return gone";
+    let gone = redis.command(&["EVAL", evict, "0"]).expect("it runs");
+    let gone: usize = gone.parse().expect("a number");
+    assert!(gone > 10, "{gone}");
+    let (code, said) = scene.reconcile(&whole);
+    assert_eq!(code, 1, "{said}");
+    let mut repair = whole.to_vec();
+    repair.extend(["--repair", "--format", "json"]);
+    let (code, said) = scene.reconcile(&repair);
+    assert_eq!(code, 0, "{said}");
+    let found: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let repairs = found["repairs"].as_array().expect("a list");
+    let sum = |name: &str| -> u64 { repairs.iter().filter_map(|one| one[name].as_u64()).sum() };
+    // Rows of which no feature says anything at that instant are not missed.
+    assert!(
+        (1..=gone as u64).contains(&sum("published_again")),
+        "{said}"
+    );
+    assert_eq!(sum("still_different"), 0, "{said}");
+    let (code, said) = scene.reconcile(&whole);
+    assert_eq!(code, 0, "{said}");
+
+    // What state itself has otherwise is not repaired by publishing it, and that is said.
+    let fewer = &scene.payments[..scene.payments.len() - 1];
+    let table = scene.path("fewer/all.parquet");
+    table::write(&table, fewer, 1_000).expect("write");
+    let named = format!("card_payments={}", scene.path("fewer").display());
+    let (code, said) = scene.reconcile(&[
+        "--sample",
+        "1000",
+        "--patience",
+        "0",
+        "--repair",
+        "--table",
+        &named,
+    ]);
+    assert_eq!(code, 1, "{said}");
+    let told = "customer_spend: 1 rows were published again from state, and 0 are right now";
+    assert!(said.contains(told), "{said}");
+    assert!(
+        said.contains("of 1 state has other events than the table"),
+        "{said}"
     );
     scene.server.stop().expect("stop");
 }

@@ -298,6 +298,10 @@ pub struct Reconcile {
     /// How many seconds a difference is looked at again: events are served at once, and archived a little later.
     #[arg(long, default_value_t = 90)]
     pub patience: u64,
+    /// Have the rows of entities that differ published again from state, and compare them once more. Needs the
+    /// state folder of the process that runs.
+    #[arg(long)]
+    pub repair: bool,
     /// How the findings look.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,

@@ -8,10 +8,12 @@
 //! | `{view}.status.json` | the live process | how far it has come |
 //! | `{view}.sync.json` | `sync` | that the table of a batch view is to be synced |
 //! | `{view}.synced.json` | the live process | how far that has come |
+//! | `repair.json` | `reconcile --repair` | the rows that are to be published again |
+//! | `repaired.json` | the live process | that its lanes know of them |
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,9 @@ use tiderace_types::{CoveredFrom, Timestamp};
 
 /// The form of all of them.
 const FORM: u32 = 1;
+
+/// How long ago a process that runs has said so at most, in microseconds.
+const ALIVE: i64 = 5_000_000;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -35,6 +40,13 @@ pub struct Views {
     pub at: i64,
     /// By name.
     pub views: BTreeMap<String, ViewStands>,
+}
+
+impl Views {
+    /// Whether the process that wrote them runs.
+    pub fn are_of_a_process(&self, now: Timestamp) -> bool {
+        now.0 - self.at < ALIVE
+    }
 }
 
 /// Where a view stands.
@@ -189,6 +201,37 @@ pub struct SyncCounts {
     pub millis: u64,
 }
 
+/// That rows are to be published again as state has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairRequest {
+    form: u32,
+    /// Which request it is.
+    pub number: u64,
+    /// The view.
+    pub view: String,
+    /// The encoded keys of the entities.
+    pub entities: BTreeSet<Vec<u8>>,
+}
+
+impl RepairRequest {
+    /// Request `number`, for some entities of a view.
+    pub fn new(number: u64, view: &str, entities: &BTreeSet<Vec<u8>>) -> RepairRequest {
+        RepairRequest {
+            form: FORM,
+            number,
+            view: view.to_owned(),
+            entities: entities.clone(),
+        }
+    }
+}
+
+/// The last request to publish rows again that lanes know of.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Repaired {
+    form: u32,
+    request: u64,
+}
+
 /// What is done with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -215,6 +258,12 @@ impl Spool {
     /// Where the views stand, or stood when a live process ran last.
     pub fn views(&self) -> Result<Option<Views>> {
         self.read("views.json", |views: &Views| views.form)
+    }
+
+    /// Whether a process runs, or did a moment ago.
+    pub fn has_a_process(&self, now: Timestamp) -> Result<bool> {
+        let views = self.views()?;
+        Ok(views.is_some_and(|views| views.are_of_a_process(now)))
     }
 
     /// Says where the views stand.
@@ -284,6 +333,28 @@ impl Spool {
     /// Says how far a sync has come.
     pub fn put_synced(&self, view: &str, synced: &Synced) -> Result<()> {
         self.write(&format!("{view}.synced.json"), synced)
+    }
+
+    /// The last request to publish rows again.
+    pub fn repair_request(&self) -> Result<Option<RepairRequest>> {
+        self.read("repair.json", |request: &RepairRequest| request.form)
+    }
+
+    /// Asks for rows to be published again.
+    pub fn put_repair_request(&self, request: &RepairRequest) -> Result<()> {
+        self.write("repair.json", request)
+    }
+
+    /// The number of the last request to publish rows again that was followed.
+    pub fn repaired(&self) -> Result<Option<u64>> {
+        let said = self.read("repaired.json", |repaired: &Repaired| repaired.form)?;
+        Ok(said.map(|repaired| repaired.request))
+    }
+
+    /// Says that a request to publish rows again was followed.
+    pub fn put_repaired(&self, request: u64) -> Result<()> {
+        let form = FORM;
+        self.write("repaired.json", &Repaired { form, request })
     }
 
     fn read<T: for<'a> Deserialize<'a>>(

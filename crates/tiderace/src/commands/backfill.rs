@@ -27,9 +27,6 @@ use tiderace_plan::model::View;
 use tiderace_types::{CoveredFrom, Timestamp, hash_key};
 use tokio::runtime::Runtime;
 
-/// How long ago a process that runs has said so at most.
-pub const ALIVE: i64 = 5_000_000;
-
 /// What is to be prepared.
 struct Task<'a> {
     args: &'a Args,
@@ -169,7 +166,7 @@ impl Task<'_> {
             let views = self.spool.views()?;
             let old = views
                 .as_ref()
-                .is_some_and(|views| views.at < asked && now().0 - views.at < ALIVE);
+                .is_some_and(|views| views.at < asked && views.are_of_a_process(now()));
             if !old {
                 break views;
             }
@@ -229,7 +226,7 @@ impl Task<'_> {
             let gap = format!(
                 "the archive has come to offset {has} of partition {partition}, and the view began at {next}"
             );
-            if !self.is_alive()? {
+            if !self.spool.has_a_process(now())? {
                 bail!("{gap}: start `tiderace run`, which goes on with it");
             }
             if !std::mem::replace(&mut said, true) {
@@ -237,12 +234,6 @@ impl Task<'_> {
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-    }
-
-    /// Whether a process runs that takes events in.
-    fn is_alive(&self) -> Result<bool> {
-        let views = self.spool.views()?;
-        Ok(views.is_some_and(|views| now().0 - views.at < ALIVE))
     }
 
     /// The job's number: that of the same one.

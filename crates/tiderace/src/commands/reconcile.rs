@@ -1,5 +1,7 @@
 //! `reconcile`: what is served beside what a recount of the past says.
 
+mod repair;
+
 use super::ask::connect;
 use super::past::{Tables, instant_or_now};
 use crate::cli::{Format, Reconcile};
@@ -21,6 +23,9 @@ use tokio::runtime::Runtime;
 
 /// Entities in one request.
 const GROUP: usize = 100;
+
+/// How many seconds a row that is published again is waited for.
+const REPAIRING: u64 = 5;
 
 /// So many differences are shown.
 const SHOWN: usize = 10;
@@ -49,6 +54,9 @@ pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
     let plan = project::load(&args.project.project)?;
     let as_of = instant_or_now(args.as_of.as_deref())?;
     let views = views(&plan, &args.view)?;
+    if args.repair {
+        repair::can_ask(&plan)?;
+    }
     let runtime = Runtime::new()?;
     let tables = Tables::new(&args.project.project, &args.table);
     let server = crate::cli::Server {
@@ -58,18 +66,46 @@ pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
     let mut client = runtime.block_on(connect(&server))?;
     let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();
     let mut differences = Vec::new();
+    let mut repairs = Vec::new();
     let mut entities = 0;
     for view in &views {
-        let found = check(view, args, as_of, &runtime, &tables, &mut client)?;
+        let whose = match &args.entities {
+            Some(file) => Whose::Of(super::past::keys_of(view, file, &runtime)?),
+            None => Whose::Some {
+                count: args.sample,
+                seed: args.seed,
+            },
+        };
+        let mut check = |whose, patience| {
+            check(
+                view,
+                (whose, patience),
+                as_of,
+                &runtime,
+                &tables,
+                &mut client,
+            )
+        };
+        let mut found = check(whose, args.patience)?;
         entities += found.entities;
+        if args.repair && !found.odd.is_empty() {
+            let odd = found.odd.clone();
+            repair::publish_again(&args.project.project, &plan, view, &odd)?;
+            found = found.amended(check(Whose::Of(odd.clone()), REPAIRING)?);
+            repairs.push(Repair {
+                view: view.name.clone(),
+                rows: odd.len(),
+                left: found.odd.len(),
+            });
+        }
         for (feature, tally) in found.tallies {
             tallies.insert((view.name.clone(), feature), tally);
         }
         differences.extend(found.differences);
     }
     match args.format {
-        Format::Text => print_text(as_of, entities, &tallies, &differences),
-        Format::Json => print_json(as_of, entities, &tallies, &differences)?,
+        Format::Text => print_text(as_of, entities, &tallies, &differences, &repairs),
+        Format::Json => print_json(as_of, entities, &tallies, &differences, &repairs)?,
     }
     Ok(match differences.is_empty() {
         true => ExitCode::SUCCESS,
@@ -94,31 +130,34 @@ fn views(plan: &Plan, named: &[String]) -> Result<Vec<Arc<View>>> {
     named.iter().map(find).collect()
 }
 
-/// What was found of a view.
+/// What a comparison found of a view.
 struct Found {
     entities: usize,
     tallies: BTreeMap<String, Tally>,
     differences: Vec<Difference>,
+    /// The entities with a difference.
+    odd: BTreeSet<Vec<u8>>,
+}
+
+/// Rows that were published again.
+struct Repair {
+    view: String,
+    rows: usize,
+    /// How many of them are still not what a recount says.
+    left: usize,
 }
 
 /// Compares a view. What differs is looked at again as long as the table may not have all of it yet: an event
-/// is served at once and archived a little later.
+/// is served at once and archived a little later. `patience` is how many seconds that goes on.
 fn check(
     view: &Arc<View>,
-    args: &Reconcile,
+    (mut whose, patience): (Whose, u64),
     as_of: Timestamp,
     runtime: &Runtime,
     tables: &Tables,
     client: &mut Client,
 ) -> Result<Found> {
-    let mut whose = match &args.entities {
-        Some(file) => Whose::Of(super::past::keys_of(view, file, runtime)?),
-        None => Whose::Some {
-            count: args.sample,
-            seed: args.seed,
-        },
-    };
-    let deadline = Instant::now() + Duration::from_secs(args.patience);
+    let deadline = Instant::now() + Duration::from_secs(patience);
     let mut settled: Option<Found> = None;
     loop {
         let table = runtime.block_on(tables.open(&view.source))?;
@@ -126,12 +165,7 @@ fn check(
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let evidence = gather(view, &table, &whose, as_of, handle, threads)?;
         let found = compare(view, &evidence, as_of, runtime, client)?;
-        let odd: BTreeSet<Vec<u8>> = found.odd;
-        let found = Found {
-            entities: evidence.len(),
-            tallies: found.tallies,
-            differences: found.differences,
-        };
+        let odd = found.odd.clone();
         let all = match settled.take() {
             None => found,
             Some(before) => before.amended(found),
@@ -156,16 +190,9 @@ impl Found {
             held.different = tally.different;
         }
         self.differences = again.differences;
+        self.odd = again.odd;
         self
     }
-}
-
-/// What one comparison found.
-struct Compared {
-    tallies: BTreeMap<String, Tally>,
-    differences: Vec<Difference>,
-    /// The entities with a difference.
-    odd: BTreeSet<Vec<u8>>,
 }
 
 fn compare(
@@ -174,7 +201,7 @@ fn compare(
     as_of: Timestamp,
     runtime: &Runtime,
     client: &mut Client,
-) -> Result<Compared> {
+) -> Result<Found> {
     let outputs: Vec<&str> = view
         .spec
         .outputs
@@ -182,7 +209,8 @@ fn compare(
         .map(|output| &*output.name)
         .collect();
     let keys: Vec<&str> = view.entity.keys.iter().map(|(name, _)| &**name).collect();
-    let mut compared = Compared {
+    let mut found = Found {
+        entities: evidence.len(),
         tallies: BTreeMap::new(),
         differences: Vec::new(),
         odd: BTreeSet::new(),
@@ -207,7 +235,7 @@ fn compare(
                 .map(|witness| witness.event.clone())
                 .collect();
             for (place, output) in view.spec.outputs.iter().enumerate() {
-                let tally = compared.tallies.entry(output.name.clone()).or_default();
+                let tally = found.tallies.entry(output.name.clone()).or_default();
                 if let Some(said) = unvouched(answered, place) {
                     *tally.not_vouched.entry(said).or_default() += 1;
                     continue;
@@ -229,8 +257,8 @@ fn compare(
                     Verdict::WithinBound => tally.within += 1,
                     Verdict::Different => {
                         tally.different += 1;
-                        compared.odd.insert((*key).clone());
-                        compared.differences.push(Difference {
+                        found.odd.insert((*key).clone());
+                        found.differences.push(Difference {
                             view: view.name.clone(),
                             feature: output.name.clone(),
                             entity: named(&keys, row),
@@ -245,7 +273,7 @@ fn compare(
             }
         }
     }
-    Ok(compared)
+    Ok(found)
 }
 
 /// What the server says of a value that it does not vouch for.
@@ -289,6 +317,7 @@ fn print_text(
     entities: usize,
     tallies: &BTreeMap<(String, String), Tally>,
     differences: &[Difference],
+    repairs: &[Repair],
 ) {
     println!("{entities} entities as of {as_of}");
     let width = tallies
@@ -325,6 +354,18 @@ fn print_text(
     if differences.len() > SHOWN {
         println!("… and {} more", differences.len() - SHOWN);
     }
+    for repair in repairs {
+        let Repair { view, rows, left } = repair;
+        println!(
+            "{view}: {rows} rows were published again from state, and {} are right now",
+            rows - left
+        );
+        if *left > 0 {
+            println!(
+                "{view}: of {left} state has other events than the table. What only the table has, `tiderace backfill {view}` takes in; `tiderace explain` shows which events made a value"
+            );
+        }
+    }
     let compared: u64 = tallies
         .values()
         .map(|t| t.equal + t.within + t.different)
@@ -341,6 +382,7 @@ fn print_json(
     entities: usize,
     tallies: &BTreeMap<(String, String), Tally>,
     differences: &[Difference],
+    repairs: &[Repair],
 ) -> Result<()> {
     let features = tallies.iter().map(|((view, feature), tally)| {
         serde_json::json!({
@@ -361,7 +403,15 @@ fn print_json(
             "recounted": difference.recounted,
         })
     });
+    let repairs = repairs.iter().map(|repair| {
+        serde_json::json!({
+            "view": repair.view,
+            "published_again": repair.rows,
+            "still_different": repair.left,
+        })
+    });
     let said = serde_json::json!({
+        "repairs": repairs.collect::<Vec<_>>(),
         "as_of": as_of.to_string(),
         "entities": entities,
         "features": features.collect::<Vec<_>>(),

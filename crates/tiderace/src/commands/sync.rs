@@ -1,6 +1,6 @@
 //! `sync`: asks the process that runs to bring the table of a batch view in, and follows it.
 
-use super::backfill::{ALIVE, view};
+use super::backfill::view;
 use super::bar::bar;
 use crate::cli::Sync as Args;
 use crate::layout::Layout;
@@ -52,19 +52,13 @@ pub fn sync(args: &Args) -> Result<ExitCode> {
                 }
             }
         }
-        if !args.wait && !is_alive(&spool)? {
+        if !args.wait && !spool.has_a_process(now())? {
             bar.finish_and_clear();
             eprintln!("error: no process runs that brings tables in: this one is, when one starts");
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(LOOKING);
     }
-}
-
-/// Whether a process runs, or did a moment ago.
-fn is_alive(spool: &Spool) -> Result<bool> {
-    let views = spool.views()?;
-    Ok(views.is_some_and(|views| now().0 - views.at < ALIVE))
 }
 
 fn told(counts: &SyncCounts) -> String {

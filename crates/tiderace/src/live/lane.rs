@@ -264,6 +264,11 @@ impl Worker {
             Told::Store => self.commit_all()?,
             Told::Release(view) => self.lane.release(view),
             Told::Sample(source, sample) => self.lane.sample(source, sample),
+            Told::Owe(keys) => {
+                let shards = self.lane.shards;
+                let own = keys.iter().filter(|key| shards.contains(key.shard()));
+                self.lane.owe(own.cloned());
+            }
         }
         self.stand();
         Ok(())

@@ -33,7 +33,7 @@ use tiderace_offline::{Kind, Place};
 use tiderace_plan::Plan;
 use tiderace_plan::model::View;
 use tiderace_state::Store;
-use tiderace_types::{CoveredFrom, Generation, SourceId, Timestamp};
+use tiderace_types::{CoveredFrom, Generation, RowKey, SourceId, Timestamp};
 
 /// How often requests are looked for, and how often it is asked how the lanes stand.
 const LOOKING: Duration = Duration::from_millis(100);
@@ -55,6 +55,8 @@ pub enum Told {
     Release(usize),
     /// How far a table goes.
     Sample(SourceId, Sample),
+    /// Rows that are to be published again, whoever owns them.
+    Owe(Arc<Vec<RowKey>>),
 }
 
 pub struct Loader {
@@ -100,6 +102,11 @@ impl Loader {
                 self.say_views(&spool);
                 self.release_those_that_waited();
             }
+            if let Err(error) = self.repair(&spool) {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "rows wait to be published again");
+                std::thread::park_timeout(SAYING);
+            }
             if trouble.is_none_or(|at| at.elapsed() >= TROUBLE) {
                 trouble = None;
                 if let Err(error) = self.look(&spool) {
@@ -110,6 +117,37 @@ impl Loader {
             }
             std::thread::park_timeout(LOOKING);
         }
+    }
+
+    /// Has rows published again that are asked for.
+    fn repair(&self, spool: &Spool) -> Result<()> {
+        let Some(request) = spool.repair_request()? else {
+            return Ok(());
+        };
+        if spool.repaired()? == Some(request.number) {
+            return Ok(());
+        }
+        let mut views = self.plan.views.iter();
+        let view = views.find(|view| view.name == request.view);
+        let view = view.with_context(|| format!("there is no view `{}`", request.view))?;
+        let key = |entity: Vec<u8>| RowKey {
+            view: view.id,
+            generation: self.coverage.generation(view.id),
+            entity: entity.into(),
+        };
+        let rows = request.entities.len();
+        let keys: Arc<Vec<RowKey>> = Arc::new(request.entities.into_iter().map(key).collect());
+        for lane in &self.lanes {
+            // A lane that has much to do now is asked at the next look; to be asked twice changes nothing.
+            let told = lane.send_timeout(Told::Owe(Arc::clone(&keys)), SAYING);
+            told.map_err(|_| anyhow::anyhow!("a lane has too much to do"))?;
+        }
+        tracing::info!(
+            view = view.name,
+            rows,
+            "publishing rows again that were asked for"
+        );
+        spool.put_repaired(request.number)
     }
 
     fn stopping(&self) -> bool {

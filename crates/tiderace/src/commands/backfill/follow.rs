@@ -2,6 +2,7 @@
 
 use super::{Task, listed};
 use crate::commands::bar::bar;
+use crate::live::now;
 use crate::spool::{Phase, Request, Status};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ pub fn follow(task: &Task<'_>, manifest: &Manifest) -> Result<ExitCode> {
                 }
             }
         }
-        if !task.args.wait && !task.is_alive()? {
+        if !task.args.wait && !task.spool.has_a_process(now())? {
             bar.finish_and_clear();
             println!("no process runs that takes events in: these are, when one starts");
             return Ok(ExitCode::SUCCESS);
