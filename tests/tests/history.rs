@@ -21,6 +21,11 @@ struct Past {
 
 impl Past {
     fn new() -> Past {
+        Past::since("complete_since: beginning")
+    }
+
+    /// Whose source says since when it is whole.
+    fn since(said: &str) -> Past {
         let town = Town {
             seed: 7,
             customers: 60,
@@ -33,12 +38,16 @@ impl Past {
             .take(9_000)
             .map(|payment| input::made_up(&payment))
             .collect();
-        let past = Past::of(payments);
+        let past = Past::with(said, payments);
         past.write_table();
         past
     }
 
     fn of(payments: Vec<Payment>) -> Past {
+        Past::with("complete_since: beginning", payments)
+    }
+
+    fn with(since: &str, payments: Vec<Payment>) -> Past {
         let folder = tempfile::tempdir().expect("a folder");
         let archive = folder.path().join("past");
         let source = format!(
@@ -46,7 +55,7 @@ impl Past {
             archive.display()
         );
         let settings = Settings {
-            source,
+            source: source.replace("complete_since: beginning", since),
             ..Settings::default()
         };
         Past {
@@ -189,6 +198,43 @@ fn every_value_is_what_a_recount_says() {
         fault(&fewer, "spend", &spine, &past.path("spend.parquet")),
         None
     );
+}
+
+#[test]
+fn what_reaches_back_before_the_past_says_so() {
+    for (since, begins) in [
+        ("", None),
+        (
+            "complete_since: 2018-04-20T00:00:00Z",
+            Some(Timestamp(1_524_182_400_000_000)),
+        ),
+        ("complete_since: beginning", Some(Timestamp::MIN)),
+    ] {
+        let past = Past::since(since);
+        let spine = past.spine(2_000);
+        let (file, out) = (past.path("spine.parquet"), past.path("out.parquet"));
+        table::write(&file, &spine, 700).expect("write");
+        let said = past.history("spend", &file, &out, &["--completeness"]);
+        let said = said.expect("history");
+        let earliest = past.payments.iter().map(|payment| payment.time).min();
+        let begins = begins.or(earliest).expect("payments");
+        let batches = table::read(&out).expect("read");
+        for days in [1, 7, 30] {
+            let name = format!("tx_count_{days}d");
+            let told = table::values(&batches, &format!("{name}__completeness"));
+            let warms = |row: &Payment| row.time.minus(Duration::from_secs(days * 86_400)) < begins;
+            let expected = spine.iter().map(|row| match warms(row) {
+                true => Value::String("WARMING".into()),
+                false => Value::String("COMPLETE".into()),
+            });
+            assert_eq!(told, expected.collect::<Vec<_>>(), "{since}: {name}");
+            let count = spine.iter().filter(|row| warms(row)).count();
+            let line = format!("{count} answers of {name} are WARMING");
+            assert_eq!(said.contains(&line), count > 0, "{said}");
+        }
+        let advised = said.contains(&format!("begins at {begins}, its earliest event"));
+        assert_eq!(advised, since.is_empty(), "{said}");
+    }
 }
 
 #[test]

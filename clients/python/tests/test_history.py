@@ -153,6 +153,14 @@ def test_it_is_the_commands_own_file(past: Past) -> None:
     assert b"rows into a training set" in found.schema.metadata[b"tiderace"]
 
 
+def test_completeness_is_beside_each_feature(past: Past) -> None:
+    spine = past.payments.slice(500, 100)
+    found = past.features(spine, completeness=True)
+    same(found, past.command(spine, "--completeness"))
+    # The source is whole from the beginning.
+    assert set(found.column("tx_count_7d__completeness").to_pylist()) == {"COMPLETE"}
+
+
 def test_a_frame_keeps_its_rows_index_and_columns(past: Past) -> None:
     table = past.payments.slice(0, 400)
     spine = table.to_pandas().sample(frac=1.0, random_state=3)

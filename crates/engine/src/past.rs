@@ -59,6 +59,8 @@ pub struct PastTaken {
     pub refused: Vec<(u32, Reason, String)>,
     /// How many there were, by what became of them.
     pub counts: PastCounts,
+    /// The time of the earliest of all rows, whatever became of it.
+    pub earliest: Option<Timestamp>,
 }
 
 /// Rows of a table by what became of them: `read` is the sum of all others.
@@ -133,6 +135,7 @@ impl Past {
             &mut counts,
         );
         let times = intake::times(source, batch);
+        let earliest = times.iter().min().map(|time| Timestamp(*time));
         let ids = match (intake::ids(source, batch), source.table()) {
             (PacketIds::Position, Some(_)) => {
                 PacketIds::Int(places.iter().map(|place| row_number(*place)).collect())
@@ -154,6 +157,7 @@ impl Past {
             events,
             refused,
             counts,
+            earliest,
         }
     }
 }

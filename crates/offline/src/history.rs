@@ -20,6 +20,7 @@ mod answers;
 mod columns;
 mod part;
 mod spine;
+mod wholeness;
 
 pub use spine::Spine;
 
@@ -42,7 +43,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use tiderace_engine::{Past, PastCounts, PastEvents};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Service, Source, View};
-use tiderace_types::{Column, SourceId};
+use tiderace_types::{Column, CoveredFrom, SourceId, Timestamp};
 use tokio::runtime::Handle;
 
 /// What an event of a view takes in memory, roughly: for the number of parts.
@@ -66,6 +67,8 @@ pub struct History<'a> {
     pub timestamp: String,
     /// A column of the spine with the id of an event of each row, which is left out of its features.
     pub exclude: Option<String>,
+    /// Whether each feature has a column that says where it may lack events.
+    pub completeness: bool,
     /// Bytes of memory.
     pub room: Room,
     /// Threads.
@@ -95,6 +98,10 @@ pub struct Made {
     pub failed: u64,
     /// Why the first of them did.
     pub first_failure: Option<String>,
+    /// Answers whose window begins before the past does, so that they may lack events, by the feature.
+    pub warming: BTreeMap<String, u64>,
+    /// The earliest event of each source's table.
+    pub begins: BTreeMap<SourceId, Timestamp>,
     /// The first rows of tables that were refused, each by its name.
     pub refused: Vec<String>,
 }
@@ -115,7 +122,11 @@ impl History<'_> {
     fn whole_schema(&self, columns: &Columns) -> Result<SchemaRef, Error> {
         let spine = self.spine.schema();
         let mut fields: Vec<Field> = spine.fields().iter().map(|f| f.as_ref().clone()).collect();
-        for field in columns.fields() {
+        let completeness = match self.completeness {
+            true => columns.completeness_fields(),
+            false => Vec::new(),
+        };
+        for field in columns.fields().into_iter().chain(completeness) {
             if spine.index_of(field.name()).is_ok() {
                 return Err(Error::new(
                     Kind::Caller,
@@ -354,7 +365,8 @@ impl History<'_> {
                         break;
                     };
                     for taken in taken {
-                        made.read(&views[taken.view].name, taken.counts, taken.refused);
+                        made.read(&views[taken.view], taken.counts, taken.refused);
+                        made.begins(source.id, taken.earliest);
                         if let Some(prepared) = taken.prepared {
                             result = result.and_then(|()| each(taken.view, prepared));
                         }
@@ -407,6 +419,7 @@ impl History<'_> {
                         view: *view,
                         counts,
                         refused: of_table.chain(of_view).take(NAMED).map(named).collect(),
+                        earliest: taken.earliest,
                         prepared: Some(prepare(*view, taken.events)),
                     });
                 }
@@ -436,6 +449,13 @@ impl History<'_> {
         sink: &mut impl FnMut(RecordBatch) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let instants = spine::instants(&self.spine, &self.timestamp)?;
+        let whole_from: Vec<CoveredFrom> = columns
+            .views()
+            .map(|view| {
+                let source = &self.plan.views[view].source;
+                wholeness::whole_from(source, made.begins.get(&source.id).copied())
+            })
+            .collect();
         let request = columns.request(&self.spine)?;
         let bucket = found.bucket(self.spine.rows());
         let mut batches = self.spine.read(&self.runtime, self.spine.all())?;
@@ -467,6 +487,13 @@ impl History<'_> {
                 let features = columns.arrange(&found, &request, &batch, &times, made)?;
                 let mut arrays = batch.columns().to_vec();
                 arrays.extend(features);
+                let warming = columns.warming(&whole_from, &times);
+                for (name, warming) in columns.all_names().zip(&warming) {
+                    made.warms(name, warming.count(times.len()));
+                }
+                if self.completeness {
+                    arrays.extend(warming.iter().map(|warming| warming.column(times.len())));
+                }
                 let out = RecordBatch::try_new(Arc::clone(schema), arrays)
                     .map_err(|error| Error::data(self.spine.name(), error))?;
                 first += batch.num_rows() as u64;
@@ -533,6 +560,7 @@ struct Taken<T> {
     view: usize,
     counts: PastCounts,
     refused: Vec<String>,
+    earliest: Option<Timestamp>,
     prepared: Option<T>,
 }
 
@@ -605,10 +633,26 @@ impl Made {
         }
     }
 
-    fn read(&mut self, view: &str, counts: PastCounts, refused: Vec<String>) {
-        self.events.entry(view.to_owned()).or_default().add(counts);
+    fn read(&mut self, view: &View, counts: PastCounts, refused: Vec<String>) {
+        self.events
+            .entry(view.name.clone())
+            .or_default()
+            .add(counts);
         let left = NAMED.saturating_sub(self.refused.len());
         self.refused.extend(refused.into_iter().take(left));
+    }
+
+    fn begins(&mut self, source: SourceId, earliest: Option<Timestamp>) {
+        if let Some(earliest) = earliest {
+            let begins = self.begins.entry(source).or_insert(earliest);
+            *begins = earliest.min(*begins);
+        }
+    }
+
+    fn warms(&mut self, feature: &str, count: u64) {
+        if count > 0 {
+            *self.warming.entry(feature.to_owned()).or_default() += count;
+        }
     }
 }
 

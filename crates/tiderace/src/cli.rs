@@ -251,6 +251,10 @@ pub struct History {
     /// event that is to be judged.
     #[arg(long)]
     pub exclude: Option<String>,
+    /// Add a column FEATURE__completeness for each feature: COMPLETE, or WARMING where its window begins before the
+    /// past does, so that it may lack events.
+    #[arg(long)]
+    pub completeness: bool,
     /// A source's past, in place of its archive: `source=PATH`; may be given several times.
     #[arg(long, value_parser = pair)]
     pub table: Vec<(String, String)>,

@@ -38,6 +38,7 @@ def get_historical_features(
     project: str | PathLike[str] | None = None,
     timestamp: str | None = None,
     exclude: str | None = None,
+    completeness: bool = False,
     tables: Mapping[str, str | PathLike[str]] | None = None,
     memory: str | None = None,
     scratch: str | PathLike[str] | None = None,
@@ -55,6 +56,7 @@ def get_historical_features(
     project: str | PathLike[str] | None = None,
     timestamp: str | None = None,
     exclude: str | None = None,
+    completeness: bool = False,
     tables: Mapping[str, str | PathLike[str]] | None = None,
     memory: str | None = None,
     scratch: str | PathLike[str] | None = None,
@@ -71,6 +73,7 @@ def get_historical_features(
     project: str | PathLike[str] | None = None,
     timestamp: str | None = None,
     exclude: str | None = None,
+    completeness: bool = False,
     tables: Mapping[str, str | PathLike[str]] | None = None,
     memory: str | None = None,
     scratch: str | PathLike[str] | None = None,
@@ -89,6 +92,8 @@ def get_historical_features(
       time of a source of the service, whichever there is.
     - `exclude`: a column with the id of an event of the row, which is left out of its features:
       usually the event that is to be judged.
+    - `completeness`: whether each feature has a column `FEATURE__completeness` beside it: `COMPLETE`, or
+      `WARMING` where its window begins before the past does, so that it may lack events.
     - `tables`: a source's past, in place of its archive.
     - `memory`, `scratch`, `threads`: what it may use: `"4GiB"`, a folder, a number. The spine and
       the answer lie in `scratch` for a while, and in the memory of this process.
@@ -113,6 +118,8 @@ def get_historical_features(
     for name, value in options.items():
         if value is not None:
             command += [name, os.fspath(value) if isinstance(value, PathLike) else str(value)]
+    if completeness:
+        command.append("--completeness")
     for source, place in (tables or {}).items():
         command += ["--table", f"{source}={os.fspath(place)}"]
     with TemporaryDirectory(prefix="tiderace-", dir=scratch) as folder:

@@ -2,13 +2,14 @@
 
 use super::Made;
 use super::spine::{Spine, brought};
+use super::wholeness::{Warming, name_of};
 use crate::error::Error;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType as ArrowType, Field, Schema};
 use std::sync::Arc;
 use tiderace_plan::Plan;
 use tiderace_plan::model::Service;
-use tiderace_types::{Column, DataType, Timestamp};
+use tiderace_types::{Column, CoveredFrom, DataType, Timestamp};
 
 /// The features of a service: which views answer them, and in what order they stand.
 pub(super) struct Columns<'a> {
@@ -91,6 +92,43 @@ impl<'a> Columns<'a> {
             ));
         }
         fields
+    }
+
+    /// The columns of their completeness, which are texts.
+    pub(super) fn completeness_fields(&self) -> Vec<Field> {
+        let text = |name: &String| Field::new(name_of(name), ArrowType::Utf8, false);
+        self.all_names().map(text).collect()
+    }
+
+    /// The names of the features, on-demand ones last.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = &String> {
+        let on_demand = self.service.on_demand.iter();
+        self.names
+            .iter()
+            .chain(on_demand.map(|feature| &feature.name))
+    }
+
+    /// Where each feature, on-demand ones last, reaches back before its past begins. `whole` is by
+    /// [view](Self::views).
+    pub(super) fn warming(&self, whole: &[CoveredFrom], instants: &[Timestamp]) -> Vec<Warming> {
+        let ends = instants.iter().min().zip(instants.iter().max());
+        let Some((first, last)) = ends else {
+            return vec![Warming::None; self.all_names().count()];
+        };
+        let features = self.service.features.iter().zip(&self.places);
+        let mut warming: Vec<Warming> = features
+            .map(|(feature, (view, _))| {
+                let output = &self.plan.views[feature.view].spec.outputs[feature.output];
+                Warming::of(output.window, whole[*view], instants, (*first, *last))
+            })
+            .collect();
+        for feature in &self.service.on_demand {
+            let used = feature.expr.columns().iter();
+            let used =
+                used.filter_map(|place| warming.get(*place).filter(|_| *place < self.names.len()));
+            warming.push(used.fold(Warming::None, Warming::or));
+        }
+        warming
     }
 
     fn type_of(&self, feature: tiderace_plan::model::FeatureRef) -> &DataType {

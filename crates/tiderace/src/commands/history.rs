@@ -41,6 +41,7 @@ pub fn history(args: &Args) -> Result<ExitCode> {
         tables,
         timestamp,
         exclude: args.exclude.clone(),
+        completeness: args.completeness,
         room: Room::new(usize::try_from(args.memory)?, &scratch)?,
         threads,
         runtime: runtime.handle().clone(),
@@ -54,6 +55,7 @@ pub fn history(args: &Args) -> Result<ExitCode> {
     let made = made?;
     runtime.block_on(out.finish())?;
     tell(args, &made);
+    tell_warming(&plan, &made);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,6 +148,27 @@ fn output(args: &Args, schema: &arrow::datatypes::SchemaRef, scratch: &Path) -> 
         bail!("{}: this is a folder; name a file", path.display());
     }
     Ok(Output::file(&path, form, schema)?)
+}
+
+/// Says of which answers the past may lack events.
+fn tell_warming(plan: &Plan, made: &Made) {
+    for (feature, count) in &made.warming {
+        println!(
+            "{count} answers of {feature} are WARMING: their window begins before the past does"
+        );
+    }
+    let declares = |source: &&std::sync::Arc<Source>| source.complete_since.is_none();
+    let begins = plan.sources.iter().filter(declares);
+    let begins = begins.filter_map(|source| Some((source, made.begins.get(&source.id)?)));
+    if made.warming.is_empty() {
+        return;
+    }
+    for (source, at) in begins {
+        println!(
+            "  the past of source {} begins at {at}, its earliest event; if there was none before, say `complete_since: beginning`",
+            source.name
+        );
+    }
 }
 
 /// Says what the training set was made of, and what to know of it.

@@ -1,0 +1,81 @@
+//! Which answers reach back before the past begins: they may lack events, and serving would say WARMING.
+
+use arrow::array::{ArrayRef, StringArray};
+use std::sync::Arc;
+use tiderace_aggregate::Window;
+use tiderace_plan::model::Source;
+use tiderace_types::{CoveredFrom, Timestamp};
+
+/// What the column of a feature's completeness is called.
+pub(super) fn name_of(feature: &str) -> String {
+    format!("{feature}__completeness")
+}
+
+/// Since when the past of a source is whole, of which `earliest` is the first event in its table.
+pub(super) fn whole_from(source: &Source, earliest: Option<Timestamp>) -> CoveredFrom {
+    match (source.complete_since, earliest) {
+        // What the table of a batch view holds is all there is.
+        _ if source.table().is_some() => CoveredFrom::Beginning,
+        (Some(declared), _) => declared,
+        (None, Some(earliest)) => CoveredFrom::Instant(earliest),
+        (None, None) => CoveredFrom::Nothing,
+    }
+}
+
+/// Which of some instants a feature lacks events at, or may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Warming {
+    None,
+    All,
+    Some(Vec<bool>),
+}
+
+impl Warming {
+    /// Of a window, at instants of which these are the first and the last.
+    pub(super) fn of(
+        window: Window,
+        whole: CoveredFrom,
+        instants: &[Timestamp],
+        (first, last): (Timestamp, Timestamp),
+    ) -> Warming {
+        let lacks = |as_of: Timestamp| !whole.covers(window.left_edge(as_of));
+        // Windows begin no earlier at a later instant.
+        match (lacks(first), lacks(last)) {
+            (false, _) => Warming::None,
+            (true, true) => Warming::All,
+            (true, false) => Warming::Some(instants.iter().map(|as_of| lacks(*as_of)).collect()),
+        }
+    }
+
+    /// Of what is made of both.
+    pub(super) fn or(self, other: &Warming) -> Warming {
+        match (self, other) {
+            (Warming::All, _) | (_, Warming::All) => Warming::All,
+            (Warming::None, other) => other.clone(),
+            (own, Warming::None) => own,
+            (Warming::Some(own), Warming::Some(other)) => {
+                Warming::Some(own.iter().zip(other).map(|(a, b)| *a || *b).collect())
+            }
+        }
+    }
+
+    /// At how many of so many instants.
+    pub(super) fn count(&self, instants: usize) -> u64 {
+        match self {
+            Warming::None => 0,
+            Warming::All => instants as u64,
+            Warming::Some(each) => each.iter().filter(|warming| **warming).count() as u64,
+        }
+    }
+
+    /// As a column of so many rows.
+    pub(super) fn column(&self, rows: usize) -> ArrayRef {
+        let at = |row: usize| match self {
+            Warming::None => false,
+            Warming::All => true,
+            Warming::Some(each) => each[row],
+        };
+        let name = |row| if at(row) { "WARMING" } else { "COMPLETE" };
+        Arc::new(StringArray::from_iter_values((0..rows).map(name)))
+    }
+}
