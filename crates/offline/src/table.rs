@@ -7,6 +7,7 @@
 //!   merged while others read.
 
 mod columns;
+mod lake;
 mod listing;
 mod object;
 pub(crate) use columns::brought;
@@ -135,6 +136,7 @@ impl Table {
         let listed: Result<Vec<_>, _> = place.store().list(None).try_collect().await;
         let listed = listed.map_err(|error| Error::store(&place.to_string(), error))?;
         let mut keys: Vec<Key> = listed.into_iter().map(|object| object.location).collect();
+        lake::refuse(&place, keys.iter())?;
         keys.retain(is_of_table);
         if keys.is_empty() {
             return Err(Error::new(

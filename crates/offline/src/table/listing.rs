@@ -1,6 +1,6 @@
 //! The files of a table as they are now, to see which of them are new or changed.
 
-use super::{Table, found, is_of_table};
+use super::{Table, found, is_of_table, lake};
 use crate::error::{Error, Kind};
 use crate::place::Place;
 use futures::TryStreamExt;
@@ -50,6 +50,7 @@ impl Listing {
                 .await
                 .map_err(failed)?,
         };
+        lake::refuse(&place, objects.iter().map(|object| &object.location))?;
         objects.retain(|object| is_of_table(&object.location));
         if objects.is_empty() {
             return Err(Error::new(
