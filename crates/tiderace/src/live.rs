@@ -38,6 +38,7 @@ pub use schemas::registry;
 
 use crate::feed::Form;
 use crate::layout::Layout;
+use crate::spool::{Presence, Spool};
 use anyhow::{Context, Result, anyhow, bail};
 use coverage::Coverage;
 use std::collections::BTreeMap;
@@ -73,6 +74,8 @@ pub struct Live {
     sweeper: Option<JoinHandle<()>>,
     loader: Option<JoinHandle<()>>,
     syncer: Option<JoinHandle<()>>,
+    /// Tells commands that this process runs.
+    presence: Option<Presence>,
     board: Arc<sweeper::Board>,
     standings: Arc<loader::Standings>,
     /// Where lanes are told of pasts.
@@ -138,6 +141,7 @@ impl Live {
             sweeper: None,
             loader: None,
             syncer: None,
+            presence: None,
             board: Arc::default(),
             standings: Arc::default(),
             pasts: Vec::new(),
@@ -220,6 +224,7 @@ impl Live {
             live.start_syncer(tables, layout, &coverage, senders)?;
         }
         live.start_loader(plan, layout, coverage, jobs)?;
+        live.presence = Some(Spool::new(layout.backfill()).attend()?);
         Ok(live)
     }
 

@@ -4,6 +4,7 @@
 //! | file | written by | says |
 //! |---|---|---|
 //! | `views.json` | the live process, every second | where each view began, what it keeps |
+//! | `live` | the live process | that it runs: it holds a lock on it |
 //! | `{view}.request.json` | `backfill` | the job that is to be taken in |
 //! | `{view}.status.json` | the live process | how far it has come |
 //! | `{view}.sync.json` | `sync` | that the table of a batch view is to be synced |
@@ -14,7 +15,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tiderace_durable::failpoint::{self, Step};
@@ -48,6 +49,10 @@ impl Views {
         now.0 - self.at < ALIVE
     }
 }
+
+/// The lock of a process that runs.
+#[derive(Debug)]
+pub struct Presence(#[expect(dead_code, reason = "held, not read")] File);
 
 /// Where a view stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,10 +265,34 @@ impl Spool {
         self.read("views.json", |views: &Views| views.form)
     }
 
-    /// Whether a process runs, or did a moment ago.
-    pub fn has_a_process(&self, now: Timestamp) -> Result<bool> {
-        let views = self.views()?;
-        Ok(views.is_some_and(|views| views.are_of_a_process(now)))
+    /// Whether a process runs.
+    pub fn has_a_process(&self) -> Result<bool> {
+        let path = self.0.join("live");
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("try the lock of {}", path.display()))
+            }
+        }
+    }
+
+    /// Says that this process runs, as long as what is given is held: the system takes the lock from a process
+    /// that dies.
+    pub fn attend(&self) -> Result<Presence> {
+        folder::create(&self.0).with_context(|| format!("make folder {}", self.0.display()))?;
+        let path = self.0.join("live");
+        let locked = File::create(&path).and_then(|file| {
+            // Whoever looks has it for an instant.
+            file.lock()?;
+            Ok(Presence(file))
+        });
+        locked.with_context(|| format!("lock {}", path.display()))
     }
 
     /// Says where the views stand.

@@ -226,7 +226,7 @@ impl Task<'_> {
             let gap = format!(
                 "the archive has come to offset {has} of partition {partition}, and the view began at {next}"
             );
-            if !self.spool.has_a_process(now())? {
+            if !self.spool.has_a_process()? {
                 bail!("{gap}: start `tiderace run`, which goes on with it");
             }
             if !std::mem::replace(&mut said, true) {

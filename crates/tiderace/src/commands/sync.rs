@@ -4,7 +4,6 @@ use super::backfill::view;
 use super::bar::bar;
 use crate::cli::Sync as Args;
 use crate::layout::Layout;
-use crate::live::now;
 use crate::project;
 use crate::spool::{Spool, SyncCounts, SyncPhase, SyncRequest};
 use anyhow::{Result, bail};
@@ -52,7 +51,7 @@ pub fn sync(args: &Args) -> Result<ExitCode> {
                 }
             }
         }
-        if !args.wait && !spool.has_a_process(now())? {
+        if !args.wait && !spool.has_a_process()? {
             bar.finish_and_clear();
             eprintln!("error: no process runs that brings tables in: this one is, when one starts");
             return Ok(ExitCode::FAILURE);

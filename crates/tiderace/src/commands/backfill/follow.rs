@@ -2,7 +2,6 @@
 
 use super::{Task, listed};
 use crate::commands::bar::bar;
-use crate::live::now;
 use crate::spool::{Phase, Request, Status};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -46,7 +45,7 @@ pub fn follow(task: &Task<'_>, manifest: &Manifest) -> Result<ExitCode> {
                 }
             }
         }
-        if !task.args.wait && !task.spool.has_a_process(now())? {
+        if !task.args.wait && !task.spool.has_a_process()? {
             bar.finish_and_clear();
             println!("no process runs that takes events in: these are, when one starts");
             return Ok(ExitCode::SUCCESS);

@@ -1,7 +1,6 @@
 //! Has rows that are not what a recount says published again from state.
 
 use crate::layout::Layout;
-use crate::live::now;
 use crate::spool::{RepairRequest, Spool};
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
@@ -42,7 +41,7 @@ pub fn publish_again(
     let number = rand::random::<u64>().max(1);
     spool.put_repair_request(&RepairRequest::new(number, &view.name, entities))?;
     while spool.repaired()? != Some(number) {
-        if !spool.has_a_process(now())? {
+        if !spool.has_a_process()? {
             bail!(
                 "no process runs on the state of this project here, and only it can publish rows again: run this where `tiderace run` or `worker` runs"
             );
