@@ -58,6 +58,11 @@ pub enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Run the tests of a project's definitions: no servers, through the engine that runs.
+    #[command(
+        after_help = "Exit code 1: a test failed. Exit code 2: the definitions or their tests have errors, or no test is left to run.\n\nExamples:\n  tiderace test features/\n  tiderace test features/ --filter fraud\n  tiderace test features/ --format junit > tests.xml"
+    )]
+    Test(Test),
     /// Print the JSON Schema of definition files, for editors.
     #[command(after_help = "Example:\n  tiderace schema > .tiderace.schema.json")]
     Schema,
@@ -138,6 +143,31 @@ pub struct Init {
     /// The project's name: the prefix of its keys in Redis and of its consumers.
     #[arg(long, default_value = "first_project")]
     pub name: String,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The project's folder.
+    #[arg(default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// Only tests whose name, view or service has this text in it; may be given several times.
+    #[arg(long)]
+    pub filter: Vec<String>,
+    /// How the results look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TestFormat,
+}
+
+/// How the results of tests look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    Text,
+    /// JUnit's XML, for CI.
+    Junit,
+    /// For scripts.
+    Json,
 }
 
 /// Which project.

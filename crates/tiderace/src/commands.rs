@@ -15,6 +15,7 @@ mod reconcile;
 mod replay;
 mod serve;
 mod sync;
+mod test;
 
 use crate::cli::{Cli, Command, LogFormat};
 use anyhow::Result;
@@ -35,6 +36,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             format,
             online,
         } => check::check(&project, format, online),
+        Command::Test(args) => test::test(&args),
         Command::Schema => check::schema(),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),
