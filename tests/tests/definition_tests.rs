@@ -8,6 +8,7 @@ use tiderace_testkit::generate::{Dice, Payments, Town};
 use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::{self, Payment};
 use tiderace_tests::project::{PAST, Project as TownProject, Settings};
+use tiderace_tests::table;
 
 /// A project with one source, a view and a service, and whatever tests are given.
 struct Project(tempfile::TempDir);
@@ -235,6 +236,83 @@ asks:
     assert!(told.contains("`n_1h` is 3, expected 4"), "{told}");
 }
 
+const OTHER_FORMATS: &str = r#"
+project: shop
+kafka: { brokers: "nowhere:9092", schema_registry: { url: "http://nowhere:8081" } }
+---
+kind: source
+name: accounts
+stream: { kafka: { topic: accounts }, format: debezium_json }
+columns: { id: int64, at: { type: timestamp, unit: us }, customer: int64, amount: float64 }
+event_time: at
+---
+kind: source
+name: clicks
+stream: { kafka: { topic: clicks }, format: avro }
+columns: { id: int64, at: { type: timestamp, unit: ms }, customer: int64, page: string, x: { type: int64, path: a.b } }
+event_time: at
+event_id: id
+---
+kind: entity
+name: customer
+keys: { customer: int64 }
+---
+kind: feature_view
+name: totals
+entity: customer
+source: accounts
+features:
+  - { name: n, aggregate: count, windows: [1d] }
+  - { name: total, aggregate: sum, of: amount, windows: [1d] }
+---
+kind: feature_view
+name: pages
+entity: customer
+source: clicks
+features:
+  - { name: seen, aggregate: count_distinct, of: page, windows: [1h] }
+  - { name: xs, aggregate: sum, of: x, windows: [1h] }
+---
+kind: feature_service
+name: both
+features: ["totals:*", "pages:*"]
+"#;
+
+/// Changes of a table by their envelopes, and Avro by its columns; a service over both.
+#[test]
+fn sources_of_other_formats_are_tested() {
+    let project = Project::new(
+        r#"
+kind: test
+name: a row is updated
+view: totals
+events:
+  - { op: c, before: null, after: { id: 1, at: 1767607200000000, customer: 7, amount: 20.0 }, source: { connector: postgresql, lsn: 1, txId: 1 } }
+  - { op: u, before: { id: 1, at: 1767607200000000, customer: 7, amount: 20.0 }, after: { id: 1, at: 1767607200000000, customer: 7, amount: 50.0 }, source: { connector: postgresql, lsn: 2, txId: 2 } }
+  - { op: u, before: null, after: { id: 1, at: 1767607200000000, customer: 7, amount: 50.0 }, source: { connector: postgresql, lsn: 3, txId: 3 } }
+dead_letters:
+  - { event: { op: u, before: null }, reason: no_before_image }
+asks:
+  - { at: "2026-01-05T10:00:00Z", entity: { customer: 7 }, expect: { n_1d: 1, total_1d: 50.0 } }
+---
+kind: test
+name: two sources
+service: both
+events:
+  - { _source: clicks, id: 1, at: 1767607200000, customer: 7, page: a, a: { b: 3 } }
+  - { _source: clicks, id: 2, at: 1767607200000, customer: 7, page: b, a: { b: 4 } }
+  - { _source: accounts, op: c, before: null, after: { id: 1, at: 1767607200000000, customer: 7, amount: 20.0 }, source: { connector: postgresql, lsn: 1, txId: 1 } }
+asks:
+  - { at: "2026-01-05T10:00:00Z", entity: { customer: 7 }, expect: { n_1d: 1, seen_1h: 2, xs_1h: 7 } }
+"#,
+    );
+    std::fs::write(project.0.path().join("tiderace.yaml"), OTHER_FORMATS).expect("written");
+    let output = project.test(&[]);
+    let told = said(&project, &output);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("2 tests: all passed"), "{told}");
+}
+
 /// The same events and questions, of a test and of a server that runs: one meaning.
 #[test]
 fn what_a_test_says_is_what_a_server_says() {
@@ -273,7 +351,7 @@ fn what_a_test_says_is_what_a_server_says() {
     let last = payments.iter().map(|payment| payment.time).max();
     let at = last.expect("payments").plus(tiderace_types::Duration(1));
     let mut test =
-        String::from("kind: test\nname: the same\nservice: habits\nfiles: [town.jsonl]\nasks:\n");
+        String::from("kind: test\nname: the same\nservice: habits\nfiles: [town.parquet]\nasks:\n");
     let mut expected = 0;
     for customer in 0..8 {
         for payment in payments.iter().step_by(90) {
@@ -296,9 +374,8 @@ fn what_a_test_says_is_what_a_server_says() {
     }
     server.stop().expect("stop");
     assert!(expected > 100, "{expected} values");
-    let lines: Vec<Vec<u8>> = payments.iter().map(Payment::to_json).collect();
     let folder = project.folder();
-    std::fs::write(folder.join("town.jsonl"), lines.join(&b'\n')).expect("written");
+    table::write(&folder.join("town.parquet"), &payments, 64).expect("written");
     std::fs::write(folder.join("same.yaml"), test).expect("written");
     let told = bin::output(&["test", project.argument()]);
     told.unwrap_or_else(|said| panic!("{said}"));

@@ -88,5 +88,8 @@ mod test;
 mod places;
 pub use places::{Places, finding};
 
+mod lock;
+pub use lock::{Change, Group, Kind, Line, Lock, Subject, Unreadable};
+
 mod load;
 pub use load::{Loaded, load};

@@ -11,6 +11,7 @@ mod explain;
 mod history;
 mod init;
 mod past;
+mod plan;
 mod reconcile;
 mod replay;
 mod serve;
@@ -37,6 +38,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
             online,
         } => check::check(&project, format, online),
         Command::Test(args) => test::test(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Schema => check::schema(),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),
