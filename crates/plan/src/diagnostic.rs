@@ -66,6 +66,8 @@ pub enum Code {
     Schema,
     /// A topic, registry or subject that is not there, or does not answer.
     Online,
+    /// An answer that is not what a test expects.
+    Test,
 }
 
 impl fmt::Display for Code {
@@ -84,6 +86,7 @@ impl fmt::Display for Code {
             Code::Unsafe => "unsafe",
             Code::Schema => "schema",
             Code::Online => "online",
+            Code::Test => "test",
         })
     }
 }

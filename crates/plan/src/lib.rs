@@ -15,13 +15,13 @@ pub mod model;
 pub use model::{Entity, FeatureRef, Plan, Service, Source, View};
 
 mod text;
-pub use text::SourceFile;
+pub use text::{Place, SourceFile};
 
 mod diagnostic;
 pub use diagnostic::{Code, Diagnostic, Severity};
 
 mod render;
-pub use render::{render_json, render_text};
+pub use render::{render_finding, render_json, render_text};
 
 mod report;
 
@@ -86,7 +86,10 @@ mod service;
 mod test;
 
 mod places;
-pub use places::Places;
+pub use places::{Places, finding};
+
+mod lock;
+pub use lock::{Change, Group, Kind, Line, Lock, Subject, Unreadable};
 
 mod load;
 pub use load::{Loaded, load};

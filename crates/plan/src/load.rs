@@ -147,7 +147,7 @@ impl Documents {
         if let Some(project) = project.as_ref().filter(|project| project.processes > 1) {
             can_be_shared(report, sources.values(), project.processes);
         }
-        let tests = self.tests(report, &views, &sources);
+        let tests = self.tests(report, &views, &services, &sources);
         let views = sealed.views.into_iter().map(|sealed| sealed.view);
         Some(Loaded {
             plan: Plan {
@@ -281,11 +281,28 @@ impl Documents {
         defined
     }
 
-    fn tests(&self, report: &Report, views: &Views, sources: &Defined<source::Draft>) -> Vec<Test> {
-        self.of("test")
-            .iter()
-            .filter_map(|node| shape::read::<raw::Test>(report, node))
-            .filter_map(|raw| test::check(report, &raw, views, sources))
+    fn tests(
+        &self,
+        report: &Report,
+        views: &Views,
+        services: &Defined<Arc<Service>>,
+        sources: &Defined<source::Draft>,
+    ) -> Vec<Test> {
+        let known = test::Known {
+            views,
+            services,
+            sources,
+        };
+        let mut names = vec![];
+        let tests = self.of("test").iter();
+        let tests = tests.filter_map(|node| shape::read::<raw::Test>(report, node));
+        tests
+            .filter_map(|raw| {
+                if let Some((name, place)) = raw.name.text() {
+                    crate::names::unique(report, &mut names, "test", name, place);
+                }
+                test::check(report, &raw, &known)
+            })
             .collect()
     }
 

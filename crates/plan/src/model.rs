@@ -1,10 +1,13 @@
 //! The checked definitions: everything resolved, typed and compiled. What the rest of the system reads.
 
+mod test;
+pub use test::{Ask, Asked, EventFile, Expectation, Given, Letter, Record, Test, TestEvent};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
 use tiderace_expr::Compiled;
-use tiderace_types::{Column, CoveredFrom, DataType, Duration, SourceId, Value, ViewId};
+use tiderace_types::{Column, CoveredFrom, DataType, Duration, SourceId, ViewId};
 
 /// A project whose every name and type has been checked.
 #[derive(Clone, Debug)]
@@ -426,28 +429,4 @@ pub struct OnDemand {
     pub expr: Compiled,
     /// The type of the answer.
     pub data_type: DataType,
-}
-
-/// A `kind: test` document, parsed and name-checked.
-#[derive(Clone, Debug)]
-pub struct Test {
-    /// Its name.
-    pub name: String,
-    /// The view it asks, as an index into [`Plan::views`].
-    pub view: usize,
-    /// The events, as JSON objects.
-    pub events: Vec<serde_json::Value>,
-    /// What it asks.
-    pub asks: Vec<Ask>,
-}
-
-/// One question of a test.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The instant.
-    pub at: tiderace_types::Timestamp,
-    /// The entity key, in the entity's order.
-    pub entity: Vec<Value>,
-    /// What is expected, by output name.
-    pub expect: BTreeMap<String, serde_json::Value>,
 }

@@ -79,3 +79,15 @@ impl Places {
         diagnostic(files, place.unwrap_or_default(), code, message, help)
     }
 }
+
+/// A finding at a place of the files that the definitions were loaded from.
+#[must_use]
+pub fn finding(
+    files: &[SourceFile],
+    place: Place,
+    code: Code,
+    message: String,
+    help: Option<String>,
+) -> Diagnostic {
+    diagnostic(files, place, code, message, help)
+}

@@ -705,30 +705,69 @@ pub(crate) struct OnDemand {
     pub(crate) request: Option<At<Entries<String>>>,
 }
 
+/// A record: its columns, or its text as it stands.
+pub(crate) type Record = At<TextOr<Entries<Json>>>;
+
 /// Events and the answers expected of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Test {
     /// What it shows.
     pub(crate) name: At<String>,
-    /// The view it asks.
-    pub(crate) view: At<String>,
-    /// The events, as the source's records.
-    pub(crate) events: At<Vec<At<Entries<Json>>>>,
+    /// The view that it asks; else give a `service`.
+    pub(crate) view: Option<At<String>>,
+    /// The feature service that it asks, with its on-demand features.
+    pub(crate) service: Option<At<String>>,
+    /// Since when every event there is has come: `beginning` (default) or an instant. What begins
+    /// before it is WARMING.
+    pub(crate) complete_since: Option<At<String>>,
+    /// Files with events, before those of `events`: JSON lines or Parquet, as paths in the project.
+    pub(crate) files: Option<At<Vec<At<TextOr<EventFile>>>>>,
+    /// The events, as the source's records in the order of their arrival. Beside its columns an event may
+    /// have `_source` (where the views read several), `_arrives` (an instant; else when it happened)
+    /// and `_partition` (a number; else 0). A text is a record as it stands.
+    pub(crate) events: Option<At<Vec<Record>>>,
     /// The questions.
-    pub(crate) asks: At<Vec<At<Ask>>>,
+    pub(crate) asks: Option<At<Vec<At<Ask>>>>,
+    /// The records that are refused; any other that is fails the test.
+    pub(crate) dead_letters: Option<At<Vec<At<Letter>>>>,
+}
+
+/// A file of events.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventFile {
+    /// Its path in the project: `.jsonl`, `.ndjson`, `.json` or `.parquet`.
+    pub(crate) path: At<String>,
+    /// The source whose records it has, where the views read several.
+    pub(crate) source: Option<At<String>>,
 }
 
 /// One question of a test.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ask {
-    /// The instant (RFC 3339).
+    /// When it is asked (RFC 3339): of the events those are there that had arrived.
     pub(crate) at: At<String>,
-    /// The entity's keys.
+    /// As of when, where that is earlier.
+    pub(crate) as_of: Option<At<String>>,
+    /// The entity's keys; of a service those of all its entities.
     pub(crate) entity: At<Entries<Json>>,
-    /// The expected values, by output name.
+    /// Request data of the service's on-demand features.
+    pub(crate) request: Option<At<Entries<Json>>>,
+    /// What is expected, by output name: a value, or a mapping with `value`, `tolerance`, `status` and
+    /// `completeness`.
     pub(crate) expect: At<Entries<Json>>,
+}
+
+/// A record that is refused.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Letter {
+    /// Why, such as `too_late`, `rejected` or `conflict`.
+    pub(crate) reason: At<String>,
+    /// Which: some columns that no other refused record has so, or the text of the record.
+    pub(crate) event: Record,
 }
 
 /// A number of bytes, or a text such as `64KiB`.

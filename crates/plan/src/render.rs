@@ -16,6 +16,15 @@ pub fn render_text(diagnostics: &[Diagnostic], color: bool) -> String {
     out
 }
 
+/// One finding as a person reads it.
+#[must_use]
+pub fn render_finding(diagnostic: &Diagnostic, color: bool) -> String {
+    let paint = if color { COLOURED } else { PLAIN };
+    let mut out = String::new();
+    render_one(diagnostic, &paint, &mut out);
+    out
+}
+
 /// The findings as a JSON array.
 #[must_use]
 pub fn render_json(diagnostics: &[Diagnostic]) -> String {

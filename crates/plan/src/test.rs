@@ -1,119 +1,216 @@
 //! `kind: test` documents: names and columns that exist, values of their types.
 
+mod answers;
+mod events;
+
 use crate::at::{At, Entries};
-use crate::model::{Ask, Test};
+use crate::model::{Asked, Given, Letter, Service, Test};
 use crate::names::Defined;
 use crate::report::Report;
 use crate::seal::Sealed;
 use crate::service::Views;
 use crate::text::Place;
 use crate::{Code, names, raw, scalar, source};
-use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
-use tiderace_types::{TimeUnit, Value};
+use answers::Columns;
+use serde_json::Value as Json;
+use std::sync::Arc;
+use tiderace_types::{CoveredFrom, DataType, Reason};
+
+/// What the other documents define.
+pub(crate) struct Known<'a> {
+    pub(crate) views: &'a Views<'a>,
+    pub(crate) services: &'a Defined<Arc<Service>>,
+    pub(crate) sources: &'a Defined<source::Draft>,
+}
+
+/// What a test asks, and all that this leads to.
+struct Subject<'a> {
+    asked: Asked,
+    /// "view `x`" or "service `x`", for messages.
+    what: String,
+    columns: Columns,
+    /// The keys of the entities.
+    keys: Vec<(String, DataType)>,
+    /// What callers send.
+    request: Vec<(String, DataType)>,
+    /// The sources that its events may be of.
+    sources: Vec<&'a source::Draft>,
+}
 
 /// Checks a test; `None` when something in it, or what it refers to, is wrong.
-pub(crate) fn check(
-    report: &Report,
-    raw: &raw::Test,
-    views: &Views,
-    sources: &Defined<source::Draft>,
-) -> Option<Test> {
+pub(crate) fn check(report: &Report, raw: &raw::Test, known: &Known) -> Option<Test> {
     let before = report.count();
-    let (name, place) = raw.view.text()?;
-    let view = *views.by_name.find(report, name, place)?;
-    let sealed = &views.sealed[view];
-    let source_name = &sealed.view.source.name;
-    let source = sources.find(report, source_name, place)?;
-    let events = raw.events.value.iter().flatten();
-    let events: Vec<Json> = events
-        .filter_map(|at| event(report, at.value.as_ref()?, at.place, source))
-        .collect();
-    let asks = raw.asks.value.iter().flatten();
-    let asks: Vec<Ask> = asks
-        .filter_map(|at| ask(report, at.value.as_ref()?, sealed))
-        .collect();
-    (report.count() == before).then_some(Test {
+    let covered_from = covered_from(report, raw.complete_since.as_ref());
+    let subject = subject(report, raw, known)?;
+    let files = raw.files.iter().filter_map(|at| at.value.as_ref());
+    let files = files.flatten();
+    let files = files.filter_map(|file| events::file(report, file, &subject));
+    let files = files.collect();
+    let events = raw.events.iter().filter_map(|at| at.value.as_ref());
+    let events = events.flatten();
+    let events = events.filter_map(|event| events::event(report, event, &subject));
+    let events = events.collect();
+    let asks = raw.asks.iter().filter_map(|at| at.value.as_ref()).flatten();
+    let asks = asks.filter_map(|ask| answers::ask(report, ask, &subject));
+    let asks: Vec<_> = asks.collect();
+    let letters = raw.dead_letters.iter().filter_map(|at| at.value.as_ref());
+    let letters = letters.flatten().filter_map(|at| letter(report, at));
+    let letters: Vec<Letter> = letters.collect();
+    if report.count() == before && asks.is_empty() && letters.is_empty() {
+        let message = "the test expects nothing";
+        let help = "give `asks:` with what is expected, or `dead_letters:` with what is refused";
+        report.error_help(raw.name.place, Code::Shape, message, help);
+    }
+    (report.count() == before).then_some(())?;
+    Some(Test {
         name: raw.name.value.clone()?,
-        view,
+        place: raw.name.place,
+        asked: subject.asked,
+        covered_from: covered_from?,
+        files,
         events,
         asks,
+        letters,
     })
 }
 
-/// An event as its JSON object.
-fn event(
-    report: &Report,
-    entries: &Entries<Json>,
-    place: Place,
-    from: &source::Draft,
-) -> Option<Json> {
-    let columns = &from.source.columns;
-    let mut object = Map::new();
-    for (key, value) in &entries.0 {
-        let (Some((name, at)), Some(json)) = (key.text(), value.value.as_ref()) else {
-            continue;
-        };
-        let first = |path: &str| path.split('.').next().is_some_and(|part| part == name);
-        if let Some(column) = columns.iter().find(|column| column.name == name) {
-            if scalar::value(json, &column.data_type, column.time_unit).is_none() {
-                wrong_value(report, value, name, &column.data_type.to_string());
+fn subject<'a>(report: &Report, raw: &raw::Test, known: &Known<'a>) -> Option<Subject<'a>> {
+    match (&raw.view, &raw.service) {
+        (Some(view), None) => {
+            let (name, place) = view.text()?;
+            let view = *known.views.by_name.find(report, name, place)?;
+            of_views(report, known, &[view], place).map(|sources| {
+                let sealed = &known.views.sealed[view];
+                Subject {
+                    asked: Asked::View(name.to_owned()),
+                    what: format!("view `{name}`"),
+                    columns: Columns::of_view(view, sealed),
+                    keys: sealed.view.entity.keys.clone(),
+                    request: vec![],
+                    sources,
+                }
+            })
+        }
+        (None, Some(service)) => {
+            let (name, place) = service.text()?;
+            let service = known.services.find(report, name, place)?;
+            let mut views: Vec<usize> = service.features.iter().map(|f| f.view).collect();
+            views.sort_unstable();
+            views.dedup();
+            let mut keys: Vec<(String, DataType)> = vec![];
+            for view in &views {
+                let entity = &known.views.sealed[*view].view.entity;
+                for key in &entity.keys {
+                    if !keys.contains(key) {
+                        keys.push(key.clone());
+                    }
+                }
             }
-        } else if !columns.iter().any(|column| first(&column.name)) {
-            from.column(report, name, at);
+            let request = service.request.iter();
+            let request = request.map(|(name, of)| (name.clone(), of.clone()));
+            let request = request.collect();
+            of_views(report, known, &views, place).map(|sources| Subject {
+                asked: Asked::Service(name.to_owned()),
+                what: format!("service `{name}`"),
+                columns: Columns::of_service(service, known.views.sealed),
+                keys,
+                request,
+                sources,
+            })
         }
-        object.insert(name.to_owned(), json.clone());
-    }
-    let needed = [Some(from.source.event_time), from.source.event_id];
-    for column in needed.into_iter().flatten() {
-        let path = &columns[column].name;
-        // What identifies a change is made by the decoder.
-        let is_declared = column < from.scope.len();
-        if is_declared && !path.contains('.') && object.get(path).is_none_or(Json::is_null) {
-            report.error(place, Code::Shape, format!("the event has no `{path}`"));
+        (given, _) => {
+            let message = match given {
+                Some(_) => "a test asks a `view` or a `service`, not both",
+                None => "the test does not say what it asks",
+            };
+            let help = "give `view:` for the features of one view, or `service:` with its on-demand features";
+            report.error_help(raw.name.place, Code::Shape, message, help);
+            None
         }
     }
-    Some(Json::Object(object))
 }
 
-fn ask(report: &Report, raw: &raw::Ask, sealed: &Sealed) -> Option<Ask> {
-    let at = scalar::instant_at(report, &raw.at);
-    let entity = entity(report, &raw.entity, sealed);
-    let mut expect = BTreeMap::new();
-    for (key, value) in raw.expect.value.iter().flat_map(|entries| &entries.0) {
-        let (Some((name, place)), Some(json)) = (key.text(), value.value.as_ref()) else {
+/// The sources whose records reach some of the views.
+fn of_views<'a>(
+    report: &Report,
+    known: &Known<'a>,
+    views: &[usize],
+    place: Place,
+) -> Option<Vec<&'a source::Draft>> {
+    let mut sources: Vec<&source::Draft> = vec![];
+    for view in views {
+        let sealed: &Sealed = &known.views.sealed[*view];
+        let source = &sealed.view.source;
+        if source.table().is_some() {
             continue;
-        };
-        let outputs = &sealed.view.spec.outputs;
-        if !outputs.iter().any(|output| output.name == name) {
-            let all = || outputs.iter().map(|output| output.name.as_str());
-            report.error_help(
-                place,
-                Code::Unknown,
-                names::unknown("feature", name, all()),
-                format!("view `{}` has {}", sealed.view.name, names::listed(all())),
-            );
         }
-        expect.insert(name.to_owned(), json.clone());
+        let draft = known.sources.find(report, &source.name, place)?;
+        if !sources.iter().any(|held| held.source.id == source.id) {
+            sources.push(draft);
+        }
     }
-    Some(Ask {
-        at: at?,
-        entity: entity?,
-        expect,
+    if sources.is_empty() {
+        report.error_help(
+            place,
+            Code::Value,
+            "a batch view has no events to test it by",
+            "its values are the columns of its table: test the views that are computed",
+        );
+        return None;
+    }
+    Some(sources)
+}
+
+fn covered_from(report: &Report, text: Option<&At<String>>) -> Option<CoveredFrom> {
+    match text {
+        None => Some(CoveredFrom::Beginning),
+        Some(at) if at.value.as_deref() == Some("beginning") => Some(CoveredFrom::Beginning),
+        Some(at) => scalar::instant_at(report, at).map(CoveredFrom::Instant),
+    }
+}
+
+fn letter(report: &Report, at: &At<raw::Letter>) -> Option<Letter> {
+    let raw = at.value.as_ref()?;
+    let (text, place) = raw.reason.text()?;
+    let event = events::record(raw.event.value.as_ref()?);
+    let Some(reason) = Reason::ALL.into_iter().find(|held| held.name() == text) else {
+        let all = || Reason::ALL.iter().map(|reason| reason.name());
+        report.error_help(
+            place,
+            Code::Unknown,
+            names::unknown("reason", text, all()),
+            format!("the reasons are {}", names::listed(all())),
+        );
+        return None;
+    };
+    Some(Letter {
+        place,
+        reason,
+        event,
     })
 }
 
-/// The key, in the entity's order.
-fn entity(report: &Report, at: &At<Entries<Json>>, sealed: &Sealed) -> Option<Vec<Value>> {
+/// The values of a mapping by the names that are known; what is not is reported, and what is missing.
+fn named(
+    report: &Report,
+    what: &str,
+    of: &str,
+    at: &At<Entries<Json>>,
+    known: &[(String, DataType)],
+) -> Option<Vec<Given>> {
     let entries = &at.value.as_ref()?.0;
-    let entity = &sealed.view.entity;
     let before = report.count();
     for (key, _) in entries {
         if let Some((name, place)) = key.text()
-            && !entity.keys.iter().any(|(held, _)| held == name)
+            && !known.iter().any(|(held, _)| held == name)
         {
-            let all = || entity.keys.iter().map(|(name, _)| name.as_str());
-            report.error(place, Code::Unknown, names::unknown("key", name, all()));
+            let all = || known.iter().map(|(name, _)| name.as_str());
+            report.error_help(
+                place,
+                Code::Unknown,
+                names::unknown(what, name, all()),
+                format!("{of} has {}", names::listed(all())),
+            );
         }
     }
     if report.count() > before {
@@ -121,25 +218,27 @@ fn entity(report: &Report, at: &At<Entries<Json>>, sealed: &Sealed) -> Option<Ve
         return None;
     }
     let mut values = vec![];
-    for (name, data_type) in &entity.keys {
-        let given = entries
-            .iter()
-            .find(|(key, _)| key.value.as_ref() == Some(name));
+    for (name, data_type) in known {
+        let mut given = entries.iter();
+        let given = given.find(|(key, _)| key.value.as_ref() == Some(name));
         let Some((_, value)) = given else {
-            report.error(
-                at.place,
-                Code::Shape,
-                format!("the key `{name}` is missing"),
-            );
+            let message = format!("the {what} `{name}` is missing");
+            report.error(at.place, Code::Shape, message);
             continue;
         };
         let json = value.value.as_ref()?;
-        match scalar::value(json, data_type, TimeUnit::Rfc3339) {
-            Some(found) if !found.is_null() => values.push(found),
+        match scalar::value(json, data_type, tiderace_types::TimeUnit::Rfc3339) {
+            Some(found) if !(found.is_null() && what == "key") => {
+                values.push(Given {
+                    name: name.clone(),
+                    json: json.clone(),
+                    value: found,
+                });
+            }
             _ => wrong_value(report, value, name, &data_type.to_string()),
         }
     }
-    (values.len() == entity.keys.len()).then_some(values)
+    (report.count() == before).then_some(values)
 }
 
 fn wrong_value(report: &Report, value: &At<Json>, name: &str, expected: &str) {

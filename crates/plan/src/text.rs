@@ -13,7 +13,7 @@ pub struct SourceFile {
 
 /// Some bytes of one of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Place {
+pub struct Place {
     /// Index into the files.
     pub(crate) file: u32,
     /// The first byte.

@@ -43,7 +43,9 @@ mod lookup;
 pub use lookup::{Clock, Limits, Lookup};
 
 mod told;
-pub use told::{Teller, Told, ToldValue, completeness_name, status_name, value_json};
+pub use told::{
+    Teller, Told, ToldValue, answer_json, completeness_name, status_name, value_json, value_text,
+};
 
 mod push;
 pub use push::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};

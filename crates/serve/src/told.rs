@@ -167,3 +167,15 @@ pub fn completeness_name(bits: u32) -> String {
 pub fn value_json(value: Value) -> serde_json::Value {
     convert::to_json(&convert::to_proto(value))
 }
+
+/// A value as people read it in answers.
+#[must_use]
+pub fn value_text(value: Value) -> String {
+    crate::render::value(&convert::to_proto(value))
+}
+
+/// An answer's value as answers in JSON have it.
+#[must_use]
+pub fn answer_json(value: &crate::proto::Value) -> serde_json::Value {
+    convert::to_json(value)
+}

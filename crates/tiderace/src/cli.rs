@@ -58,6 +58,16 @@ pub enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Run the tests of a project's definitions: no servers, through the engine that runs.
+    #[command(
+        after_help = "Exit code 1: a test failed. Exit code 2: the definitions or their tests have errors, or no test is left to run.\n\nExamples:\n  tiderace test features/\n  tiderace test features/ --filter fraud\n  tiderace test features/ --format junit > tests.xml"
+    )]
+    Test(Test),
+    /// Say what a change of the definitions means and does, against the lock file that is committed with them.
+    #[command(
+        after_help = "Exit code 1: the definitions have errors, a name means something else than the lock says and that is not accepted, or with --locked the lock is out of date.\n\nExamples:\n  tiderace plan features/\n  tiderace plan features/ --write\n  tiderace plan features/ --accept-change customer_spend\n  tiderace plan features/ --locked --format json"
+    )]
+    Plan(Plan),
     /// Print the JSON Schema of definition files, for editors.
     #[command(after_help = "Example:\n  tiderace schema > .tiderace.schema.json")]
     Schema,
@@ -138,6 +148,58 @@ pub struct Init {
     /// The project's name: the prefix of its keys in Redis and of its consumers.
     #[arg(long, default_value = "first_project")]
     pub name: String,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The project's folder.
+    #[arg(default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// Only tests whose name, view or service has this text in it; may be given several times.
+    #[arg(long)]
+    pub filter: Vec<String>,
+    /// How the results look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TestFormat,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The project's folder.
+    #[arg(default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// Write the lock file, `tiderace.lock` in the project's folder.
+    #[arg(long)]
+    pub write: bool,
+    /// Accept that names of this view, source or service mean something else now, and write the lock file;
+    /// may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub accept_change: Vec<String>,
+    /// Fail where the lock file is not what the definitions come to: for CI.
+    #[arg(long, conflicts_with_all = ["write", "accept_change"])]
+    pub locked: bool,
+    /// Entities of each view that sizes are told for.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub entities: u64,
+    /// Events of each entity that sizes are told for.
+    #[arg(long, default_value_t = 100)]
+    pub events: u64,
+    /// How the plan looks.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// How the results of tests look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    /// For people.
+    Text,
+    /// JUnit's XML, for CI.
+    Junit,
+    /// For scripts.
+    Json,
 }
 
 /// Which project.

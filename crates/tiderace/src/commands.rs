@@ -11,10 +11,12 @@ mod explain;
 mod history;
 mod init;
 mod past;
+mod plan;
 mod reconcile;
 mod replay;
 mod serve;
 mod sync;
+mod test;
 
 use crate::cli::{Cli, Command, LogFormat};
 use anyhow::Result;
@@ -35,6 +37,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
             format,
             online,
         } => check::check(&project, format, online),
+        Command::Test(args) => test::test(&args),
+        Command::Plan(args) => plan::plan(&args),
         Command::Schema => check::schema(),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),

@@ -10,3 +10,4 @@ pub mod live;
 pub mod project;
 pub mod push;
 pub mod spool;
+pub mod testing;

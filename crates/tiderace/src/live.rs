@@ -28,6 +28,7 @@ mod loader;
 mod metrics;
 mod publisher;
 mod reading;
+pub use reading::Reading as RecordReading;
 mod schemas;
 mod selector;
 mod sweeper;

@@ -3,6 +3,7 @@
 use crate::cli::Format;
 use crate::contract;
 use crate::project::{self, Checked};
+use crate::testing;
 use anyhow::Result;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -15,14 +16,17 @@ pub fn check(folder: &Path, format: Format, online: bool) -> Result<ExitCode> {
         mut loaded,
         mut found,
     } = project::check(folder)?;
+    if let Some(good) = &loaded {
+        found.extend(testing::check_files(folder, &files, good));
+    }
     let mut seen = vec![];
     if let Some(good) = loaded.as_ref().filter(|_| online) {
         let asked = contract::check_online(folder, &files, good)?;
         seen = asked.seen;
         found.extend(asked.found);
-        if found.iter().any(|found| found.severity == Severity::Error) {
-            loaded = None;
-        }
+    }
+    if found.iter().any(|found| found.severity == Severity::Error) {
+        loaded = None;
     }
     match format {
         Format::Json => print(&tiderace_plan::render_json(&found))?,
@@ -62,7 +66,7 @@ pub fn schema() -> Result<ExitCode> {
 }
 
 /// Prints a text that a reader may stop reading midway (`| head`): that is not an error.
-fn print(text: &str) -> Result<()> {
+pub fn print(text: &str) -> Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tiderace_plan::SourceFile;
 
 /// The files of a new project; `NAME` stands for its name.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (
         "tiderace.yaml",
         include_str!("../../template/tiderace.yaml"),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 3] = [
         "payments.yaml",
         include_str!("../../template/payments.yaml"),
     ),
+    ("tests.yaml", include_str!("../../template/tests.yaml")),
     (".gitignore", include_str!("../../template/gitignore")),
 ];
 
@@ -44,6 +45,7 @@ pub fn init(args: &Init) -> Result<ExitCode> {
         r#"Made a project in {folder}. To see it work:
 
   tiderace check {folder}
+  tiderace test {folder}
   tiderace run --project {folder}
 
 and in another terminal:

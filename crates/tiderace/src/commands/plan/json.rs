@@ -1,0 +1,43 @@
+//! A plan for scripts.
+
+use super::Planned;
+use serde_json::{Value as Json, json};
+use tiderace_plan::{Change, Kind, Subject};
+
+pub(super) fn render(planned: &Planned<'_>) -> String {
+    let changes = planned.changes.as_ref();
+    let changes = changes.map(|changes| changes.iter().map(change).collect::<Vec<_>>());
+    let said = json!({
+        "project": planned.project,
+        "lock": planned.path,
+        "changes": changes,
+        "refused": planned.refused,
+        "effects": planned.effects,
+    });
+    format!("{said:#}")
+}
+
+fn change(change: &Change) -> Json {
+    let mut said = json!({
+        "subject": match change.subject {
+            Subject::Source => "source",
+            Subject::View => "view",
+            Subject::Service => "service",
+        },
+        "name": change.group,
+        "part": change.part,
+        "breaks": change.breaks(),
+    });
+    let (kind, words) = match &change.kind {
+        Kind::Added { words } => ("added", json!({ "after": words })),
+        Kind::Removed { words } => ("removed", json!({ "before": words })),
+        Kind::Renamed { from } => ("renamed", json!({ "from": from })),
+        Kind::Changed { before, after } => ("changed", json!({ "before": before, "after": after })),
+        Kind::Kept { before, after } => ("kept", json!({ "before": before, "after": after })),
+    };
+    said["kind"] = kind.into();
+    if let (Json::Object(said), Json::Object(words)) = (&mut said, words) {
+        said.extend(words);
+    }
+    said
+}
