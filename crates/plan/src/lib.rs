@@ -90,3 +90,6 @@ pub use places::Places;
 
 mod load;
 pub use load::{Loaded, load};
+
+mod written;
+pub use written::{Written, written};
