@@ -3,9 +3,10 @@
 #
 #   scripts/setup.sh demo   what `make demo` needs: a C++ toolchain, and Rust
 #   scripts/setup.sh test   also what the tests need: redis-server and redis-cli, Java, the jars of Kafka and
-#                           of an S3 server, a schema registry, DuckDB, yamllint, two versions of Feast's SDK and
-#                           what the tests of the Python client need, in Python environments of their own,
-#                           and cargo-deny, compiled from source (two minutes, once)
+#                           of an S3 server, a schema registry, DuckDB, yamllint, Chromium; in Python
+#                           environments of their own two versions of Feast's SDK, what the tests of the Python
+#                           client need and what drives the browser; and cargo-deny, compiled from source (two
+#                           minutes, once)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -54,6 +55,7 @@ system_packages() {
         fi
         need python3 has python3
         need python3-venv python3 -m ensurepip --version
+        need chromium has chromium
     fi
     if ! rust_is_new_enough && ! command -v rustup >/dev/null; then
         need curl has curl
@@ -115,6 +117,7 @@ if [ "$what" != demo ]; then
     step "duckdb" scripts/duckdb.sh
     step "python client" scripts/python-client.sh
     step "feast" scripts/feast.sh
+    step "browser" scripts/browser.sh
     step "deploy tools" scripts/deploy-tools.sh
 fi
 if [ "$what" != demo ] && ! command -v cargo-deny >/dev/null; then

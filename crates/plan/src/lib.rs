@@ -93,3 +93,6 @@ pub use lock::{Change, Group, Kind, Line, Lock, Subject, Unreadable};
 
 mod load;
 pub use load::{Loaded, load};
+
+mod written;
+pub use written::{Written, written};

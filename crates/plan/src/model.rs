@@ -51,6 +51,8 @@ pub struct Project {
     pub worker: Option<String>,
     /// Where clients of Feast are answered over HTTP; without it they are not, over gRPC neither.
     pub feast: Option<String>,
+    /// Whether the console is served; without a word of it, where HTTP listens to this machine alone.
+    pub console: Option<bool>,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.
@@ -64,6 +66,21 @@ pub struct Project {
     pub state_memory: u64,
     /// Memory for the rows that lanes hold, in bytes; defaults to 512 MiB.
     pub row_memory: u64,
+}
+
+impl Project {
+    /// Tells whether a door at `address` has the console.
+    #[must_use]
+    pub fn has_console(&self, address: &str) -> bool {
+        self.console.unwrap_or_else(|| is_loopback(address))
+    }
+}
+
+/// Tells whether only this machine reaches an address.
+#[must_use]
+pub fn is_loopback(address: &str) -> bool {
+    let address = address.parse::<std::net::SocketAddr>();
+    address.is_ok_and(|address| address.ip().is_loopback())
 }
 
 /// A schema registry with Confluent's API.

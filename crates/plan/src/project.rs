@@ -25,6 +25,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         Some(_) => Some(listen(report, raw, |serving| &serving.worker, "")?),
         None => None,
     };
+    let console = serving.and_then(|serving| serving.console.as_ref());
     let feast = feast(report, raw, [("grpc", &grpc), ("http", &http)]);
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
@@ -56,6 +57,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         http: http?,
         worker,
         feast: feast?,
+        console: console.and_then(|at| at.value),
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,

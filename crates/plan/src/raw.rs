@@ -114,6 +114,9 @@ pub(crate) struct Serving {
     /// Where clients of Feast are answered over HTTP, with Feast's service beside ours over gRPC.
     /// Without it neither is there.
     pub(crate) feast: Option<At<String>>,
+    /// Whether the console is served at `http`, and at `worker`: a page that shows definitions, values and dead
+    /// letters. Default: where that address is of this machine alone.
+    pub(crate) console: Option<At<bool>>,
     /// Permits addresses that other machines reach, though nothing is encrypted and nobody is
     /// asked who they are. Default: false.
     pub(crate) allow_unprotected_network: Option<At<bool>>,

@@ -420,6 +420,9 @@ fn kafka_and_network_settings_are_taken() {
     assert!(plan.project.redis_allow_eviction);
     assert_eq!(plan.project.grpc, "0.0.0.0:6565");
     assert_eq!(plan.project.feast.as_deref(), Some("127.0.0.1:6567"));
+    // Without a word about it the console is where only this machine looks.
+    assert!(plan.project.has_console("127.0.0.1:6566"));
+    assert!(!plan.project.has_console(&plan.project.grpc));
     assert_eq!(
         plan.sources[0].stream,
         tiderace_plan::model::Stream::Kafka {

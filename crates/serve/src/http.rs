@@ -8,10 +8,11 @@
 //! | `GET /health` | the process lives |
 //! | `GET /ready` | lookups can be answered |
 //! | `GET /metrics` | what the process has counted, as Prometheus reads it |
+//! | `GET /console/` | the [console](crate::console), where the process has one |
 //!
 //! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
 
-use crate::{Durability, Error, Kind, Metrics, Serving, json};
+use crate::{Console, Durability, Error, Kind, Metrics, Page, Serving, console, json};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -23,22 +24,34 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// The routes, for bodies of at most `max_body` bytes.
-pub(crate) fn router(serving: Arc<Serving>, metrics: Option<Metrics>, max_body: usize) -> Router {
-    let metrics = match metrics {
-        Some(Metrics(text)) => {
-            Router::new().route("/metrics", get(move || std::future::ready(text())))
-        }
+pub(crate) fn router(
+    serving: Arc<Serving>,
+    metrics: Option<Metrics>,
+    console: Option<Console>,
+    max_body: usize,
+) -> Router {
+    let console = match console {
+        Some(shown) => console::data(shown, Some(Arc::clone(&serving))).merge(console::page()),
         None => Router::new(),
     };
-    metrics
+    let counted = Arc::clone(&serving);
+    let metrics = move || {
+        let mut page = Page::default();
+        counted.metrics(&mut page);
+        let live = metrics.as_ref().map_or_else(String::new, |live| (live.0)());
+        std::future::ready(live + &page.into_text())
+    };
+    Router::new()
         .route("/v1/features", post(features))
         .route("/v1/push/{source}", post(push))
         .route("/v1/catalogue", get(catalogue))
         .route("/health", get(async || Json(json!({"status": "ok"}))))
         .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
         .fallback(async || Error::not_found("there is no such path; see GET /v1/catalogue"))
         .layer(DefaultBodyLimit::max(max_body))
         .with_state(serving)
+        .merge(console)
 }
 
 async fn features(

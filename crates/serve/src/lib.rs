@@ -68,6 +68,16 @@ pub use server::{Metrics, Options, Server};
 mod watch;
 pub use watch::{Watch, Works};
 
+mod page;
+pub use page::Page;
+
+mod traffic;
+
+mod recent;
+
+mod console;
+pub use console::{Console, Process};
+
 mod owner;
 pub use owner::{Asking, Owner, Reading};
 

@@ -1,10 +1,13 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
+mod evidence;
+
 use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
 use crate::on_demand::{Column as Operand, Input};
 use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
+use crate::recent::Recent;
 use crate::request::{Request, Selection};
 use crate::{Column, Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
@@ -47,6 +50,7 @@ pub struct Lookup {
     clock: Clock,
     limits: Limits,
     owner: Option<Owner>,
+    recent: Recent,
 }
 
 /// How often a lookup is begun again because the store was emptied under it.
@@ -76,6 +80,7 @@ impl Lookup {
             services.insert(service.name.clone(), Arc::new(prepared));
         }
         Ok(Lookup {
+            recent: Recent::of(&plan),
             plan,
             services,
             lists: RwLock::default(),
@@ -176,6 +181,9 @@ impl Lookup {
             break answers;
         };
         add_on_demand(prepared, &mut answers, &request_data, at.as_of, extras)?;
+        if ask.as_of.is_none() {
+            self.recent.note(prepared, &answers, now);
+        }
         Ok(Looked {
             rows: answers,
             as_of: at.as_of,
@@ -208,6 +216,21 @@ impl Lookup {
         }
         lists.insert(names.clone(), Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    /// How values were spread lately.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// The markers that are read by.
+    pub(crate) fn markers(&self) -> &Markers {
+        &self.markers
+    }
+
+    /// The wall clock now.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// Tells whether lookups can be answered.

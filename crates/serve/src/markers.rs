@@ -9,7 +9,7 @@ use crate::{Clock, Error, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace_online::{Part, Store};
-use tiderace_types::{Marker, MarkerHead, Shard, Timestamp};
+use tiderace_types::{CoveredFrom, Marker, MarkerHead, Shard, Timestamp, ViewId, ViewMarker};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -74,6 +74,29 @@ impl Snapshot {
         said.of(shard)
     }
 
+    /// How a view stands in the shard that is furthest behind; `None` where some shard says nothing of it, by
+    /// this definition.
+    pub(crate) fn standing(&self, view: ViewId, fingerprint: u64) -> Option<ViewMarker> {
+        let mut least: Option<ViewMarker> = None;
+        for said in &self.parts {
+            let mut seen = None;
+            for place in &said.by_shard {
+                let place = (*place)?;
+                if seen == Some(place) {
+                    continue;
+                }
+                seen = Some(place);
+                let mut views = said.markers[place].views.iter();
+                let own = views.find(|own| own.view == view && own.fingerprint == fingerprint)?;
+                let held = least.get_or_insert_with(|| own.clone());
+                held.caught_up_at = held.caught_up_at.min(own.caught_up_at);
+                held.clock = held.clock.min(own.clock);
+                held.covered_from = later(held.covered_from, own.covered_from);
+            }
+        }
+        least
+    }
+
     /// Tells whether the store still holds what this spoke for when a row of `shard` had been read:
     /// it was read from a part that this knows, of the same incarnation, and the marker there is not
     /// from before this one's.
@@ -100,6 +123,15 @@ impl Snapshot {
             read_at,
             parts: all,
         }
+    }
+}
+
+/// The one that covers less.
+fn later(a: CoveredFrom, b: CoveredFrom) -> CoveredFrom {
+    match (a, b) {
+        (CoveredFrom::Nothing, _) | (_, CoveredFrom::Nothing) => CoveredFrom::Nothing,
+        (CoveredFrom::Instant(a), CoveredFrom::Instant(b)) => CoveredFrom::Instant(a.max(b)),
+        (CoveredFrom::Beginning, other) | (other, CoveredFrom::Beginning) => other,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::completeness::Terms;
 use crate::metadata::{Metadata, ResponseMetadata};
 use crate::on_demand::Expressions;
 use crate::proto::{FeatureMetadata, ViewMetadata};
+use crate::recent::Places;
 use crate::{Error, Selection, nearest};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,10 @@ pub struct Prepared {
     pub(crate) features: Vec<Place>,
     /// The on-demand features after them.
     pub(crate) on_demand: Expressions,
+    /// The service that it is; `None` for a list of features.
+    pub(crate) service: Option<String>,
+    /// Where the values of the answer are followed.
+    pub(crate) recent: Places,
     /// The metadata, by whether names are full and whether details are wanted.
     metadata: [[ResponseMetadata; 2]; 2],
 }
@@ -197,6 +202,8 @@ impl Prepared {
             views: reads.views,
             features: places,
             on_demand,
+            service: service.map(|service| service.name.clone()),
+            recent: Places::of(plan, features, service),
             metadata,
         })
     }

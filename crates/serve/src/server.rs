@@ -6,7 +6,7 @@ use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
 use crate::push::Push;
 use crate::serving::Serving;
-use crate::{Error, Kind, Owner, grpc, http, proto};
+use crate::{Console, Error, Kind, Owner, grpc, http, proto};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,8 +54,10 @@ pub struct Options {
     pub keepalive: Duration,
     /// How long calls in flight may take to end at shutdown; 10 s.
     pub drain: Duration,
-    /// What `GET /metrics` says; `None` for no such path.
+    /// What `GET /metrics` says beside what is asked of the server.
     pub metrics: Option<Metrics>,
+    /// What the console shows; `None` for no console.
+    pub console: Option<Console>,
     /// Who is asked as of instants that published rows do not answer; `None` where only they are.
     pub owner: Option<Owner>,
 }
@@ -76,6 +78,7 @@ impl Options {
             keepalive: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             metrics: None,
+            console: None,
             owner: None,
         }
     }
@@ -162,7 +165,12 @@ impl Server {
         )?];
         let max_body = options.max_message_bytes;
         if let Some(http) = http {
-            let router = http::router(serving, options.metrics.clone(), max_body);
+            let router = http::router(
+                serving,
+                options.metrics.clone(),
+                options.console.clone(),
+                max_body,
+            );
             doors.push(open_http(http, router, stopped.clone()));
         }
         if let Some((feast, door)) = feast.zip(door) {

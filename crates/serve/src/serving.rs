@@ -1,11 +1,13 @@
 //! What every door leads to: lookups, pushes and the catalogue, within bounds.
 
 use crate::lookup::{Ask, Looked};
+use crate::page::Page;
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
+use crate::traffic::{Tally, Traffic};
 use crate::{Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tiderace_plan::model::Plan;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -17,6 +19,7 @@ pub struct Serving {
     catalogue: proto::GetCatalogueResponse,
     in_flight: Semaphore,
     timeout: Duration,
+    traffic: Traffic,
 }
 
 impl Serving {
@@ -31,6 +34,7 @@ impl Serving {
     ) -> Serving {
         Serving {
             catalogue: crate::catalogue(&plan),
+            traffic: Traffic::of(&plan),
             plan,
             lookup,
             push,
@@ -44,8 +48,20 @@ impl Serving {
     /// # Errors
     /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds.
     pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
-        let _permit = self.admit()?;
-        self.within(self.lookup.get(request)).await
+        let began = Instant::now();
+        let service = match &request.selection {
+            Selection::Service(name) => Some(name.clone()),
+            Selection::Features(_) => None,
+        };
+        let answer = match self.admit() {
+            Ok(_permit) => self.within(self.lookup.get(request)).await,
+            Err(refused) => Err(refused),
+        };
+        let tally = answer.as_ref().map(Tally::of_response);
+        let tally = tally.map_err(Error::clone);
+        self.traffic
+            .looked_up(service.as_deref(), &tally, began.elapsed());
+        answer
     }
 
     /// Gives events to a source.
@@ -53,6 +69,18 @@ impl Serving {
     /// # Errors
     /// For an unknown source, an empty or oversized push, and whatever the [`Push`] says.
     pub async fn push(
+        &self,
+        source: &str,
+        payloads: Vec<Bytes>,
+        durability: Durability,
+    ) -> Result<PushReceipt, Error> {
+        let receipt = self.give(source, payloads, durability).await;
+        let count = receipt.as_ref().map(|receipt| receipt.count);
+        self.traffic.pushed(source, &count.map_err(Error::clone));
+        receipt
+    }
+
+    async fn give(
         &self,
         source: &str,
         payloads: Vec<Bytes>,
@@ -98,7 +126,34 @@ impl Serving {
     /// # Errors
     /// As [`Serving::get`].
     pub(crate) async fn look(&self, prepared: &Prepared, ask: Ask<'_>) -> Result<Looked, Error> {
-        self.within(self.lookup.look(prepared, ask)).await
+        let began = Instant::now();
+        let looked = self.within(self.lookup.look(prepared, ask)).await;
+        let tally = looked.as_ref().map(|looked| {
+            Tally::of(looked.rows.iter().map(|row| {
+                let values = row.values.iter();
+                values.map(|judged| (judged.status.into(), judged.flags))
+            }))
+        });
+        let tally = tally.map_err(Error::clone);
+        self.traffic
+            .looked_up(prepared.service.as_deref(), &tally, began.elapsed());
+        looked
+    }
+
+    /// What is asked, counted.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// What lookups are answered by.
+    pub(crate) fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
+    /// Writes what lookups and pushes have counted.
+    pub(crate) fn metrics(&self, page: &mut Page) {
+        self.traffic.metrics(page);
+        self.lookup.recent().metrics(page);
     }
 
     /// What is served.

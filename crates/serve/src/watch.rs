@@ -1,7 +1,7 @@
 //! The door of a process that answers nobody: how it is, and what it has counted.
 
 use crate::server::{address_of, listen, open_http};
-use crate::{Error, Kind, Metrics};
+use crate::{Console, Error, Kind, Metrics, console};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -23,7 +23,7 @@ impl fmt::Debug for Works {
     }
 }
 
-/// `GET /health`, `/ready` and `/metrics`, until it is stopped.
+/// `GET /health`, `/ready`, `/metrics` and perhaps the console, until it is stopped.
 #[derive(Debug)]
 pub struct Watch {
     address: SocketAddr,
@@ -32,15 +32,24 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Opens the door at `address`. `/ready` is what `works` says.
+    /// Opens the door at `address`. `/ready` is what `works` says; of the console all but what lookups tell.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for an address that cannot be listened at.
-    pub async fn start(address: &str, metrics: Metrics, works: Works) -> Result<Watch, Error> {
+    pub async fn start(
+        address: &str,
+        metrics: Metrics,
+        works: Works,
+        console: Option<Console>,
+    ) -> Result<Watch, Error> {
         let listener = listen("http", address).await?;
         let address = address_of(&listener)?;
         let (stop, stopped) = watch::channel(());
-        let router = Router::new()
+        let console = match console {
+            Some(shown) => console::data(shown, None).merge(console::page()),
+            None => Router::new(),
+        };
+        let router = console
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/ready", get(move || std::future::ready(ready(&works))))
             .route("/metrics", get(move || std::future::ready((metrics.0)())))

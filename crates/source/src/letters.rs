@@ -4,7 +4,7 @@ use crate::kafka::KafkaDeadLetters;
 use crate::{DeadLetters, Error, FileDeadLetters};
 use serde_json::{Value as Json, json};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use tiderace_types::base64;
 
@@ -102,6 +102,33 @@ impl FileDeadLetters {
         }
         Ok(())
     }
+}
+
+/// Reads what the file of an embedded source ends with: at most `bytes` of it, whole lines. Nothing, where
+/// there never was a dead letter.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn newest_in_file(path: &Path, bytes: u64) -> Result<Vec<Entry>, Error> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) => return Err(Error::io("open", path, &cause)),
+    };
+    let mut read = || {
+        let length = file.metadata()?.len();
+        let from = length.saturating_sub(bytes);
+        file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        Read::by_ref(&mut file).take(bytes).read_to_end(&mut tail)?;
+        // What it begins with is the rest of a line, most likely.
+        let lines = tail.split(|byte| *byte == b'\n');
+        Ok(lines
+            .skip(usize::from(from > 0))
+            .filter_map(entry)
+            .collect())
+    };
+    read().map_err(|cause| Error::io("read", path, &cause))
 }
 
 fn receipt(place: LetterPlace) -> String {

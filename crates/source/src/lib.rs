@@ -41,7 +41,7 @@ mod dead_letters;
 pub use dead_letters::{DeadLetters, FileDeadLetters, MemoryDeadLetters};
 
 mod letters;
-pub use letters::{Entry, Letter, LetterPlace, letters_in_file};
+pub use letters::{Entry, Letter, LetterPlace, letters_in_file, newest_in_file};
 
 mod producer;
 pub use producer::{LogProducer, Producer};

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod console;
 pub mod contract;
 pub mod feed;
 pub mod formats;

@@ -34,7 +34,7 @@ mod selector;
 mod sweeper;
 mod syncer;
 
-pub use ledger::{FeedLedger, Ledger, SourceLedger, ViewLedger};
+pub use ledger::{Counts, FeedLedger, Ledger, SourceLedger, ViewLedger};
 pub use schemas::registry;
 
 use crate::feed::Form;

@@ -130,7 +130,10 @@ fn what_is_deployed_is_there() {
     });
     pushed.unwrap_or_else(|late| panic!("{late}\n{}", owner.log()));
     // What comes last: values in their topic, and files in the archive.
+    let lookup =
+        r#"{"features": ["customer_spend:*"], "entities": {"customer_id": [1, 2, 3, 4, 5]}}"#;
     let page = wait::until_some("everything to be counted", WITHIN, || {
+        owner.post("/v1/features", lookup).ok()?;
         let page = owner.get("/metrics").ok()?.1;
         let is_counted = |name: &str| {
             let line = |line: &&str| line.starts_with(&format!("tiderace_{name}{{"));
@@ -139,7 +142,8 @@ fn what_is_deployed_is_there() {
         };
         let is_refused = page.contains("outcome=\"malformed\"} 1\n");
         let all = is_refused && is_counted("output_records_total") && is_counted("archive_files");
-        all.then_some(page)
+        let is_sampled = page.contains("tiderace_feature_values_total{");
+        (all && is_sampled).then_some(page)
     });
     let page = page.unwrap_or_else(|late| panic!("{late}\n{}", owner.log()));
     check_expressions(&Page::read(&page));

@@ -88,6 +88,19 @@ impl KafkaDeadLetters {
         &self,
         visit: &mut dyn FnMut(Entry) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.newest(usize::MAX, visit)
+    }
+
+    /// Reads at most the last `count` records of each partition, up to where the topic ended when asked.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn newest(
+        &self,
+        count: usize,
+        visit: &mut dyn FnMut(Entry) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
         let what = format!("read topic \"{}\"", self.topic);
         let failed = |cause| error(&what, &cause);
         let consumer: BaseConsumer = self.config.consumer().create().map_err(failed)?;
@@ -100,7 +113,8 @@ impl KafkaDeadLetters {
             let (low, high) = watermarks.map_err(failed)?;
             if low < high {
                 open.insert(number, high);
-                list.add_partition_offset(&self.topic, number, Offset::Offset(low))
+                let from = low.max(high.saturating_sub(count));
+                list.add_partition_offset(&self.topic, number, Offset::Offset(from))
                     .map_err(failed)?;
             }
         }

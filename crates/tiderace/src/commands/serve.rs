@@ -1,6 +1,7 @@
 //! `run`, `worker` and `serve`: the live loop, the doors, or both.
 
 use crate::cli::Working;
+use crate::console::console;
 use crate::layout::Layout;
 use crate::live::{self, Live};
 use crate::project;
@@ -24,6 +25,17 @@ pub enum Role {
     Both,
     Worker,
     Server,
+}
+
+impl Role {
+    /// The command that it is.
+    const fn name(self) -> &'static str {
+        match self {
+            Role::Both => "run",
+            Role::Worker => "worker",
+            Role::Server => "serve",
+        }
+    }
 }
 
 /// Runs the live loop, with the doors or without.
@@ -116,6 +128,9 @@ impl Running {
                 options.feast = plan.project.feast.clone();
                 options.metrics = live.as_ref().map(metrics);
                 options.owner = live.as_ref().map(Live::owner);
+                let ledger = live.as_ref().map(Live::ledger);
+                let address = &plan.project.http;
+                options.console = console(role.name(), plan, layout, address, ledger)?;
                 let clock = Arc::new(live::now);
                 let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
                 Some(server.await?)
@@ -128,7 +143,10 @@ impl Running {
                     let counts = ledger.counts();
                     !counts.sources.values().any(|source| source.stopped)
                 };
-                let watch = Watch::start(address, metrics(live), Works(Arc::new(works)));
+                let ledger = Some(live.ledger());
+                let shown = console(role.name(), plan, layout, address, ledger)?;
+                let works = Works(Arc::new(works));
+                let watch = Watch::start(address, metrics(live), works, shown);
                 Some(watch.await?)
             }
             _ => None,
@@ -145,6 +163,8 @@ impl Running {
         let watch = self.watch.as_ref().map(Watch::address);
         let http = self.server.as_ref().and_then(Server::http);
         let http = http.or(watch).map(|at| at.to_string());
+        let console = http.as_ref().filter(|at| plan.project.has_console(at));
+        let console = console.map(|at| format!("http://{at}/console/"));
         let feast = self.server.as_ref().and_then(Server::feast);
         let feast = feast.map(|at| at.to_string());
         tracing::info!(
@@ -152,6 +172,7 @@ impl Running {
             grpc,
             http,
             feast,
+            console,
             views = plan.views.len(),
             lanes = self.live.as_ref().map(|_| plan.project.lanes),
             process = (share.of > 1).then(|| share.to_string()),

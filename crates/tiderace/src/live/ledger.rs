@@ -50,6 +50,19 @@ pub struct Counts {
     pub publish_delays: Vec<i64>,
 }
 
+impl Counts {
+    /// The delay, in microseconds, that a share of the newest publications did not pass; `None` where there were
+    /// none.
+    #[must_use]
+    pub fn publish_delay(&self, share: f64) -> Option<i64> {
+        let mut sorted = self.publish_delays.clone();
+        sorted.sort_unstable();
+        let last = sorted.len().checked_sub(1)?;
+        let place = (last as f64 * share).round() as usize;
+        sorted.get(place).copied()
+    }
+}
+
 /// One source's ledger: `read` is the sum of the others. See [`tiderace_types::Ledger`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceLedger {

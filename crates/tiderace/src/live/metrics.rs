@@ -1,14 +1,14 @@
 //! The ledger in the text form that Prometheus reads. Names and labels are stable.
 
 use super::ledger::{ArchiveLedger, Counts, FeedLedger, SourceLedger, TableLedger};
-use std::fmt::Write;
+use tiderace_serve::Page;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
 impl Counts {
     /// Writes every counter.
     #[must_use]
     pub fn metrics(&self) -> String {
-        let mut page = Page(String::new());
+        let mut page = Page::default();
         self.sources(&mut page);
         self.views(&mut page);
         self.feeds(&mut page);
@@ -17,6 +17,19 @@ impl Counts {
         let name = "tiderace_rows_published_total";
         page.family(name, "counter", "Rows put into the online store.");
         page.line(name, &[], self.published);
+        let name = "tiderace_publish_delay_seconds";
+        page.family(
+            name,
+            "gauge",
+            "Quantiles of how long changes took to be published, of the newest thousand publications.",
+        );
+        for quantile in ["0.5", "0.99"] {
+            let share = quantile.parse().unwrap_or_default();
+            if let Some(micros) = self.publish_delay(share) {
+                let seconds = micros as f64 / 1e6;
+                page.line(name, &[("quantile", quantile)], seconds);
+            }
+        }
         let name = "tiderace_commits_total";
         page.family(name, "counter", "Commits to state.");
         page.line(name, &[], self.commits);
@@ -43,7 +56,7 @@ impl Counts {
         for (lane, rows) in &self.held {
             page.line(name, &[("shards", lane)], *rows as u64);
         }
-        page.0
+        page.into_text()
     }
 
     fn sources(&self, page: &mut Page) {
@@ -331,25 +344,6 @@ impl Counts {
 /// An instant in whole seconds; `None` before 1970.
 fn seconds(clock: Timestamp) -> Option<u64> {
     u64::try_from(clock.0).ok().map(|micros| micros / 1_000_000)
-}
-
-/// The page as it grows. Writing to a string cannot fail.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// Label values are names of this project and need no escaping.
-    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
-        let labels = match labels.as_slice() {
-            [] => String::new(),
-            labels => format!("{{{}}}", labels.join(",")),
-        };
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
 }
 
 #[cfg(test)]

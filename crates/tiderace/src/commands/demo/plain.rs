@@ -17,7 +17,7 @@ pub fn opening(constants: &Constants) -> String {
     } = constants;
     format!(
         "tiderace demo: made-up card payments in, exact windowed features out, as {project}/ \
-         defines them\nserving gRPC at {grpc}, HTTP at {http}"
+         defines them\nserving gRPC at {grpc}, HTTP at {http}; look at it: http://{http}/console/"
     )
 }
 

@@ -1,0 +1,42 @@
+// What runs, since when it is whole, and how far backfills and syncs have come.
+
+import { badge, h, show, table } from './dom.js';
+import { standing, warming } from './overview.js';
+import { count, instant, low, seconds, share } from './words.js';
+
+const bar = (part) => h('span', { class: 'badges' }, h('progress', { max: 1, value: part }), ` ${Math.floor(part * 100)} %`);
+
+export function work({ project, live, until }) {
+  const place = h('div');
+  until(live.watch((point) => {
+    if (!point) return;
+    const views = point.now.views?.by_name;
+    const rows = project.views.map((view) => {
+      const held = views?.[view.name];
+      const part = warming(held, view);
+      return [h('a', { href: `#/view/${encodeURIComponent(view.name)}` }, view.name), h('code', null, view.fingerprint),
+        { cell: held ? held.generation : '–', class: 'n' },
+        held?.whole === 'beginning' ? 'the beginning' : instant(held?.whole),
+        view.reach_seconds === null ? 'without end' : seconds(view.reach_seconds), held ? bar(part) : '–',
+        views ? standing(held, view) : badge('asked elsewhere', '')];
+    });
+    const jobs = Object.entries(point.now.live?.jobs ?? {});
+    const backfills = jobs.filter(([, job]) => job.backfill).map(([name, { backfill }]) => [
+      name, { cell: backfill.job, class: 'n' }, badge(low(backfill.phase), { done: 'good', refused: 'bad', stuck: 'bad' }[backfill.phase] ?? 'mid'),
+      bar(backfill.events ? backfill.offered / backfill.events : backfill.phase === 'done' ? 1 : 0),
+      { cell: `${count(backfill.offered)} of ${count(backfill.events)}`, class: 'n' },
+      Object.entries(backfill.outcomes).map(([outcome, n]) => `${low(outcome)} ${share(n, backfill.offered)}`).join(', '), backfill.message ?? '']);
+    const syncs = jobs.filter(([, job]) => job.sync).map(([name, { sync }]) => [
+      name, badge(low(sync.phase), { done: 'good', failed: 'bad' }[sync.phase] ?? 'mid'), bar(sync.counts.rows ? sync.counts.offered / sync.counts.rows : 1),
+      { cell: count(sync.counts.rows), class: 'n' }, { cell: count(sync.counts.refused), class: 'n' }, seconds(sync.counts.millis / 1_000), sync.message ?? '']);
+    show(place,
+      h('p', { class: 'quiet' }, `${project.views.length} feature views run by the definitions of when this process began. A view is complete when what it has taken in covers its longest window.`),
+      table(['view', 'fingerprint', { cell: 'generation', class: 'n' }, 'whole since', 'longest window', 'covered', 'state'], rows),
+      h('h2', null, 'Backfills'),
+      backfills.length ? table(['view', { cell: 'job', class: 'n' }, 'phase', 'taken in', { cell: 'events', class: 'n' }, 'what became of them', ''], backfills)
+        : h('p', null, 'None is under way, and none has been. ', h('code', null, 'tiderace backfill VIEW'), ' gives a view its past.'),
+      h('h2', null, 'Syncs of batch views'),
+      syncs.length ? table(['view', 'phase', 'taken in', { cell: 'rows', class: 'n' }, { cell: 'refused', class: 'n' }, 'took', ''], syncs) : h('p', null, 'There is no batch view that was synced.'));
+  }));
+  return { title: 'Plan', element: place };
+}
