@@ -53,7 +53,7 @@ fn the_example_loads_and_is_typed() {
         (plan.sources.len(), plan.entities.len(), plan.services.len()),
         (1, 2, 1)
     );
-    assert_eq!(tests.len(), 2);
+    assert_eq!(tests.len(), 4);
     let spend = view(&plan, "customer_spend");
     assert_eq!(
         outputs(spend),

@@ -69,7 +69,10 @@ fn check(replaced: &[(&str, &str)], expected: &[&str]) {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
-    let told = shown(&lock(&text).changes(&lock(BASE)));
+    let (before, now) = (lock(BASE), lock(&text));
+    let changes = now.changes(&before);
+    assert_eq!(changes.is_empty(), now == before, "{now}");
+    let told = shown(&changes);
     assert_eq!(told.lines().collect::<Vec<_>>(), expected, "{replaced:?}");
 }
 
@@ -178,6 +181,17 @@ fn every_change_is_told_as_what_it_is() {
     check(
         &[("nullif(sum_7d, 0)", "nullif(sum_7d, 1)")],
         &["Service model:share changed"],
+    );
+    check(
+        &[(
+            "\"spend:n_1d\", \"spend:sum\"",
+            "\"spend:sum\", \"spend:n_1d\"",
+        )],
+        &["Service model kept"],
+    );
+    check(
+        &[("project: shop", "project: store")],
+        &["Project store was shop"],
     );
     check(
         &[("name: spend", "name: spending"), ("spend:", "spending:")],

@@ -18,6 +18,8 @@ pub struct Change {
 /// What a change is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
+    /// The project: its name is in the keys and topics that it owns.
+    Project,
     /// A source, or a column of one.
     Source,
     /// A feature view, or an output of one.
@@ -74,6 +76,16 @@ impl Lock {
     #[must_use]
     pub fn changes(&self, before: &Lock) -> Vec<Change> {
         let mut changes = vec![];
+        if self.project != before.project {
+            changes.push(Change {
+                subject: Subject::Project,
+                group: self.project.clone(),
+                part: None,
+                kind: Kind::Renamed {
+                    from: before.project.clone(),
+                },
+            });
+        }
         groups(
             Subject::Source,
             &before.sources,
@@ -150,12 +162,24 @@ fn own(subject: Subject, old: &Group, now: &Group) -> Option<Kind> {
     let differs = old.own != now.own;
     match subject {
         // That its outputs mean something else is said of them.
-        Subject::View | Subject::Service => differs.then_some(Kind::Kept { before, after }),
+        Subject::View | Subject::Service if differs => Some(Kind::Kept { before, after }),
+        Subject::Service => {
+            let (before, after) = (order(old, now), order(now, old));
+            (before != after).then_some(Kind::Kept { before, after })
+        }
         Subject::Source if old.own.fingerprint != now.own.fingerprint => {
             Some(Kind::Changed { before, after })
         }
-        Subject::Source => None,
+        Subject::Project | Subject::Source | Subject::View => None,
     }
+}
+
+/// The parts that two groups share, in the order of the one.
+fn order(group: &Group, other: &Group) -> String {
+    let shared = |part: &&Line| other.parts.iter().any(|held| held.name == part.name);
+    let shared = group.parts.iter().filter(shared);
+    let names: Vec<&str> = shared.map(|part| part.name.as_str()).collect();
+    format!("in the order {}", names.join(", "))
 }
 
 /// What became of the parts of a group.
@@ -197,7 +221,7 @@ fn parts(subject: Subject, old: &Group, now: &Group) -> Vec<(String, Kind)> {
                 match subject {
                     // What is read of it has a meaning of its own, and changes with it.
                     Subject::Source => Kind::Kept { before, after },
-                    Subject::View | Subject::Service => Kind::Changed { before, after },
+                    _ => Kind::Changed { before, after },
                 },
             ));
         }

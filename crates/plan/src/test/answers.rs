@@ -96,6 +96,13 @@ pub(super) fn ask(report: &Report, at: &At<raw::Ask>, subject: &Subject) -> Opti
             None
         }
         Some(at) => named(report, "request data", &subject.what, at, &subject.request),
+        None if !subject.request.is_empty() => {
+            let names = subject.request.iter().map(|(name, _)| name.as_str());
+            let message = "the question has no `request`".to_owned();
+            let help = format!("{} is given {}", subject.what, names::listed(names));
+            report.error_help(raw.at.place, Code::Shape, message, help);
+            None
+        }
         None => Some(vec![]),
     };
     let entries = raw.expect.value.iter().flat_map(|entries| &entries.0);

@@ -249,7 +249,7 @@ fn dead(changes: &[Change]) -> Vec<String> {
             _ => return None,
         };
         match (change.subject, &change.part) {
-            (Subject::Source, _) => None,
+            (Subject::Project | Subject::Source, _) => None,
             (Subject::View, None) => Some(format!("{}:*", from.unwrap_or(&change.group))),
             (Subject::View, Some(part)) => {
                 Some(format!("{}:{}", change.group, from.unwrap_or(part)))

@@ -20,6 +20,7 @@ pub(super) fn render(planned: &Planned<'_>) -> String {
 fn change(change: &Change) -> Json {
     let mut said = json!({
         "subject": match change.subject {
+            Subject::Project => "project",
             Subject::Source => "source",
             Subject::View => "view",
             Subject::Service => "service",

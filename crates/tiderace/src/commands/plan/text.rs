@@ -61,6 +61,7 @@ fn one_group(changes: &[Change], paint: &Paint, out: &mut String) {
     } = paint;
     let first = &changes[0];
     let kind = match first.subject {
+        Subject::Project => "project",
         Subject::Source => "source",
         Subject::View => "view",
         Subject::Service => "service",
@@ -81,6 +82,12 @@ fn one_group(changes: &[Change], paint: &Paint, out: &mut String) {
         Some(Kind::Changed { before, after }) => {
             let _ = writeln!(out, "{changed}! {kind} {name}{reset} means something else");
             before_after(2, before, after, paint, out)
+        }
+        Some(Kind::Kept { before, after }) if before == after => {
+            writeln!(
+                out,
+                "~ {kind} {name}: its rows hold other inputs or conditions"
+            )
         }
         Some(Kind::Kept { before, after }) => {
             let _ = writeln!(out, "~ {kind} {name}");
