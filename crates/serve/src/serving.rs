@@ -2,8 +2,9 @@
 
 use crate::lookup::{Ask, Looked};
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
-use crate::{Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
+use crate::{Caller, Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace_plan::model::Plan;
@@ -42,8 +43,14 @@ impl Serving {
     /// Looks features up.
     ///
     /// # Errors
-    /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds.
-    pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+    /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds; [`Kind::Forbidden`] for
+    /// a caller who may not.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        caller.may_read(&request.selection)?;
         let _permit = self.admit()?;
         self.within(self.lookup.get(request)).await
     }
@@ -51,13 +58,16 @@ impl Serving {
     /// Gives events to a source.
     ///
     /// # Errors
-    /// For an unknown source, an empty or oversized push, and whatever the [`Push`] says.
+    /// For a caller who may not, an unknown source, an empty or oversized push, and whatever the [`Push`]
+    /// says.
     pub async fn push(
         &self,
+        caller: &Caller,
         source: &str,
         payloads: Vec<Bytes>,
         durability: Durability,
     ) -> Result<PushReceipt, Error> {
+        caller.may_push(source)?;
         let _permit = self.admit()?;
         self.check(source, &payloads)?;
         let Some(push) = &self.push else {
@@ -114,10 +124,13 @@ impl Serving {
         self.lookup.prepared(selection)
     }
 
-    /// Lists what there is.
+    /// Lists what there is; of it, to a caller who does not administer, what it may ask for.
     #[must_use]
-    pub fn catalogue(&self) -> &proto::GetCatalogueResponse {
-        &self.catalogue
+    pub fn catalogue(&self, caller: &Caller) -> Cow<'_, proto::GetCatalogueResponse> {
+        match caller.has(|rights| rights.admin) {
+            true => Cow::Borrowed(&self.catalogue),
+            false => Cow::Owned(crate::catalogue::allowed(&self.catalogue, caller)),
+        }
     }
 
     /// Tells whether lookups can be answered.

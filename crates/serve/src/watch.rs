@@ -1,7 +1,9 @@
 //! The door of a process that answers nobody: how it is, and what it has counted.
 
-use crate::server::{address_of, listen, open_http};
-use crate::{Error, Kind, Metrics};
+use crate::gate::Form;
+use crate::server::{CONNECTIONS, Protected, open_http};
+use crate::tls::Spoken;
+use crate::{Clock, Error, Kind, Metrics, Protection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -29,17 +31,27 @@ pub struct Watch {
     address: SocketAddr,
     stop: watch::Sender<()>,
     door: JoinHandle<Result<(), String>>,
+    watching: Vec<JoinHandle<()>>,
 }
 
 impl Watch {
     /// Opens the door at `address`. `/ready` is what `works` says.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an address that cannot be listened at.
-    pub async fn start(address: &str, metrics: Metrics, works: Works) -> Result<Watch, Error> {
-        let listener = listen("http", address).await?;
-        let address = address_of(&listener)?;
+    /// [`Kind::Invalid`] for an address that cannot be listened at, or certificates or keys that cannot be
+    /// used.
+    pub async fn start(
+        address: &str,
+        metrics: Metrics,
+        works: Works,
+        protection: Protection,
+        clock: Clock,
+    ) -> Result<Watch, Error> {
         let (stop, stopped) = watch::channel(());
+        let protected = Protected::start(protection, clock, &stopped).await?;
+        let doorway = protected.open("http", address, Spoken::Http, CONNECTIONS);
+        let doorway = doorway.await?;
+        let address = doorway.address()?;
         let router = Router::new()
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/ready", get(move || std::future::ready(ready(&works))))
@@ -52,7 +64,8 @@ impl Watch {
         Ok(Watch {
             address,
             stop,
-            door: open_http(listener, router, stopped),
+            door: open_http(doorway, router, (&protected.gate, Form::Json), stopped),
+            watching: protected.watching,
         })
     }
 
@@ -68,7 +81,12 @@ impl Watch {
     /// [`Kind::Bug`] when it had failed.
     pub async fn stop(self) -> Result<(), Error> {
         drop(self.stop);
-        match self.door.await {
+        let door = self.door.await;
+        for watching in self.watching {
+            // They end by themselves once the stop channel is closed.
+            let _ = watching.await;
+        }
+        match door {
             Ok(Ok(())) => Ok(()),
             Ok(Err(reason)) => Err(Error::new(Kind::Bug, reason)),
             Err(panic) => Err(Error::new(Kind::Bug, panic.to_string())),
