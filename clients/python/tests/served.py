@@ -63,6 +63,11 @@ class Server:
 
     def start(self) -> None:
         """Starts it, and waits until it is ready."""
+        self.launch()
+        until(f"the server to be ready: {self.folder / 'run.log'}", self._is_ready, READY_WITHIN)
+
+    def launch(self) -> None:
+        """Starts it without waiting."""
         with open(self.folder / "run.log", "ab") as log:
             self.process = subprocess.Popen(
                 [binary(), "run", "--project", str(self.folder)],
@@ -71,7 +76,6 @@ class Server:
                 stderr=log,
                 cwd=self.folder,
             )
-        until(f"the server to be ready: {self.folder / 'run.log'}", self._is_ready, READY_WITHIN)
 
     def _is_ready(self) -> bool:
         assert self.process and self.process.poll() is None, (self.folder / "run.log").read_text()

@@ -1,6 +1,6 @@
 """A stand-in for the server, which fails as it is told to: for what the real one does not do when asked.
 
-It also listens by TLS and looks at tokens, which the client has and `tiderace run` does not yet.
+It also listens by TLS and remembers the tokens that came.
 """
 
 import threading

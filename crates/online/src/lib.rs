@@ -48,7 +48,7 @@ mod writer;
 pub use writer::{Loss, Lost, Marked, Writer};
 
 mod redis;
-pub use redis::{RedisOptions, RedisStore};
+pub use redis::{Login as RedisLogin, RedisAccess, RedisOptions, RedisStore};
 
 mod embedded;
 pub use embedded::{EmbeddedOptions, EmbeddedStore};

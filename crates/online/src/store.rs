@@ -3,7 +3,7 @@
 use crate::redis::{Expected, PartWrite, Receipts};
 use crate::{
     Clock, EmbeddedOptions, EmbeddedStore, Error, Found, Kind, MarkerWrite, MemoryStore, Part,
-    RedisOptions, RedisStore, RowWrite,
+    RedisAccess, RedisOptions, RedisStore, RowWrite,
 };
 use bytes::Bytes;
 use std::path::Path;
@@ -43,7 +43,20 @@ impl Store {
         project: &str,
         options: RedisOptions,
     ) -> Result<Store, Error> {
-        RedisStore::new(url, project, options).map(Store::Redis)
+        Store::redis_with_access(url, &RedisAccess::default(), project, options)
+    }
+
+    /// As [`Store::redis_unchecked`], with what the URL does not say of how Redis is reached.
+    ///
+    /// # Errors
+    /// As that; and for certificates that are none.
+    pub fn redis_with_access(
+        url: &str,
+        access: &RedisAccess,
+        project: &str,
+        options: RedisOptions,
+    ) -> Result<Store, Error> {
+        RedisStore::new(url, access, project, options).map(Store::Redis)
     }
 
     /// Opens or makes the embedded store in the folder `path`.

@@ -47,6 +47,10 @@ pub use scalar::parse_size;
 
 mod project;
 
+mod protection;
+
+mod redis;
+
 mod kafka;
 
 mod source;

@@ -1,7 +1,7 @@
 //! All the files of a project to one plan, in the order in which things refer to each other.
 
 use crate::environment::{self, Environment};
-use crate::model::{Entity, Plan, Project, Service, Source, Stream, Test};
+use crate::model::{Entity, Plan, Service, Source, Stream, Test};
 use crate::names::{Defined, listed, unknown};
 use crate::node::Node;
 use crate::places::Places;
@@ -11,8 +11,8 @@ use crate::service::Views;
 use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
-    Code, Diagnostic, SourceFile, batch, changes, entity, feed, project, raw, row_max, service,
-    shape, source, test, view, yaml,
+    Code, Diagnostic, SourceFile, batch, changes, entity, feed, project, protection, raw, row_max,
+    service, shape, source, test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -131,7 +131,11 @@ impl Documents {
 
     /// Checks everything; the result is whole only when nothing was reported.
     fn check(&self, report: &Report) -> Option<Loaded> {
-        let (project, kafka) = self.project(report);
+        let settings = self.settings(report);
+        let project = settings
+            .as_ref()
+            .and_then(|raw| project::check(report, raw));
+        let kafka = kafka_of(settings.as_ref());
         let mut sources = self.sources(report, kafka);
         let entities = self.entities(report);
         let drafts = self.views(report, &entities, &mut sources, kafka);
@@ -144,6 +148,9 @@ impl Documents {
             by_name: &by_name,
         };
         let services = self.services(report, &views);
+        let serving = settings.as_ref().and_then(|raw| raw.serving.as_ref());
+        let serving = serving.and_then(|at| at.value.as_ref());
+        protection::check_names(report, serving, &services, &drafts, &sources);
         if let Some(project) = project.as_ref().filter(|project| project.processes > 1) {
             can_be_shared(report, sources.values(), project.processes);
         }
@@ -162,8 +169,8 @@ impl Documents {
         })
     }
 
-    /// The settings, and whether Kafka is among them.
-    fn project(&self, report: &Report) -> (Option<Project>, Kafka) {
+    /// The settings as they are written.
+    fn settings<'a>(&'a self, report: &'a Report<'a>) -> Option<raw::Project> {
         let Some((first, more)) = self.projects.split_first() else {
             if !self.unread {
                 report.error_help(
@@ -173,25 +180,13 @@ impl Documents {
                     "expected a document with `project: <name>` and no `kind`, in `tiderace.yaml`",
                 );
             }
-            return (None, Kafka::Unknown);
+            return None;
         };
         for node in more {
             let message = "the project settings are given twice: this document has no `kind`";
             report.error(node.place, Code::Duplicate, message);
         }
-        let Some(raw) = shape::read::<raw::Project>(report, first) else {
-            return (None, Kafka::Unknown);
-        };
-        let kafka = match &raw.kafka {
-            Some(kafka) => Kafka::There {
-                registry: kafka
-                    .value
-                    .as_ref()
-                    .is_none_or(|kafka| kafka.schema_registry.is_some()),
-            },
-            None => Kafka::Missing,
-        };
-        (project::check(report, &raw), kafka)
+        shape::read::<raw::Project>(report, first)
     }
 
     fn sources(&self, report: &Report, kafka: Kafka) -> Defined<source::Draft> {
@@ -318,6 +313,22 @@ impl Documents {
             defined.broken(node.get("name").and_then(Node::text));
         }
         raw
+    }
+}
+
+/// Whether Kafka is among the settings.
+fn kafka_of(settings: Option<&raw::Project>) -> Kafka {
+    let Some(settings) = settings else {
+        return Kafka::Unknown;
+    };
+    match &settings.kafka {
+        Some(kafka) => Kafka::There {
+            registry: kafka
+                .value
+                .as_ref()
+                .is_none_or(|kafka| kafka.schema_registry.is_some()),
+        },
+        None => Kafka::Missing,
     }
 }
 

@@ -3,7 +3,7 @@
 mod test;
 pub use test::{Ask, Asked, EventFile, Expectation, Given, Letter, Record, Test, TestEvent};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tiderace_aggregate::RowSpec;
 use tiderace_expr::Compiled;
@@ -36,7 +36,11 @@ pub struct Project {
     /// Where schemas are registered.
     pub schema_registry: Option<SchemaRegistry>,
     /// The Redis URL; without it the online store is embedded.
-    pub redis_url: Option<String>,
+    pub redis_url: Option<Secret>,
+    /// Who signs in to Redis, where the URL does not say it.
+    pub redis_login: Option<RedisLogin>,
+    /// A file of certificates that Redis' is checked by, in place of the public ones.
+    pub redis_ca: Option<String>,
     /// Whether a Redis is accepted that deletes rows by itself.
     pub redis_allow_eviction: bool,
     /// Where state lives.
@@ -53,6 +57,10 @@ pub struct Project {
     pub feast: Option<String>,
     /// Whether the console is served; without a word of it, where HTTP listens to this machine alone.
     pub console: Option<bool>,
+    /// The certificate of the doors; without it nothing is encrypted.
+    pub tls: Option<Tls>,
+    /// Who may ask for what; without it everybody for everything.
+    pub auth: Option<Auth>,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.
@@ -100,6 +108,119 @@ impl std::fmt::Debug for SchemaRegistry {
         f.debug_struct("SchemaRegistry")
             .field("url", &self.url)
             .finish_non_exhaustive()
+    }
+}
+
+/// A text that is in no log: its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Who signs in to Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisLogin {
+    /// The user; without it Redis' own `default`.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Password,
+}
+
+/// A password, or where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// This one.
+    Given(Secret),
+    /// The first line of a file.
+    File(String),
+}
+
+/// The certificate of the doors: files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those that lead to the authority.
+    pub cert: String,
+    /// Its private key.
+    pub key: String,
+    /// The authorities whose certificates clients must have.
+    pub client_ca: Option<String>,
+}
+
+/// Who may ask for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// Whose JSON Web Tokens are believed.
+    pub jwt: Option<Jwt>,
+    /// Who is known.
+    pub callers: Vec<Caller>,
+}
+
+/// The issuer of JSON Web Tokens that are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// The file of its public keys.
+    pub jwks: String,
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must be, or have.
+    pub audience: String,
+}
+
+/// One who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it is called.
+    pub name: String,
+    /// The SHA-256 of each of its tokens.
+    pub tokens: Vec<[u8; 32]>,
+    /// The subjects of its JSON Web Tokens.
+    pub subjects: Vec<String>,
+    /// Scopes of JSON Web Tokens.
+    pub scopes: Vec<String>,
+    /// What it may do.
+    pub rights: Rights,
+}
+
+/// What a caller may do; the default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Feature services that it may look up.
+    pub services: Names,
+    /// Views whose features it may look up one by one.
+    pub views: Names,
+    /// Sources that it may push to.
+    pub push: Names,
+    /// Whether it may see how things are.
+    pub admin: bool,
+}
+
+/// Some names, or all there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Every name.
+    All,
+    /// These.
+    Some(BTreeSet<String>),
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names::Some(BTreeSet::new())
+    }
+}
+
+impl Names {
+    /// Tells whether `name` is one of them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Names::All => true,
+            Names::Some(names) => names.contains(name),
+        }
     }
 }
 

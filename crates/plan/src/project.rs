@@ -3,7 +3,7 @@
 use crate::at::At;
 use crate::model::Project;
 use crate::report::Report;
-use crate::{Code, kafka, names, raw, scalar};
+use crate::{Code, kafka, names, protection, raw, redis, scalar};
 use std::net::SocketAddr;
 use tiderace_types::{Duration, Share};
 
@@ -14,7 +14,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let name = names::identifier(report, "a project", &raw.project);
     let online = raw.online.as_ref().and_then(|at| at.value.as_ref());
     let redis = online.and_then(|online| online.redis.as_ref()?.value.as_ref());
-    let redis_url = redis.and_then(|redis| redis_url(report, &redis.url));
+    let reached = redis::check(report, redis);
     let eviction = redis.and_then(|redis| redis.allow_eviction.as_ref());
     let state = raw.state.as_ref().and_then(|at| at.value.as_ref());
     let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
@@ -26,6 +26,8 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         None => None,
     };
     let console = serving.and_then(|serving| serving.console.as_ref());
+    let tls = protection::tls(report, serving);
+    let auth = protection::auth(report, serving);
     let feast = feast(report, raw, [("grpc", &grpc), ("http", &http)]);
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
@@ -44,12 +46,15 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let kafka = raw.kafka.as_ref().and_then(|at| at.value.as_ref());
     let properties = kafka::properties(report, kafka);
     let schema_registry = kafka::schema_registry(report, kafka);
+    let reached = reached?;
     Some(Project {
         name: name?.to_owned(),
         kafka_brokers: brokers(raw),
         kafka_properties: properties?,
         schema_registry: schema_registry?,
-        redis_url,
+        redis_url: reached.url,
+        redis_login: reached.login,
+        redis_ca: reached.ca,
         redis_allow_eviction: eviction.and_then(|at| at.value).unwrap_or(false),
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
@@ -58,6 +63,8 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         worker,
         feast: feast?,
         console: console.and_then(|at| at.value),
+        tls: tls?,
+        auth: auth?,
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,
@@ -75,20 +82,6 @@ fn brokers(raw: &raw::Project) -> Option<String> {
 fn path(text: Option<&At<String>>, default: &str) -> String {
     text.and_then(|text| text.value.clone())
         .unwrap_or_else(|| default.to_owned())
-}
-
-fn redis_url(report: &Report, url: &At<String>) -> Option<String> {
-    let (text, place) = url.text()?;
-    if text.starts_with("redis://") || text.starts_with("rediss://") {
-        return Some(text.to_owned());
-    }
-    report.error_help(
-        place,
-        Code::Value,
-        format!("`{text}` is not the URL of a Redis"),
-        "expected `redis://host:port`, or `rediss://host:port` for TLS",
-    );
-    None
 }
 
 /// At least one lane, at most one per shard.
@@ -166,7 +159,7 @@ fn feast(
     Some(Some(address))
 }
 
-/// An address to listen on; other machines' only with permission.
+/// An address to listen on; other machines' only where it is protected, or with permission.
 fn listen(
     report: &Report,
     raw: &raw::Project,
@@ -191,17 +184,32 @@ fn listen(
             format!("`{text}` is not an address to listen on"),
             "expected an IP address and a port, such as `127.0.0.1:6565`",
         ),
-        Some(false) if !permitted => report.error_help(
+        Some(false) if !permitted && !is_protected(serving) => report.error_help(
             place,
             Code::Unsafe,
-            format!(
-                "`{text}` can be reached from other machines, without encryption or credentials"
-            ),
-            "listen on 127.0.0.1, or say `allow_unprotected_network: true` beside it",
+            format!("`{text}` can be reached from other machines, {}", lacks(serving)),
+            "configure `tls: { cert, key }` and `auth: { callers }` beside it (docs/security.md), or listen on \
+             127.0.0.1, or say `allow_unprotected_network: true` where something else protects it",
         ),
         Some(_) => return Some(address),
     }
     None
+}
+
+/// Whether everything is encrypted, and everybody asked who they are.
+fn is_protected(serving: &raw::Serving) -> bool {
+    let tls = serving.tls.as_ref();
+    let client_ca = tls.and_then(|at| at.value.as_ref()?.client_ca.as_ref());
+    tls.is_some() && (serving.auth.is_some() || client_ca.is_some())
+}
+
+/// What protection is not there.
+fn lacks(serving: &raw::Serving) -> &'static str {
+    match (&serving.tls, &serving.auth) {
+        (None, None) => "without encryption or credentials",
+        (None, Some(_)) => "and tokens would be sent without encryption",
+        (Some(_), _) => "and nobody is asked for credentials",
+    }
 }
 
 fn is_loopback(address: &str) -> Option<bool> {

@@ -67,6 +67,14 @@ pub(crate) struct Redis {
     /// `redis://host:port`, or `rediss://` for TLS. Of a cluster any of its servers, or several:
     /// `redis://host:port,host:port`.
     pub(crate) url: At<String>,
+    /// The user to sign in as (Redis calls what it may do its ACL). Default: Redis' own `default`.
+    pub(crate) user: Option<At<String>>,
+    /// The password, from the environment: `${NAME}`.
+    pub(crate) password: Option<At<String>>,
+    /// A file with the password in its first line, relative to the project, in place of `password`.
+    pub(crate) password_file: Option<At<String>>,
+    /// A file of certificates (PEM) to trust in place of the public ones, relative to the project.
+    pub(crate) ca: Option<At<String>>,
     /// Whether servers are accepted whose `maxmemory-policy` is not `noeviction`, or not told. They
     /// delete rows by themselves, and an entity whose row is gone is answered as one without
     /// events: only for trials. Default: `false`.
@@ -117,9 +125,75 @@ pub(crate) struct Serving {
     /// Whether the console is served at `http`, and at `worker`: a page that shows definitions, values and dead
     /// letters. Default: where that address is of this machine alone.
     pub(crate) console: Option<At<bool>>,
-    /// Permits addresses that other machines reach, though nothing is encrypted and nobody is
-    /// asked who they are. Default: false.
+    /// The certificate that every door shows; without it nothing is encrypted.
+    pub(crate) tls: Option<At<Tls>>,
+    /// Who may ask for what; without it everybody who reaches a door may ask for everything.
+    pub(crate) auth: Option<At<Auth>>,
+    /// Permits addresses that other machines reach, though it is not so that everything is encrypted
+    /// and everybody asked who they are: `tls` with `auth`, or with `client_ca`. Default: false.
     pub(crate) allow_unprotected_network: Option<At<bool>>,
+}
+
+/// The certificate of the doors. Files are PEM, relative to the project, and read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The certificate, and behind it those that lead to the authority that clients trust.
+    pub(crate) cert: At<String>,
+    /// Its private key.
+    pub(crate) key: At<String>,
+    /// The authorities whose certificates clients must have. Without it clients need none.
+    pub(crate) client_ca: Option<At<String>>,
+}
+
+/// Who may ask for what. What is not given to a caller it may not.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Auth {
+    /// Whose JSON Web Tokens are believed; without it, tokens are those of callers alone.
+    pub(crate) jwt: Option<At<Jwt>>,
+    /// Who is known, and what each may do.
+    pub(crate) callers: At<Vec<At<Caller>>>,
+}
+
+/// The issuer of JSON Web Tokens that are believed: RS256, ES256 and EdDSA.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Jwt {
+    /// A file of its public keys (JWKS), relative to the project. It is read again when it changes.
+    pub(crate) jwks: At<String>,
+    /// What `iss` must be.
+    pub(crate) issuer: At<String>,
+    /// What `aud` must be, or have among others.
+    pub(crate) audience: At<String>,
+}
+
+/// One who asks, and what it may do.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Caller {
+    /// What it is called in the log.
+    pub(crate) name: At<String>,
+    /// Its tokens, each as `sha256:…`; `tiderace token` makes one. Two while one takes the place of the other.
+    #[serde(default)]
+    pub(crate) tokens: Vec<At<String>>,
+    /// The `sub` of its JSON Web Tokens.
+    #[serde(default)]
+    pub(crate) subjects: Vec<At<String>>,
+    /// Scopes of JSON Web Tokens (`scope` or `scp`): whoever has one may do this.
+    #[serde(default)]
+    pub(crate) scopes: Vec<At<String>>,
+    /// Feature services that it may look up, by name; `*` is all.
+    #[serde(default)]
+    pub(crate) services: Vec<At<String>>,
+    /// Views whose features it may look up one by one (`view:output`); `*` is all.
+    #[serde(default)]
+    pub(crate) views: Vec<At<String>>,
+    /// Sources that it may push events to; `*` is all.
+    #[serde(default)]
+    pub(crate) push: Vec<At<String>>,
+    /// Whether it may see how things are: `/metrics`, the whole catalogue, explanations. Default: false.
+    pub(crate) admin: Option<At<bool>>,
 }
 
 /// A stream of events.

@@ -399,6 +399,34 @@ fn a_view_has_at_most_64_filters() {
 }
 
 #[test]
+fn protection_is_taken_and_shows_no_secret() {
+    let digits = "ab".repeat(32);
+    let serving = format!(
+        "serving:\n  grpc: '0.0.0.0:6565'\n  tls: {{ cert: a.pem, key: a.key }}\n  auth:\n    \
+         jwt: {{ jwks: k.json, issuer: me, audience: us }}\n    callers:\n      \
+         - {{ name: scoring, tokens: ['sha256:{digits}'], subjects: [model], views: ['*'], push: [payments] }}\n\
+         online: {{ redis: {{ url: 'rediss://:hidden@r:6379', ca: r.pem }} }}"
+    );
+    let text =
+        include_str!("base.yaml").replace("project: shop", &format!("project: shop\n{serving}"));
+    let file = SourceFile {
+        path: "base.yaml".to_owned(),
+        text,
+    };
+    let project = load_good(&[file]).plan.project;
+    assert_eq!(project.redis_ca.as_deref(), Some("r.pem"));
+    let shown = format!("{project:?}");
+    assert!(!shown.contains("hidden"), "{shown}");
+    let auth = project.auth.expect("who may ask");
+    assert_eq!(auth.jwt.expect("an issuer").audience, "us");
+    let caller = &auth.callers[0];
+    assert_eq!(caller.tokens, [[0xab; 32]]);
+    assert!(caller.rights.views.has("anything") && !caller.rights.services.has("anything"));
+    assert!(caller.rights.push.has("payments") && !caller.rights.push.has("others"));
+    assert!(!caller.rights.admin);
+}
+
+#[test]
 fn kafka_and_network_settings_are_taken() {
     let text = include_str!("base.yaml")
         .replace(
@@ -415,7 +443,7 @@ fn kafka_and_network_settings_are_taken() {
     };
     let plan = load_good(&[file]).plan;
     assert_eq!(plan.project.kafka_brokers.as_deref(), Some("a:9092"));
-    let url = plan.project.redis_url.as_deref();
+    let url = plan.project.redis_url.as_ref().map(|url| url.0.as_str());
     assert_eq!(url, Some("redis://r:6379,s:6379"));
     assert!(plan.project.redis_allow_eviction);
     assert_eq!(plan.project.grpc, "0.0.0.0:6565");

@@ -19,6 +19,10 @@ fn the_schema_describes_every_kind() {
         ("Test", "asks"),
         ("Feature", "aggregate"),
         ("Output", "kafka"),
+        ("Tls", "cert"),
+        ("Auth", "callers"),
+        ("Jwt", "jwks"),
+        ("Caller", "tokens"),
     ] {
         let property = &definitions[name]["properties"][key];
         assert!(

@@ -1,7 +1,7 @@
 //! What there is to ask for, as the plan has it.
 
 use crate::prepared::{Prepared, hexadecimal};
-use crate::proto;
+use crate::{Caller, proto};
 use tiderace_plan::model::{Plan, Service, Source, View};
 use tiderace_types::{DataType, Duration};
 
@@ -30,6 +30,27 @@ pub fn catalogue(plan: &Plan) -> proto::GetCatalogueResponse {
             .map(|each| service(plan, each))
             .collect(),
     }
+}
+
+/// What of a catalogue a caller may ask for, with the entities that it needs for it.
+pub(crate) fn allowed(
+    whole: &proto::GetCatalogueResponse,
+    caller: &Caller,
+) -> proto::GetCatalogueResponse {
+    let mut seen = whole.clone();
+    seen.services
+        .retain(|service| caller.has(|rights| rights.services.has(&service.name)));
+    seen.views
+        .retain(|view| caller.has(|rights| rights.views.has(&view.name)));
+    seen.sources
+        .retain(|source| caller.has(|rights| rights.push.has(&source.name)));
+    let (views, services) = (&seen.views, &seen.services);
+    seen.entities.retain(|entity| {
+        let is_key = |key: &proto::CatalogueField| entity.keys.contains(key);
+        views.iter().any(|view| view.entity == entity.name)
+            || services.iter().any(|each| each.keys.iter().any(is_key))
+    });
+    seen
 }
 
 fn field(name: &str, data_type: &DataType) -> proto::CatalogueField {

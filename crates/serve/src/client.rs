@@ -2,47 +2,142 @@
 
 use crate::{Durability, Error, Kind, nearest, proto};
 use bytes::Bytes;
+use futures::Stream;
 use proto::feature_store_client::FeatureStoreClient;
+use std::fmt;
 use std::time::Duration;
 use tiderace_types::Value;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status, Streaming};
 
 pub use proto::{GetOnlineFeaturesRequest, GetOnlineFeaturesResponse, PushResponse};
 
+/// How a server is reached: by whose certificates it is believed, and as who. The default is without
+/// encryption, as nobody.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// Certificates in PEM that the server's is checked by; with them the connection is encrypted.
+    pub ca: Option<Vec<u8>>,
+    /// The certificate to show, and its private key, in PEM.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// The token to send.
+    pub token: Option<String>,
+}
+
+/// Without key and token, so that they are in no log.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Access")
+    }
+}
+
+/// Puts the token into every call.
+#[derive(Clone, Default)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    fn new(token: Option<&str>) -> Result<Bearer, Error> {
+        let Some(token) = token else {
+            return Ok(Bearer(None));
+        };
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| Error::invalid("the token has characters that no token has"))?;
+        value.set_sensitive(true);
+        Ok(Bearer(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// A connection to a server. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    inner: FeatureStoreClient<Channel>,
+    inner: FeatureStoreClient<InterceptedService<Channel, Bearer>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
 }
 
 impl Client {
-    /// Connects to `address`, `127.0.0.1:6565` or with `http://` before it.
+    /// Connects to `address`, `127.0.0.1:6565` or with `http://` before it, as nobody.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for what is no address, [`Kind::Unavailable`] when nobody answers.
     pub async fn connect(address: &str) -> Result<Client, Error> {
-        let uri = match address.contains("://") {
-            true => address.to_owned(),
-            false => format!("http://{address}"),
+        Client::connect_with(address, &Access::default()).await
+    }
+
+    /// Connects to `address`, with `https://` before it or an authority in `access` by TLS.
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; [`Kind::Invalid`] too for certificates or a token that are none.
+    pub async fn connect_with(address: &str, access: &Access) -> Result<Client, Error> {
+        let encrypted = address.starts_with("https://") || access.ca.is_some();
+        let uri = match address.split_once("://") {
+            Some((_, rest)) if encrypted => format!("https://{rest}"),
+            Some(_) => address.to_owned(),
+            None if encrypted => format!("https://{address}"),
+            None => format!("http://{address}"),
         };
-        let endpoint = Endpoint::from_shared(uri)
+        let mut endpoint = Endpoint::from_shared(uri)
             .map_err(|error| Error::invalid(format!("address {address:?}: {error}")))?;
+        if encrypted {
+            let Some(ca) = &access.ca else {
+                return Err(Error::invalid(format!(
+                    "{address}: say by whose certificates the server is believed (`--ca`)"
+                )));
+            };
+            let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+            if let Some((cert, key)) = &access.identity {
+                tls = tls.identity(Identity::from_pem(cert, key));
+            }
+            endpoint = endpoint
+                .tls_config(tls)
+                .map_err(|error| Error::invalid(format!("certificates: {}", deepest(&error))))?;
+        }
+        let bearer = Bearer::new(access.token.as_deref())?;
         let connected = endpoint
             .tcp_nodelay(true)
             .connect_timeout(CONNECT)
             .connect()
             .await;
         let channel = connected.map_err(|error| {
-            let reason = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), |source| source.to_string());
-            Error::new(
-                Kind::Unavailable,
-                format!("no server at {address:?}: {reason}"),
-            )
+            let reason = deepest(&error);
+            let message = format!("no server at {address:?}: {reason}");
+            Error::new(Kind::Unavailable, message)
         })?;
+        let inner = FeatureStoreClient::with_interceptor(channel, bearer);
         Ok(Client {
-            inner: FeatureStoreClient::new(channel).max_decoding_message_size(LARGEST),
+            inner: inner.max_decoding_message_size(LARGEST),
         })
+    }
+
+    /// Looks features up over one stream: answers come in the order of the requests.
+    ///
+    /// # Errors
+    /// What the server says of the stream; what it says of one request is among the answers.
+    pub async fn stream(
+        &mut self,
+        requests: impl Stream<Item = proto::StreamOnlineFeaturesRequest> + Send + 'static,
+    ) -> Result<Streaming<proto::StreamOnlineFeaturesResponse>, Error> {
+        let answers = self.inner.stream_online_features(requests).await?;
+        Ok(answers.into_inner())
     }
 
     /// Looks features up.
@@ -172,6 +267,15 @@ impl Client {
         let request = proto::GetCatalogueRequest {};
         Ok(self.inner.get_catalogue(request).await?.into_inner())
     }
+}
+
+/// What is at the bottom of an error, which says most.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// What is asked beside values.

@@ -15,6 +15,10 @@ pub enum Kind {
     Invalid,
     /// Ask for something that exists.
     NotFound,
+    /// Say who asks, with a token that is right.
+    Unauthenticated,
+    /// Ask for what is allowed, or have it allowed.
+    Forbidden,
     /// Ask for less, or later.
     TooMuch,
     /// Ask again: what is needed cannot be reached now.
@@ -56,6 +60,8 @@ impl From<Error> for tonic::Status {
         let code = match error.kind {
             Kind::Invalid => tonic::Code::InvalidArgument,
             Kind::NotFound => tonic::Code::NotFound,
+            Kind::Unauthenticated => tonic::Code::Unauthenticated,
+            Kind::Forbidden => tonic::Code::PermissionDenied,
             Kind::TooMuch => tonic::Code::ResourceExhausted,
             Kind::Unavailable => tonic::Code::Unavailable,
             Kind::Deadline => tonic::Code::DeadlineExceeded,
@@ -71,6 +77,8 @@ impl From<tonic::Status> for Error {
         let kind = match status.code() {
             tonic::Code::InvalidArgument | tonic::Code::OutOfRange => Kind::Invalid,
             tonic::Code::NotFound => Kind::NotFound,
+            tonic::Code::Unauthenticated => Kind::Unauthenticated,
+            tonic::Code::PermissionDenied => Kind::Forbidden,
             tonic::Code::ResourceExhausted => Kind::TooMuch,
             tonic::Code::Unavailable => Kind::Unavailable,
             tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => Kind::Deadline,

@@ -9,7 +9,7 @@
 //! It lacks everything of Feast but the lookup: pushes, materialization, the registry.
 
 use crate::lookup::{Ask, Extras};
-use crate::{Error, Selection, Serving};
+use crate::{Caller, Error, Selection, Serving};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -76,9 +76,14 @@ impl Door {
     /// Answers a question. The call is in flight as long as the answer is kept.
     ///
     /// # Errors
-    /// For the caller's mistakes; [`crate::Kind::Unavailable`] when the store does not answer, or a
+    /// For a caller who may not, and its mistakes; [`crate::Kind::Unavailable`] when the store does not answer, or a
     /// value is not known that Feast has no status for.
-    pub(crate) async fn answer(&self, question: Question) -> Result<Answer<'_>, Fault> {
+    pub(crate) async fn answer(
+        &self,
+        caller: &Caller,
+        question: Question,
+    ) -> Result<Answer<'_>, Fault> {
+        caller.may_read(&question.selection)?;
         let permit = self.serving.admit()?;
         let shape = self.shape(&question.selection)?;
         let (full_names, views) = (question.full_names, question.views);

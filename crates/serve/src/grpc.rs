@@ -1,12 +1,25 @@
 //! The gRPC door: messages in, messages out.
 
 use crate::proto::feature_store_server::FeatureStore;
-use crate::{Durability, Error, Request, Serving, proto};
+use crate::{Caller, Durability, Error, Request, Serving, proto, stream};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use std::sync::Arc;
-use tonic::{Response, Status};
+use tokio::sync::watch;
+use tonic::{Response, Status, Streaming};
 
 /// [`Serving`] as the generated service.
-pub(crate) struct Grpc(pub(crate) Arc<Serving>);
+pub(crate) struct Grpc {
+    pub(crate) serving: Arc<Serving>,
+    /// Closed when the server stops, which ends streams.
+    pub(crate) stopped: watch::Receiver<()>,
+}
+
+/// Who makes a call, as the gate has found out.
+pub(crate) fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Status::internal("a call came past the gate"))
+}
 
 #[tonic::async_trait]
 impl FeatureStore for Grpc {
@@ -14,14 +27,29 @@ impl FeatureStore for Grpc {
         &self,
         request: tonic::Request<proto::GetOnlineFeaturesRequest>,
     ) -> Result<Response<proto::GetOnlineFeaturesResponse>, Status> {
+        let caller = caller(&request)?;
         let request = Request::try_from(request.into_inner())?;
-        Ok(Response::new(self.0.get(request).await?))
+        Ok(Response::new(self.serving.get(&caller, request).await?))
+    }
+
+    type StreamOnlineFeaturesStream =
+        BoxStream<'static, Result<proto::StreamOnlineFeaturesResponse, Status>>;
+
+    async fn stream_online_features(
+        &self,
+        request: tonic::Request<Streaming<proto::StreamOnlineFeaturesRequest>>,
+    ) -> Result<Response<Self::StreamOnlineFeaturesStream>, Status> {
+        let caller = caller(&request)?;
+        let (serving, stopped) = (Arc::clone(&self.serving), self.stopped.clone());
+        let answers = stream::answers(serving, caller, request.into_inner(), stopped);
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn push(
         &self,
         request: tonic::Request<proto::PushRequest>,
     ) -> Result<Response<proto::PushResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let durability = match proto::Durability::try_from(request.durability) {
             Ok(proto::Durability::Unspecified | proto::Durability::Disk) => Durability::Disk,
@@ -34,7 +62,8 @@ impl FeatureStore for Grpc {
                 return Err(Error::invalid(message).into());
             }
         };
-        let pushed = self.0.push(&request.source, request.payloads, durability);
+        let (source, payloads) = (&request.source, request.payloads);
+        let pushed = self.serving.push(&caller, source, payloads, durability);
         let receipt = pushed.await?;
         Ok(Response::new(proto::PushResponse {
             first_offset: receipt.first_offset,
@@ -44,8 +73,9 @@ impl FeatureStore for Grpc {
 
     async fn get_catalogue(
         &self,
-        _: tonic::Request<proto::GetCatalogueRequest>,
+        request: tonic::Request<proto::GetCatalogueRequest>,
     ) -> Result<Response<proto::GetCatalogueResponse>, Status> {
-        Ok(Response::new(self.0.catalogue().clone()))
+        let caller = caller(&request)?;
+        Ok(Response::new(self.serving.catalogue(&caller).into_owned()))
     }
 }

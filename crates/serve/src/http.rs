@@ -10,16 +10,19 @@
 //! | `GET /metrics` | what the process has counted, as Prometheus reads it |
 //! | `GET /console/` | the [console](crate::console), where the process has one |
 //!
+//! Where callers have to be known, `/health`, `/ready` and pages are open, `/metrics` needs the right to
+//! administer, and the rest a token whose rights are judged by what is asked (`gate`).
+//!
 //! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
 
-use crate::{Console, Durability, Error, Kind, Metrics, Page, Serving, console, json};
+use crate::{Caller, Console, Durability, Error, Kind, Metrics, Page, Serving, console, json};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -56,28 +59,33 @@ pub(crate) fn router(
 
 async fn features(
     State(serving): State<Arc<Serving>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
     let request = json::request(&readable(body)?)?;
-    let answer = serving.get(request).await?;
+    let answer = serving.get(&caller, request).await?;
     Ok(Json(json::response(&answer)).into_response())
 }
 
 async fn push(
     State(serving): State<Arc<Serving>>,
+    Extension(caller): Extension<Caller>,
     Path(source): Path<String>,
     Query(wanted): Query<Vec<(String, String)>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
     let durability = durability(&wanted)?;
     let payloads = json::events(&readable(body)?)?;
-    let receipt = serving.push(&source, payloads, durability).await?;
+    let receipt = serving.push(&caller, &source, payloads, durability).await?;
     let accepted = json!({"first_offset": receipt.first_offset, "count": receipt.count});
     Ok(Json(accepted).into_response())
 }
 
-async fn catalogue(State(serving): State<Arc<Serving>>) -> Response {
-    Json(serving.catalogue()).into_response()
+async fn catalogue(
+    State(serving): State<Arc<Serving>>,
+    Extension(caller): Extension<Caller>,
+) -> Response {
+    Json(&*serving.catalogue(&caller)).into_response()
 }
 
 async fn ready(State(serving): State<Arc<Serving>>) -> Result<Response, Error> {
@@ -114,6 +122,8 @@ impl IntoResponse for Error {
         let (status, code) = match self.kind() {
             Kind::Invalid => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+            Kind::Forbidden => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
             Kind::TooMuch => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
             Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
             Kind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),

@@ -53,8 +53,27 @@ pub use push::{Durability, Push, PushError, PushErrorKind, PushFuture, PushRecei
 mod catalogue;
 pub use catalogue::catalogue;
 
+mod occurrence;
+pub use occurrence::{Denial, Occurrence, Reason, Reporter};
+
+mod watched;
+
+mod tls;
+pub use tls::TlsFiles;
+
+mod doorway;
+
+pub mod auth;
+
+mod caller;
+pub use caller::Caller;
+
+mod gate;
+
 mod serving;
 pub use serving::Serving;
+
+mod stream;
 
 mod grpc;
 mod http;
@@ -63,7 +82,7 @@ mod json;
 pub mod feast;
 
 mod server;
-pub use server::{Metrics, Options, Server};
+pub use server::{Metrics, Options, Protection, Server};
 
 mod watch;
 pub use watch::{Watch, Works};

@@ -1,22 +1,27 @@
 //! The doors, opened and closed: listeners, limits, health, reflection, draining.
 
+use crate::auth::Auth;
+use crate::doorway::{self, Doorway, Peer};
 use crate::feast::{self, serving::serving_service_server::ServingServiceServer};
+use crate::gate::{Form, Gate, guard};
 use crate::lookup::{Clock, Limits, Lookup};
 use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
 use crate::push::Push;
 use crate::serving::Serving;
-use crate::{Console, Error, Kind, Owner, grpc, http, proto};
+use crate::tls::{Configs, Spoken};
+use crate::watched::Watched;
+use crate::{Console, Error, Kind, Owner, Reporter, TlsFiles, grpc, http, proto};
+use axum::middleware::from_fn_with_state;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace_online::Store;
 use tiderace_plan::model::Plan;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -60,6 +65,89 @@ pub struct Options {
     pub console: Option<Console>,
     /// Who is asked as of instants that published rows do not answer; `None` where only they are.
     pub owner: Option<Owner>,
+    /// Connections open at once at each door; more are closed at once. 10,000.
+    pub connections: usize,
+    /// How the doors are protected.
+    pub protection: Protection,
+}
+
+/// How doors are protected: encryption, and who may ask for what. The default is not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Protection {
+    /// The certificate that doors show; `None` for no encryption.
+    pub tls: Option<TlsFiles>,
+    /// Who may ask for what; `None` for everybody for everything.
+    pub auth: Option<Auth>,
+    /// Who is told of denials, and of files that changed.
+    pub reporter: Reporter,
+}
+
+/// How often files of certificates and keys are looked at. They are taken up after two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// [`Protection`], at work.
+pub(crate) struct Protected {
+    configs: Option<Watched<Configs>>,
+    pub(crate) gate: Gate,
+    reporter: Reporter,
+    /// What looks after files.
+    pub(crate) watching: Vec<JoinHandle<()>>,
+}
+
+impl Protected {
+    /// Reads certificates and keys, again when they change, until `stopped`.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(crate) async fn start(
+        protection: Protection,
+        clock: Clock,
+        stopped: &watch::Receiver<()>,
+    ) -> Result<Protected, Error> {
+        let reporter = protection.reporter;
+        let mut watching = Vec::new();
+        let configs = match protection.tls {
+            None => None,
+            Some(files) => {
+                let files = files.files();
+                let (configs, task) = files.watch(LOOK, reporter.clone(), stopped.clone()).await?;
+                watching.push(task);
+                Some(configs)
+            }
+        };
+        let auth = protection.auth.as_ref();
+        let gate = Gate::start(auth, LOOK, reporter.clone(), clock, stopped.clone());
+        let (gate, task) = gate.await?;
+        watching.extend(task);
+        Ok(Protected {
+            configs,
+            gate,
+            reporter,
+            watching,
+        })
+    }
+
+    /// Listens at `address`.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub(crate) async fn open(
+        &self,
+        name: &'static str,
+        address: &str,
+        spoken: Spoken,
+        connections: usize,
+    ) -> Result<Doorway, Error> {
+        let encryption = self.configs.clone().map(|configs| (configs, spoken));
+        Doorway::open(
+            name,
+            address,
+            encryption,
+            connections,
+            self.reporter.clone(),
+        )
+        .await
+    }
 }
 
 impl Options {
@@ -80,6 +168,8 @@ impl Options {
             metrics: None,
             console: None,
             owner: None,
+            connections: CONNECTIONS,
+            protection: Protection::default(),
         }
     }
 }
@@ -94,6 +184,7 @@ pub struct Server {
     stop: watch::Sender<()>,
     doors: Vec<JoinHandle<Result<(), String>>>,
     health: JoinHandle<()>,
+    watching: Vec<JoinHandle<()>>,
     refresher: Refresher,
     drain: Duration,
 }
@@ -102,8 +193,8 @@ impl Server {
     /// Opens the doors of `plan` over `store`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an address that cannot be listened at, or a service that can
-    /// never be answered.
+    /// [`Kind::Invalid`] for an address that cannot be listened at, certificates or keys that cannot be used,
+    /// or a service that can never be answered.
     pub async fn start(
         options: Options,
         plan: Arc<Plan>,
@@ -111,15 +202,21 @@ impl Server {
         push: Option<Arc<dyn Push>>,
         clock: Clock,
     ) -> Result<Server, Error> {
-        let grpc = listen("grpc", &options.grpc).await?;
-        let http = match &options.http {
-            Some(address) => Some(listen("http", address).await?),
-            None => None,
+        let (stop, stopped) = watch::channel(());
+        let protection = options.protection.clone();
+        let protected = Protected::start(protection, Arc::clone(&clock), &stopped).await?;
+        let room = options.connections;
+        let open = async |name, address: &Option<String>| match address {
+            Some(address) => {
+                let doorway = protected.open(name, address, Spoken::Http, room);
+                doorway.await.map(Some)
+            }
+            None => Ok(None),
         };
-        let feast = match &options.feast {
-            Some(address) => Some(listen("feast", address).await?),
-            None => None,
-        };
+        let grpc = protected.open("grpc", &options.grpc, Spoken::Grpc, room);
+        let grpc = grpc.await?;
+        let http = open("http", &options.http).await?;
+        let feast = open("feast", &options.feast).await?;
         let (markers, refresher) =
             Markers::start(store.clone(), options.marker_interval, Arc::clone(&clock));
         let lookup = Lookup::new(
@@ -137,7 +234,6 @@ impl Server {
             options.concurrency,
             options.timeout,
         ));
-        let (stop, stopped) = watch::channel(());
         let mut services = vec!["", name_of::<FeatureStoreServer<grpc::Grpc>>()];
         if feast.is_some() {
             services.push(name_of::<ServingServiceServer<feast::grpc::Grpc>>());
@@ -149,9 +245,10 @@ impl Server {
         health.tell(ServingStatus::NotServing).await;
         let reporter = health.reporter.clone();
         let health = tokio::spawn(health.report(markers.clone(), stopped.clone()));
-        let grpc_address = address_of(&grpc)?;
-        let http_address = http.as_ref().map(address_of).transpose()?;
-        let feast_address = feast.as_ref().map(address_of).transpose()?;
+        let grpc_address = grpc.address()?;
+        let http_address = http.as_ref().map(Doorway::address).transpose()?;
+        let feast_address = feast.as_ref().map(Doorway::address).transpose()?;
+        let gate = protected.gate;
         let door = feast
             .is_some()
             .then(|| Arc::new(feast::Door::new(Arc::clone(&serving))));
@@ -160,6 +257,7 @@ impl Server {
             &options,
             Arc::clone(&serving),
             door.clone(),
+            gate.clone(),
             reporter,
             stopped.clone(),
         )?];
@@ -171,12 +269,18 @@ impl Server {
                 options.console.clone(),
                 max_body,
             );
-            doors.push(open_http(http, router, stopped.clone()));
+            doors.push(open_http(
+                http,
+                router,
+                (&gate, Form::Json),
+                stopped.clone(),
+            ));
         }
         if let Some((feast, door)) = feast.zip(door) {
             doors.push(open_http(
                 feast,
                 feast::http::router(door, max_body),
+                (&gate, Form::Feast),
                 stopped,
             ));
         }
@@ -188,6 +292,7 @@ impl Server {
             stop,
             doors,
             health,
+            watching: protected.watching,
             refresher,
             drain: options.drain,
         })
@@ -238,22 +343,14 @@ impl Server {
                 }
             }
         }
-        // It ends by itself once the stop channel is closed.
+        // They end by themselves once the stop channel is closed.
         let _ = self.health.await;
+        for watching in self.watching {
+            let _ = watching.await;
+        }
         self.refresher.stop().await;
         ended
     }
-}
-
-pub(crate) async fn listen(door: &str, address: &str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| Error::invalid(format!("{door} cannot listen at {address:?}: {error}")))
-}
-
-pub(crate) fn address_of(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    let address = listener.local_addr();
-    address.map_err(|error| Error::new(Kind::Bug, format!("listener: {error}")))
 }
 
 /// Ends when the server is stopped: the channel never carries a message, it only closes.
@@ -262,10 +359,11 @@ async fn stopping(mut stopped: watch::Receiver<()>) {
 }
 
 fn open_grpc(
-    listener: TcpListener,
+    doorway: Doorway,
     options: &Options,
     serving: Arc<Serving>,
     feast: Option<Arc<feast::Door>>,
+    gate: Gate,
     reporter: HealthReporter,
     stopped: watch::Receiver<()>,
 ) -> Result<JoinHandle<Result<(), String>>, Error> {
@@ -278,8 +376,12 @@ fn open_grpc(
     let reflection = reflection
         .build_v1()
         .map_err(|error| Error::new(Kind::Bug, format!("reflection: {error}")))?;
-    let service = FeatureStoreServer::new(grpc::Grpc(serving))
-        .max_decoding_message_size(options.max_message_bytes);
+    let service = grpc::Grpc {
+        serving,
+        stopped: stopped.clone(),
+    };
+    let service =
+        FeatureStoreServer::new(service).max_decoding_message_size(options.max_message_bytes);
     let feast = feast.map(|door| {
         ServingServiceServer::new(feast::grpc::Grpc(door))
             .max_decoding_message_size(options.max_message_bytes)
@@ -287,22 +389,30 @@ fn open_grpc(
     let health = tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter),
     );
+    let mut routes = Routes::new(service)
+        .add_service(health)
+        .add_service(reflection);
+    if let Some(feast) = feast {
+        routes = routes.add_service(feast);
+    }
+    let guard = from_fn_with_state((gate, Form::Grpc), guard);
+    let routes = Routes::from(routes.into_axum_router().layer(guard));
     let streams = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(options.keepalive))
         .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
         .max_concurrent_streams(streams)
         .http2_max_header_list_size(MAX_HEADERS)
-        .add_service(service)
-        .add_optional_service(feast)
-        .add_service(health)
-        .add_service(reflection);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        .add_routes(routes);
+    let incoming = doorway::stream(doorway);
     Ok(tokio::spawn(async move {
         let served = router.serve_with_incoming_shutdown(incoming, stopping(stopped));
         served.await.map_err(|error| format!("grpc: {error}"))
     }))
 }
+
+/// Connections open at once at each door.
+pub(crate) const CONNECTIONS: usize = 10_000;
 
 /// How long a client has to answer a keepalive.
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
@@ -311,12 +421,17 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 const MAX_HEADERS: u32 = 16 << 10;
 
 pub(crate) fn open_http(
-    listener: TcpListener,
+    doorway: Doorway,
     router: axum::Router,
+    (gate, form): (&Gate, Form),
     stopped: watch::Receiver<()>,
 ) -> JoinHandle<Result<(), String>> {
+    let guard = from_fn_with_state((gate.clone(), form), guard);
+    let service = router
+        .layer(guard)
+        .into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopping(stopped));
+        let served = axum::serve(doorway, service).with_graceful_shutdown(stopping(stopped));
         served.await.map_err(|error| format!("http: {error}"))
     })
 }

@@ -4,8 +4,9 @@ use crate::lookup::{Ask, Looked};
 use crate::page::Page;
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
 use crate::traffic::{Tally, Traffic};
-use crate::{Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
+use crate::{Caller, Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_plan::model::Plan;
@@ -46,14 +47,20 @@ impl Serving {
     /// Looks features up.
     ///
     /// # Errors
-    /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds.
-    pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+    /// As [`Lookup::get`]; [`Kind::TooMuch`] and [`Kind::Deadline`] past the bounds; [`Kind::Forbidden`] for
+    /// a caller who may not.
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<proto::GetOnlineFeaturesResponse, Error> {
         let began = Instant::now();
         let service = match &request.selection {
             Selection::Service(name) => Some(name.clone()),
             Selection::Features(_) => None,
         };
-        let answer = match self.admit() {
+        let admitted = caller.may_read(&request.selection);
+        let answer = match admitted.and_then(|()| self.admit()) {
             Ok(_permit) => self.within(self.lookup.get(request)).await,
             Err(refused) => Err(refused),
         };
@@ -67,14 +74,19 @@ impl Serving {
     /// Gives events to a source.
     ///
     /// # Errors
-    /// For an unknown source, an empty or oversized push, and whatever the [`Push`] says.
+    /// For a caller who may not, an unknown source, an empty or oversized push, and whatever the [`Push`]
+    /// says.
     pub async fn push(
         &self,
+        caller: &Caller,
         source: &str,
         payloads: Vec<Bytes>,
         durability: Durability,
     ) -> Result<PushReceipt, Error> {
-        let receipt = self.give(source, payloads, durability).await;
+        let receipt = match caller.may_push(source) {
+            Ok(()) => self.give(source, payloads, durability).await,
+            Err(refused) => Err(refused),
+        };
         let count = receipt.as_ref().map(|receipt| receipt.count);
         self.traffic.pushed(source, &count.map_err(Error::clone));
         receipt
@@ -169,10 +181,13 @@ impl Serving {
         self.lookup.prepared(selection)
     }
 
-    /// Lists what there is.
+    /// Lists what there is; of it, to a caller who does not administer, what it may ask for.
     #[must_use]
-    pub fn catalogue(&self) -> &proto::GetCatalogueResponse {
-        &self.catalogue
+    pub fn catalogue(&self, caller: &Caller) -> Cow<'_, proto::GetCatalogueResponse> {
+        match caller.has(|rights| rights.admin) {
+            true => Cow::Borrowed(&self.catalogue),
+            false => Cow::Owned(crate::catalogue::allowed(&self.catalogue, caller)),
+        }
     }
 
     /// Tells whether lookups can be answered.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tiderace_plan::model::Plan;
 
 /// How a call ended: [`Kind`] or not at all badly, by the names of the gRPC codes.
-pub(crate) const CODES: [&str; 8] = [
+pub(crate) const CODES: [&str; 10] = [
     "OK",
     "INVALID_ARGUMENT",
     "NOT_FOUND",
@@ -21,6 +21,8 @@ pub(crate) const CODES: [&str; 8] = [
     "DEADLINE_EXCEEDED",
     "UNIMPLEMENTED",
     "INTERNAL",
+    "UNAUTHENTICATED",
+    "PERMISSION_DENIED",
 ];
 
 /// The upper bounds of the classes of latencies, in microseconds, and as Prometheus reads them in seconds.
@@ -142,6 +144,8 @@ fn code<T>(result: &Result<T, Error>) -> usize {
         Err(Kind::Deadline) => 5,
         Err(Kind::Unsupported) => 6,
         Err(Kind::Bug) => 7,
+        Err(Kind::Unauthenticated) => 8,
+        Err(Kind::Forbidden) => 9,
     }
 }
 

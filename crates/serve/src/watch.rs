@@ -1,7 +1,9 @@
 //! The door of a process that answers nobody: how it is, and what it has counted.
 
-use crate::server::{address_of, listen, open_http};
-use crate::{Console, Error, Kind, Metrics, console};
+use crate::gate::Form;
+use crate::server::{CONNECTIONS, Protected, open_http};
+use crate::tls::Spoken;
+use crate::{Clock, Console, Error, Kind, Metrics, Protection, console};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -29,22 +31,28 @@ pub struct Watch {
     address: SocketAddr,
     stop: watch::Sender<()>,
     door: JoinHandle<Result<(), String>>,
+    watching: Vec<JoinHandle<()>>,
 }
 
 impl Watch {
     /// Opens the door at `address`. `/ready` is what `works` says; of the console all but what lookups tell.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] for an address that cannot be listened at.
+    /// [`Kind::Invalid`] for an address that cannot be listened at, or certificates or keys that cannot be
+    /// used.
     pub async fn start(
         address: &str,
         metrics: Metrics,
         works: Works,
+        protection: Protection,
+        clock: Clock,
         console: Option<Console>,
     ) -> Result<Watch, Error> {
-        let listener = listen("http", address).await?;
-        let address = address_of(&listener)?;
         let (stop, stopped) = watch::channel(());
+        let protected = Protected::start(protection, clock, &stopped).await?;
+        let doorway = protected.open("http", address, Spoken::Http, CONNECTIONS);
+        let doorway = doorway.await?;
+        let address = doorway.address()?;
         let console = match console {
             Some(shown) => console::data(shown, None).merge(console::page()),
             None => Router::new(),
@@ -61,7 +69,8 @@ impl Watch {
         Ok(Watch {
             address,
             stop,
-            door: open_http(listener, router, stopped),
+            door: open_http(doorway, router, (&protected.gate, Form::Json), stopped),
+            watching: protected.watching,
         })
     }
 
@@ -77,7 +86,12 @@ impl Watch {
     /// [`Kind::Bug`] when it had failed.
     pub async fn stop(self) -> Result<(), Error> {
         drop(self.stop);
-        match self.door.await {
+        let door = self.door.await;
+        for watching in self.watching {
+            // They end by themselves once the stop channel is closed.
+            let _ = watching.await;
+        }
+        match door {
             Ok(Ok(())) => Ok(()),
             Ok(Err(reason)) => Err(Error::new(Kind::Bug, reason)),
             Err(panic) => Err(Error::new(Kind::Bug, panic.to_string())),

@@ -8,6 +8,7 @@
 //! | [`redis`] | a real redis-server on a free port, or a cluster of them |
 //! | [`s3`] | a real S3 server over a folder |
 //! | [`registry`] | a schema registry that misbehaves at a word |
+//! | [`certificates`] | certificates for servers and clients, of authorities of the test's own |
 //! | [`proxy`] | a network between two of these that fails in every way, when told to |
 //! | [`power`] | a power cut: files as they are when everything that was not synced is lost |
 //! | [`bin`] | the built `tiderace` binary: run it, serve with it, kill it |
@@ -29,6 +30,7 @@ pub mod process;
 pub mod wait;
 
 pub mod bin;
+pub mod certificates;
 pub mod kafka;
 pub mod redis;
 pub mod registry;

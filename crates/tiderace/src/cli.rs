@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::access::Access;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use tiderace_source::LetterPlace;
@@ -126,6 +127,11 @@ pub enum Command {
     /// Look at the records that a source refused, and send them again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Make a token for a caller of the doors, and print what of it goes into tiderace.yaml.
+    #[command(
+        after_help = "The token is kept nowhere: what tiderace.yaml has is its hash.\n\nExamples:\n  tiderace token scoring\n  tiderace token scoring --format json"
+    )]
+    Token(Token),
     /// Watch it work: made-up card payments through the example project, no servers needed.
     #[command(after_help = "Example:\n  tiderace demo --rate 2000")]
     Demo(Demo),
@@ -231,6 +237,20 @@ pub struct Server {
     /// The gRPC address, instead of the project's.
     #[arg(long, env = "TIDERACE_SERVER")]
     pub server: Option<String>,
+    /// How it is reached.
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// Arguments of `token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// What the caller is to be called.
+    #[arg(default_value = "caller")]
+    pub name: String,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }
 
 /// Arguments of `get`.
@@ -343,6 +363,9 @@ pub struct Reconcile {
     /// The gRPC address of the server, instead of the project's.
     #[arg(long, env = "TIDERACE_SERVER")]
     pub server: Option<String>,
+    /// How it is reached.
+    #[command(flatten)]
+    pub access: Access,
     /// Only this view; may be given several times.
     #[arg(long)]
     pub view: Vec<String>,
@@ -382,6 +405,9 @@ pub struct Explain {
     /// The gRPC address of the server, instead of the project's.
     #[arg(long, env = "TIDERACE_SERVER")]
     pub server: Option<String>,
+    /// How it is reached.
+    #[command(flatten)]
+    pub access: Access,
     /// The feature service.
     pub service: String,
     /// The entity's keys, as `name=value`, and then the feature.

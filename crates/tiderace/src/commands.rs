@@ -17,6 +17,7 @@ mod replay;
 mod serve;
 mod sync;
 mod test;
+mod token;
 
 use crate::cli::{Cli, Command, LogFormat};
 use anyhow::Result;
@@ -52,6 +53,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Backfill(backfill) => backfill::backfill(&backfill),
         Command::Sync(sync) => sync::sync(&sync),
         Command::DeadLetters(what) => dead_letters::dead_letters(&what),
+        Command::Token(args) => token::token(&args),
         Command::Demo(demo) => demo::demo(&demo),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,5 +1,6 @@
 //! The `tiderace` binary: wiring, the live loop, commands.
 
+pub mod access;
 pub mod cli;
 pub mod commands;
 pub mod console;
@@ -9,6 +10,7 @@ pub mod formats;
 pub mod layout;
 pub mod live;
 pub mod project;
+pub mod protection;
 pub mod push;
 pub mod spool;
 pub mod testing;

@@ -4,7 +4,7 @@
 `get_historical_features` makes training sets. Every error is a `TideraceError`.
 """
 
-from tiderace._channel import Tls
+from tiderace._channel import Certificates, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
 from tiderace.aio import AsyncClient
@@ -48,6 +48,8 @@ __all__ = [
     "Rows",
     "Event",
     "Tls",
+    "Certificates",
+    "Token",
     "TideraceError",
     "InvalidArgument",
     "NotFound",

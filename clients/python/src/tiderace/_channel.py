@@ -1,5 +1,6 @@
 """The connection: where it goes, by which rules, and the calls that it carries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,8 +12,26 @@ from google.protobuf.message import Message
 from tiderace.errors import InvalidArgument
 from tiderace.v1 import catalogue_pb2, feature_store_pb2, lookup_pb2, push_pb2
 
-Tls = bool | str | PathLike[str] | None
+FilePath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files: by which authorities a server is believed, and what is shown to one that asks who calls."""
+
+    ca: FilePath | None = None
+    """The authorities; the system's, if none are given."""
+    cert: FilePath | None = None
+    """The client's certificate."""
+    key: FilePath | None = None
+    """Its private key."""
+
+
+Tls = bool | FilePath | Certificates | None
 """`None`: none. `True`: the system's authorities. A path: the authorities in this PEM file."""
+
+Token = str | Callable[[], str] | None
+"""A token; or what gives the one that is valid now, asked before every call."""
 
 OPTIONS: list[tuple[str, int]] = [
     # A server that was restarted is found again within a second, not within two minutes.
@@ -62,14 +81,25 @@ def credentials(tls: Tls) -> grpc.ChannelCredentials | None:
     if tls is None or tls is False:
         return None
     if tls is True:
-        return grpc.ssl_channel_credentials()
+        files = Certificates()
+    elif isinstance(tls, Certificates):
+        files = tls
+    else:
+        files = Certificates(ca=tls)
+    if (files.cert is None) != (files.key is None):
+        raise InvalidArgument("tls: a certificate and its key are given together: cert= and key=")
+    return grpc.ssl_channel_credentials(_read(files.ca), _read(files.key), _read(files.cert))
+
+
+def _read(path: FilePath | None) -> bytes | None:
     try:
-        authorities = Path(tls).read_bytes()
+        return None if path is None else Path(path).read_bytes()
     except OSError as error:
         raise InvalidArgument(f"tls: {error}") from error
-    return grpc.ssl_channel_credentials(root_certificates=authorities)
 
 
-def headers(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Makes what goes with every call."""
-    return () if token is None else (("authorization", f"Bearer {token}"),)
+def headers(token: Token) -> tuple[tuple[str, str], ...]:
+    """Makes what goes with one call."""
+    if token is None:
+        return ()
+    return (("authorization", f"Bearer {token if isinstance(token, str) else token()}"),)

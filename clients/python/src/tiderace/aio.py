@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from tiderace import _channel, _events, _request, errors
 from tiderace._attempts import PASSING, Attempts
-from tiderace._channel import Method, Tls
+from tiderace._channel import Method, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
 from tiderace.client import TIMEOUT
@@ -35,7 +35,7 @@ class AsyncClient:
         self,
         address: str,
         *,
-        token: str | None = None,
+        token: Token = None,
         tls: Tls = None,
         timeout: float = TIMEOUT,
     ) -> None:
@@ -45,7 +45,7 @@ class AsyncClient:
             self._channel = grpc.aio.insecure_channel(where, options=_channel.OPTIONS)
         else:
             self._channel = grpc.aio.secure_channel(where, credentials, options=_channel.OPTIONS)
-        self._headers = _channel.headers(token)
+        self._token = token
         self._timeout = timeout
         self._lookup = self._method(_channel.LOOKUP)
         self._push = self._method(_channel.PUSH)
@@ -117,8 +117,9 @@ class AsyncClient:
         request: Asked,
         attempts: Attempts,
     ) -> Answered:
+        headers = _channel.headers(self._token)
         try:
-            return await method(request, timeout=attempts.seconds_left(), metadata=self._headers)
+            return await method(request, timeout=attempts.seconds_left(), metadata=headers)
         except grpc.aio.AioRpcError as error:
             raise errors.of_rpc(error) from None
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from tiderace import _channel, _events, _request, errors
 from tiderace._attempts import PASSING, Attempts
-from tiderace._channel import Method, Tls
+from tiderace._channel import Method, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
 from tiderace.features import OnlineFeatures
@@ -38,21 +38,23 @@ class Client:
         self,
         address: str,
         *,
-        token: str | None = None,
+        token: Token = None,
         tls: Tls = None,
         timeout: float = TIMEOUT,
     ) -> None:
         """Makes a client of the server at `address`; connects with the first call.
 
-        `token` goes with every call as `authorization: Bearer …`. `tls` is `True` for the system's
-        authorities, or a PEM file with others. `timeout` is that of calls that name none.
+        `token` goes with every call as `authorization: Bearer …`: a text, or a function that gives the
+        one that is valid now. `tls` is `True` for the system's authorities, a PEM file with others, or
+        `Certificates` with what is shown to a server that asks who calls. `timeout` is that of calls
+        that name none.
         """
         where, credentials = _channel.target(address), _channel.credentials(tls)
         if credentials is None:
             self._channel = grpc.insecure_channel(where, options=_channel.OPTIONS)
         else:
             self._channel = grpc.secure_channel(where, credentials, options=_channel.OPTIONS)
-        self._headers = _channel.headers(token)
+        self._token = token
         self._timeout = timeout
         self._lookup = self._method(_channel.LOOKUP)
         self._push = self._method(_channel.PUSH)
@@ -143,8 +145,9 @@ class Client:
         request: Asked,
         attempts: Attempts,
     ) -> Answered:
+        headers = _channel.headers(self._token)
         try:
-            return method(request, timeout=attempts.seconds_left(), metadata=self._headers)
+            return method(request, timeout=attempts.seconds_left(), metadata=headers)
         except grpc.RpcError as error:
             raise errors.of_rpc(error) from None
 

@@ -11,6 +11,8 @@
 //! In a cluster every [`Part`] has markers and receipts of its own, in its first slot: their keys
 //! end in `:<first slot>-<last slot>{<tag>}`.
 
+mod access;
+pub use access::{Login, RedisAccess};
 mod calls;
 mod check;
 mod keys;
@@ -112,12 +114,13 @@ impl fmt::Debug for RedisStore {
 impl RedisStore {
     pub(crate) fn new(
         url: &str,
+        access: &RedisAccess,
         project: &str,
         options: RedisOptions,
     ) -> Result<RedisStore, Error> {
         let connect_deadline = options.write_deadline.max(Duration::from_secs(1));
         Ok(RedisStore(Arc::new(Inner {
-            servers: Servers::new(url, connect_deadline)?,
+            servers: Servers::new(url, access, connect_deadline)?,
             options,
             keys: Keys::new(project)?,
             put_rows: Script::put_rows(),

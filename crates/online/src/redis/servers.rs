@@ -5,6 +5,7 @@
 //! asked again when a call went astray (moved, refused, broken, too late), at most once in
 //! [`RENEWAL`], by one task for all who wait.
 
+use super::access::RedisAccess;
 use super::link::{self, Link};
 use super::topology::{Address, Slots, most_common};
 use crate::Error;
@@ -72,8 +73,13 @@ struct Known {
 type Renewing = Shared<BoxFuture<'static, Result<Arc<Topology>, Error>>>;
 
 impl Servers {
-    pub(super) fn new(url: &str, connect_deadline: Duration) -> Result<Servers, Error> {
-        let infos = infos(url)?;
+    pub(super) fn new(
+        url: &str,
+        access: &RedisAccess,
+        connect_deadline: Duration,
+    ) -> Result<Servers, Error> {
+        let infos = infos(url)?.into_iter().map(|info| access.apply(info));
+        let infos = infos.collect::<Result<Vec<_>, Error>>()?;
         let open = |info: &ConnectionInfo| Link::new(info.clone(), connect_deadline).map(Arc::new);
         let seeds = infos.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let links = infos.iter().zip(&seeds);

@@ -36,7 +36,9 @@ impl ServingService for Grpc {
         &self,
         request: Request<GetOnlineFeaturesRequest>,
     ) -> Result<Response<GetOnlineFeaturesResponse>, Status> {
-        let answer = self.0.answer(question(request.into_inner())?).await?;
+        let caller = crate::grpc::caller(&request)?;
+        let question = question(request.into_inner())?;
+        let answer = self.0.answer(&caller, question).await?;
         let mut response = Response::new(message(&answer).await);
         for (name, text) in [
             (super::AS_OF, answer.as_of()),

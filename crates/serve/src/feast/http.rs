@@ -4,15 +4,15 @@
 //! `tiderace-completeness`, how complete the least complete of the values is.
 
 use super::{Door, Fault, json};
-use crate::Error;
 use crate::http::readable;
-use axum::Router;
+use crate::{Caller, Error};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub(crate) fn router(door: Arc<Door>, max_body: usize) -> Router {
 
 async fn features(
     State(door): State<Arc<Door>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Fault> {
@@ -41,7 +42,7 @@ async fn features(
         .into());
     }
     let question = json::question(&readable(body)?)?;
-    let answer = door.answer(question).await?;
+    let answer = door.answer(&caller, question).await?;
     let body = json::write(&answer).await;
     let headers = [
         (header::CONTENT_TYPE.as_str(), "application/json".to_owned()),

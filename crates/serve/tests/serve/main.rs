@@ -8,5 +8,6 @@ mod answers;
 mod feast;
 mod http;
 mod life;
+mod limits;
 mod mistakes;
 mod push;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use std::io::Read;
 use std::process::ExitCode;
+use tiderace_plan::model::Project;
 use tiderace_serve::client::{Client, Extras};
 use tiderace_serve::{Durability, render};
 use tiderace_types::Timestamp;
@@ -76,10 +77,18 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 pub async fn connect(server: &Server) -> Result<Client> {
     let address = match &server.server {
         Some(address) => address.clone(),
-        None => project::load(&server.project)?.project.grpc.clone(),
+        None => own_address(&project::load(&server.project)?.project),
     };
-    let client = Client::connect(&address).await;
+    let client = Client::connect_with(&address, &server.access.read()?).await;
     client.with_context(|| format!("reach the server at {address} (is `tiderace run` running?)"))
+}
+
+/// Where a project's own server is.
+pub fn own_address(project: &Project) -> String {
+    match &project.tls {
+        Some(_) => format!("https://{}", project.grpc),
+        None => project.grpc.clone(),
+    }
 }
 
 /// Reads an RFC 3339 instant.

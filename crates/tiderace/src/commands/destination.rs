@@ -1,5 +1,7 @@
 //! Where events go that a command brings in: a topic, an embedded log, or the server that has it.
 
+use super::ask::own_address;
+use crate::access::Access;
 use crate::layout::Layout;
 use crate::live::{kafka, now};
 use anyhow::{Context, Result, bail};
@@ -49,7 +51,10 @@ impl Destination {
                     .enable_all()
                     .build()?;
                 let client = runtime
-                    .block_on(Client::connect(&plan.project.grpc))
+                    .block_on(Client::connect_with(
+                        &own_address(&plan.project),
+                        &Access::of_environment().read()?,
+                    ))
                     .with_context(|| {
                         format!("{error}; and no server answers at {}", plan.project.grpc)
                     })?;

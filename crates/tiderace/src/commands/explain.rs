@@ -155,6 +155,7 @@ fn served(
     let server = crate::cli::Server {
         project: args.project.project.clone(),
         server: args.server.clone(),
+        access: args.access.clone(),
     };
     let asked = runtime.block_on(async {
         let mut client = connect(&server).await?;

@@ -62,6 +62,7 @@ pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
     let server = crate::cli::Server {
         project: args.project.project.clone(),
         server: args.server.clone(),
+        access: args.access.clone(),
     };
     let mut client = runtime.block_on(connect(&server))?;
     let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();

@@ -5,6 +5,7 @@ use crate::console::console;
 use crate::layout::Layout;
 use crate::live::{self, Live};
 use crate::project;
+use crate::protection::Guarded;
 use crate::push::Pusher;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -12,9 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tiderace_durable::folder;
-use tiderace_online::{EmbeddedOptions, Kind, RedisOptions, Store};
+use tiderace_online::{EmbeddedOptions, Kind, RedisAccess, RedisLogin, RedisOptions, Store};
 use tiderace_plan::Plan;
-use tiderace_plan::model::Stream;
+use tiderace_plan::model::{Password, Stream};
 use tiderace_serve::{Metrics, Options, Push, Server, Watch, Works};
 use tiderace_types::Share;
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,6 +108,7 @@ impl Running {
         share: Share,
     ) -> Result<Running> {
         let online = open_online(plan, layout).await?;
+        let guarded = Guarded::new(plan, layout);
         let live = match role {
             Role::Server => None,
             Role::Both | Role::Worker => {
@@ -126,7 +128,8 @@ impl Running {
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 options.feast = plan.project.feast.clone();
-                options.metrics = live.as_ref().map(metrics);
+                options.metrics = guarded.metrics(live.as_ref().map(metrics));
+                options.protection = guarded.protection.clone();
                 options.owner = live.as_ref().map(Live::owner);
                 let ledger = live.as_ref().map(Live::ledger);
                 let address = &plan.project.http;
@@ -145,8 +148,11 @@ impl Running {
                 };
                 let ledger = Some(live.ledger());
                 let shown = console(role.name(), plan, layout, address, ledger)?;
+                let metrics = guarded.metrics(Some(metrics(live)));
+                let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
-                let watch = Watch::start(address, metrics(live), works, shown);
+                let (protection, clock) = (guarded.protection.clone(), Arc::new(live::now));
+                let watch = Watch::start(address, metrics, works, protection, clock, shown);
                 Some(watch.await?)
             }
             _ => None,
@@ -234,7 +240,8 @@ async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
         allow_eviction: plan.project.redis_allow_eviction,
         ..RedisOptions::default()
     };
-    let store = Store::redis_unchecked(url, &plan.project.name, options)
+    let access = redis_access(plan, layout)?;
+    let store = Store::redis_with_access(&url.0, &access, &plan.project.name, options)
         .context("open the online store")?;
     match store.check().await {
         Ok(()) => {}
@@ -244,6 +251,34 @@ async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
         Err(error) => return Err(error).context("open the online store"),
     }
     Ok(store)
+}
+
+/// Who signs in to Redis, and by whose certificates it is believed.
+fn redis_access(plan: &Plan, layout: &Layout) -> Result<RedisAccess> {
+    let login = match &plan.project.redis_login {
+        None => None,
+        Some(login) => Some(RedisLogin {
+            user: login.user.clone(),
+            password: match &login.password {
+                Password::Given(password) => password.0.clone(),
+                Password::File(path) => {
+                    let path = layout.project().join(path);
+                    let text = std::fs::read_to_string(&path);
+                    let text = text.with_context(|| format!("read {}", path.display()))?;
+                    text.lines().next().unwrap_or_default().trim().to_owned()
+                }
+            },
+        }),
+    };
+    let ca = match &plan.project.redis_ca {
+        None => None,
+        Some(path) => {
+            let path = layout.project().join(path);
+            let read = std::fs::read(&path);
+            Some(read.with_context(|| format!("read {}", path.display()))?)
+        }
+    };
+    Ok(RedisAccess { login, ca })
 }
 
 /// Makes the dead-letter topics; the sources' own topics are not ours to make.

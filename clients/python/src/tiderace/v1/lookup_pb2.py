@@ -27,37 +27,43 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tiderace.v1 import value_pb2 as tiderace_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tiderace/v1/lookup.proto\x12\x0btiderace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tiderace/v1/value.proto\"\xb8\x02\n\x18GetOnlineFeaturesRequest\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\tH\x00\x12,\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x18.tiderace.v1.FeatureListH\x00\x12%\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x13.tiderace.v1.Column\x12)\n\x0crequest_data\x18\x04 \x03(\x0b\x32\x13.tiderace.v1.Column\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfull_names\x18\x06 \x01(\x08\x12\x18\n\x10include_metadata\x18\x07 \x01(\x08\x12\x1b\n\x13include_valid_until\x18\x08 \x01(\x08\x42\x0b\n\tselection\"\x1c\n\x0b\x46\x65\x61tureList\x12\r\n\x05names\x18\x01 \x03(\t\"\x97\x01\n\x19GetOnlineFeaturesResponse\x12/\n\x08metadata\x18\x01 \x01(\x0b\x32\x1d.tiderace.v1.ResponseMetadata\x12\x1e\n\x04rows\x18\x02 \x03(\x0b\x32\x10.tiderace.v1.Row\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x01\n\x10ResponseMetadata\x12\x15\n\rfeature_names\x18\x01 \x03(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12.\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x1c.tiderace.v1.FeatureMetadata\x12(\n\x05views\x18\x04 \x03(\x0b\x32\x19.tiderace.v1.ViewMetadata\"-\n\x0f\x46\x65\x61tureMetadata\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04view\x18\x02 \x01(\t\"1\n\x0cViewMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"\x8a\x02\n\x03Row\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.tiderace.v1.Value\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.tiderace.v1.Status\x12\x14\n\x0c\x63ompleteness\x18\x03 \x03(\r\x12\'\n\x05views\x18\x04 \x03(\x0b\x32\x18.tiderace.v1.ViewDetails\x12+\n\x08messages\x18\x05 \x03(\x0b\x32\x19.tiderace.v1.ValueMessage\x12\'\n\x06\x62ounds\x18\x06 \x03(\x0b\x32\x17.tiderace.v1.ValueBound\x12#\n\x04\x65nds\x18\x07 \x03(\x0b\x32\x15.tiderace.v1.ValueEnd\"\xc2\x01\n\x0bViewDetails\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x31\n\rwarming_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x11newest_event_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"\xa4\x01\n\nValueBound\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\x08relative\x18\x02 \x01(\x01H\x00\x12\x12\n\x08\x61\x62solute\x18\x03 \x01(\x01H\x00\x12\x14\n\nleast_keys\x18\x04 \x01(\rH\x00\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12,\n\tedges_off\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x07\n\x05\x62ound\"J\n\x08ValueEnd\x12\r\n\x05index\x18\x01 \x01(\r\x12/\n\x0bvalid_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x0cValueMessage\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t*\xbd\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_PRESENT\x10\x01\x12\x0f\n\x0bSTATUS_NULL\x10\x02\x12\x14\n\x10STATUS_NOT_FOUND\x10\x03\x12\x1a\n\x16STATUS_OUTSIDE_MAX_AGE\x10\x04\x12\x1a\n\x16STATUS_OUTSIDE_HISTORY\x10\x05\x12\x16\n\x12STATUS_UNAVAILABLE\x10\x06\x12\x10\n\x0cSTATUS_ERROR\x10\x07*y\n\x0c\x43ompleteness\x12\x19\n\x15\x43OMPLETENESS_COMPLETE\x10\x00\x12\x18\n\x14\x43OMPLETENESS_WARMING\x10\x01\x12\x16\n\x12\x43OMPLETENESS_STALE\x10\x02\x12\x1c\n\x18\x43OMPLETENESS_APPROXIMATE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tiderace/v1/lookup.proto\x12\x0btiderace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tiderace/v1/value.proto\"\xb8\x02\n\x18GetOnlineFeaturesRequest\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\tH\x00\x12,\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32\x18.tiderace.v1.FeatureListH\x00\x12%\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x13.tiderace.v1.Column\x12)\n\x0crequest_data\x18\x04 \x03(\x0b\x32\x13.tiderace.v1.Column\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfull_names\x18\x06 \x01(\x08\x12\x18\n\x10include_metadata\x18\x07 \x01(\x08\x12\x1b\n\x13include_valid_until\x18\x08 \x01(\x08\x42\x0b\n\tselection\"`\n\x1bStreamOnlineFeaturesRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x35\n\x06lookup\x18\x02 \x01(\x0b\x32%.tiderace.v1.GetOnlineFeaturesRequest\"\x99\x01\n\x1cStreamOnlineFeaturesResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x38\n\x06\x61nswer\x18\x02 \x01(\x0b\x32&.tiderace.v1.GetOnlineFeaturesResponseH\x00\x12)\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x18.tiderace.v1.LookupErrorH\x00\x42\x08\n\x06result\",\n\x0bLookupError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x1c\n\x0b\x46\x65\x61tureList\x12\r\n\x05names\x18\x01 \x03(\t\"\x97\x01\n\x19GetOnlineFeaturesResponse\x12/\n\x08metadata\x18\x01 \x01(\x0b\x32\x1d.tiderace.v1.ResponseMetadata\x12\x1e\n\x04rows\x18\x02 \x03(\x0b\x32\x10.tiderace.v1.Row\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x01\n\x10ResponseMetadata\x12\x15\n\rfeature_names\x18\x01 \x03(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12.\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x1c.tiderace.v1.FeatureMetadata\x12(\n\x05views\x18\x04 \x03(\x0b\x32\x19.tiderace.v1.ViewMetadata\"-\n\x0f\x46\x65\x61tureMetadata\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0c\n\x04view\x18\x02 \x01(\t\"1\n\x0cViewMetadata\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"\x8a\x02\n\x03Row\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.tiderace.v1.Value\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.tiderace.v1.Status\x12\x14\n\x0c\x63ompleteness\x18\x03 \x03(\r\x12\'\n\x05views\x18\x04 \x03(\x0b\x32\x18.tiderace.v1.ViewDetails\x12+\n\x08messages\x18\x05 \x03(\x0b\x32\x19.tiderace.v1.ValueMessage\x12\'\n\x06\x62ounds\x18\x06 \x03(\x0b\x32\x17.tiderace.v1.ValueBound\x12#\n\x04\x65nds\x18\x07 \x03(\x0b\x32\x15.tiderace.v1.ValueEnd\"\xc2\x01\n\x0bViewDetails\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x31\n\rwarming_since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x11newest_event_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x05 \x01(\t\"\xa4\x01\n\nValueBound\x12\r\n\x05index\x18\x01 \x01(\r\x12\x12\n\x08relative\x18\x02 \x01(\x01H\x00\x12\x12\n\x08\x61\x62solute\x18\x03 \x01(\x01H\x00\x12\x14\n\nleast_keys\x18\x04 \x01(\rH\x00\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12,\n\tedges_off\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x07\n\x05\x62ound\"J\n\x08ValueEnd\x12\r\n\x05index\x18\x01 \x01(\r\x12/\n\x0bvalid_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x0cValueMessage\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t*\xbd\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_PRESENT\x10\x01\x12\x0f\n\x0bSTATUS_NULL\x10\x02\x12\x14\n\x10STATUS_NOT_FOUND\x10\x03\x12\x1a\n\x16STATUS_OUTSIDE_MAX_AGE\x10\x04\x12\x1a\n\x16STATUS_OUTSIDE_HISTORY\x10\x05\x12\x16\n\x12STATUS_UNAVAILABLE\x10\x06\x12\x10\n\x0cSTATUS_ERROR\x10\x07*y\n\x0c\x43ompleteness\x12\x19\n\x15\x43OMPLETENESS_COMPLETE\x10\x00\x12\x18\n\x14\x43OMPLETENESS_WARMING\x10\x01\x12\x16\n\x12\x43OMPLETENESS_STALE\x10\x02\x12\x1c\n\x18\x43OMPLETENESS_APPROXIMATE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tiderace.v1.lookup_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=1641
-  _globals['_STATUS']._serialized_end=1830
-  _globals['_COMPLETENESS']._serialized_start=1832
-  _globals['_COMPLETENESS']._serialized_end=1953
+  _globals['_STATUS']._serialized_start=1941
+  _globals['_STATUS']._serialized_end=2130
+  _globals['_COMPLETENESS']._serialized_start=2132
+  _globals['_COMPLETENESS']._serialized_end=2253
   _globals['_GETONLINEFEATURESREQUEST']._serialized_start=132
   _globals['_GETONLINEFEATURESREQUEST']._serialized_end=444
-  _globals['_FEATURELIST']._serialized_start=446
-  _globals['_FEATURELIST']._serialized_end=474
-  _globals['_GETONLINEFEATURESRESPONSE']._serialized_start=477
-  _globals['_GETONLINEFEATURESRESPONSE']._serialized_end=628
-  _globals['_RESPONSEMETADATA']._serialized_start=631
-  _globals['_RESPONSEMETADATA']._serialized_end=783
-  _globals['_FEATUREMETADATA']._serialized_start=785
-  _globals['_FEATUREMETADATA']._serialized_end=830
-  _globals['_VIEWMETADATA']._serialized_start=832
-  _globals['_VIEWMETADATA']._serialized_end=881
-  _globals['_ROW']._serialized_start=884
-  _globals['_ROW']._serialized_end=1150
-  _globals['_VIEWDETAILS']._serialized_start=1153
-  _globals['_VIEWDETAILS']._serialized_end=1347
-  _globals['_VALUEBOUND']._serialized_start=1350
-  _globals['_VALUEBOUND']._serialized_end=1514
-  _globals['_VALUEEND']._serialized_start=1516
-  _globals['_VALUEEND']._serialized_end=1590
-  _globals['_VALUEMESSAGE']._serialized_start=1592
-  _globals['_VALUEMESSAGE']._serialized_end=1638
+  _globals['_STREAMONLINEFEATURESREQUEST']._serialized_start=446
+  _globals['_STREAMONLINEFEATURESREQUEST']._serialized_end=542
+  _globals['_STREAMONLINEFEATURESRESPONSE']._serialized_start=545
+  _globals['_STREAMONLINEFEATURESRESPONSE']._serialized_end=698
+  _globals['_LOOKUPERROR']._serialized_start=700
+  _globals['_LOOKUPERROR']._serialized_end=744
+  _globals['_FEATURELIST']._serialized_start=746
+  _globals['_FEATURELIST']._serialized_end=774
+  _globals['_GETONLINEFEATURESRESPONSE']._serialized_start=777
+  _globals['_GETONLINEFEATURESRESPONSE']._serialized_end=928
+  _globals['_RESPONSEMETADATA']._serialized_start=931
+  _globals['_RESPONSEMETADATA']._serialized_end=1083
+  _globals['_FEATUREMETADATA']._serialized_start=1085
+  _globals['_FEATUREMETADATA']._serialized_end=1130
+  _globals['_VIEWMETADATA']._serialized_start=1132
+  _globals['_VIEWMETADATA']._serialized_end=1181
+  _globals['_ROW']._serialized_start=1184
+  _globals['_ROW']._serialized_end=1450
+  _globals['_VIEWDETAILS']._serialized_start=1453
+  _globals['_VIEWDETAILS']._serialized_end=1647
+  _globals['_VALUEBOUND']._serialized_start=1650
+  _globals['_VALUEBOUND']._serialized_end=1814
+  _globals['_VALUEEND']._serialized_start=1816
+  _globals['_VALUEEND']._serialized_end=1890
+  _globals['_VALUEMESSAGE']._serialized_start=1892
+  _globals['_VALUEMESSAGE']._serialized_end=1938
 # @@protoc_insertion_point(module_scope)

@@ -62,6 +62,32 @@ class GetOnlineFeaturesRequest(_message.Message):
     include_valid_until: bool
     def __init__(self, feature_service: _Optional[str] = ..., features: _Optional[_Union[FeatureList, _Mapping]] = ..., entities: _Optional[_Iterable[_Union[_value_pb2.Column, _Mapping]]] = ..., request_data: _Optional[_Iterable[_Union[_value_pb2.Column, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., full_names: bool = ..., include_metadata: bool = ..., include_valid_until: bool = ...) -> None: ...
 
+class StreamOnlineFeaturesRequest(_message.Message):
+    __slots__ = ("id", "lookup")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LOOKUP_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    lookup: GetOnlineFeaturesRequest
+    def __init__(self, id: _Optional[int] = ..., lookup: _Optional[_Union[GetOnlineFeaturesRequest, _Mapping]] = ...) -> None: ...
+
+class StreamOnlineFeaturesResponse(_message.Message):
+    __slots__ = ("id", "answer", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    answer: GetOnlineFeaturesResponse
+    error: LookupError
+    def __init__(self, id: _Optional[int] = ..., answer: _Optional[_Union[GetOnlineFeaturesResponse, _Mapping]] = ..., error: _Optional[_Union[LookupError, _Mapping]] = ...) -> None: ...
+
+class LookupError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
 class FeatureList(_message.Message):
     __slots__ = ("names",)
     NAMES_FIELD_NUMBER: _ClassVar[int]

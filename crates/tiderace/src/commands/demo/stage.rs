@@ -23,6 +23,9 @@ pub fn plan(args: &Demo, data: &Path) -> Result<Plan> {
     check(&plan, &args.project)?;
     plan.project.kafka_brokers = None;
     plan.project.redis_url = None;
+    // It asks itself, on this machine.
+    plan.project.tls = None;
+    plan.project.auth = None;
     let data = std::path::absolute(data).context("find the data folder")?;
     plan.project.state_path = data.to_string_lossy().into_owned();
     let sources = plan.sources.iter().map(|source| Arc::new(embedded(source)));
@@ -114,10 +117,12 @@ fn embedded(source: &Source) -> Source {
     }
 }
 
-/// The address if it is free, else another port at the same host.
+/// The port of the address on this machine alone if it is free, else another one.
 fn free(address: &str) -> String {
-    match TcpListener::bind(address) {
-        Ok(_) => address.to_owned(),
+    let port = address.rsplit_once(':').map_or("0", |(_, port)| port);
+    let own = format!("127.0.0.1:{port}");
+    match TcpListener::bind(&own) {
+        Ok(_) => own,
         Err(_) => "127.0.0.1:0".to_owned(),
     }
 }
