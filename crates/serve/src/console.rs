@@ -9,21 +9,22 @@
 //! | `POST /v1/console/explain` | what one value was made of |
 //! | `GET /v1/console/dead-letters/{source}` | the newest dead letters of a source |
 //!
-//! The page is open; everything else is guarded as every other call is. What it may cost is bounded: the page asks
+//! The page is open; everything else needs the right to administer, and values of features the right to read
+//! them too. What it may cost is bounded: the page asks
 //! for small answers, [`now`](Shared::now) is made at most twice a second however many look, and what has
 //! to read the store or a file is let in a few at a time.
 
 mod assets;
 mod project;
 
-use crate::{Error, Kind, Serving, convert};
+use crate::{Caller, Error, Kind, Selection, Serving, convert};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json as Body, Router};
+use axum::{Extension, Json as Body, Router};
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tiderace_plan::{Plan, Written};
-use tiderace_types::CoveredFrom;
+use tiderace_types::{CoveredFrom, Timestamp};
 use tokio::sync::Semaphore;
 
 /// How long what is said of now is said again.
@@ -159,8 +160,13 @@ async fn now(State(shared): State<Arc<Shared>>) -> Result<Response, Error> {
 
 async fn values(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path((kind, name)): Path<(String, String)>,
 ) -> Result<Response, Error> {
+    caller.may_read(&match kind.as_str() {
+        "service" => Selection::Service(name.clone()),
+        _ => Selection::Features(vec![format!("{name}:*")]),
+    })?;
     let recent = shared.serving()?.lookup().recent().json(&kind, &name)?;
     Ok(answer(recent.to_string().into()))
 }
@@ -177,9 +183,12 @@ struct Explain {
 
 async fn explain(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     body: Result<Body<Explain>, JsonRejection>,
 ) -> Result<Response, Error> {
     let Body(asked) = body.map_err(|rejection| Error::invalid(rejection.body_text()))?;
+    let feature = format!("{}:{}", asked.view, asked.feature);
+    caller.may_read(&Selection::Features(vec![feature]))?;
     let as_of = match &asked.as_of {
         None => None,
         Some(text) => Some(convert::parse_timestamp(text).ok_or_else(|| {
@@ -280,9 +289,10 @@ fn views(plan: &Plan, serving: &Serving) -> Json {
         let said = snapshot.standing(view.id, view.spec.fingerprint);
         let told = said.map(|said| {
             let lag = now.since(said.caught_up_at).0.max(0);
+            let known = said.caught_up_at > Timestamp::MIN;
             json!({
                 "generation": said.generation.0,
-                "lag_seconds": lag as f64 / 1e6,
+                "lag_seconds": known.then_some(lag as f64 / 1e6),
                 "clock": Some(said.clock).filter(|at| at.0 > i64::MIN).map(|at| at.to_string()),
                 "whole": match said.covered_from {
                     CoveredFrom::Beginning => json!("beginning"),
