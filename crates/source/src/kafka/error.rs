@@ -20,7 +20,6 @@ pub fn kind(code: Code) -> Kind {
         | Code::AutoOffsetReset
         | Code::UnknownTopic
         | Code::UnknownTopicOrPartition
-        | Code::UnknownPartition
         | Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor
@@ -38,6 +37,8 @@ pub fn kind(code: Code) -> Kind {
         | Code::UnsupportedFeature => Kind::Invalid,
         Code::BadMessage | Code::InvalidMessage | Code::BadCompression => Kind::Corrupt,
         Code::Fatal => Kind::Closed,
+        // `UnknownPartition` among them: the client says it of its own while it has lost what it knew of the
+        // brokers. A broker says `UnknownTopicOrPartition`.
         _ => Kind::Retry,
     }
 }
@@ -47,5 +48,16 @@ fn text(cause: &KafkaError) -> String {
     match cause.rdkafka_error_code() {
         Some(code) => code.to_string(),
         None => cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_the_client_believes_is_tried_again() {
+        assert_eq!(kind(Code::UnknownPartition), Kind::Retry);
+        assert_eq!(kind(Code::UnknownTopicOrPartition), Kind::Invalid);
     }
 }
