@@ -4,9 +4,10 @@
     cargo test --no-run --tests --message-format=json | scripts/run-tests.py [--jobs N] [NAME…]
 
 Each runs one test after another, in the folder of its crate, so that N tests run at once whatever binary
-they are in: one more than there are processors, because many wait for what they have started. The ones that
-took longest the last time begin first. What a binary prints is shown when it has ended, as `cargo test` shows
-it; all of them run, and the exit code is 1 if any failed. With NAMEs, only binaries whose name has one.
+they are in: as many as there are processors. With more, the real Kafkas and Redises that tests start come to
+share them, and what a test waits for comes late. The ones that took longest the last time begin first. What a
+binary prints is shown when it has ended, as `cargo test` shows it; all of them run, and the exit code is 1 if
+any failed. With NAMEs, only binaries whose name has one.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def run(binary: Binary) -> tuple[bool, float, str]:
 def main() -> int:
     """Runs them all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="how many at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--times", type=Path, help="where it is remembered how long each took")
     parser.add_argument("names", nargs="*", help="parts of names")
     asked = parser.parse_args()

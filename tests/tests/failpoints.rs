@@ -25,6 +25,9 @@ use tiderace_tests::values;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a flush of the archive is waited for, which may have been told to fail.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
+
 /// How many cases run side by side.
 const SIDE_BY_SIDE: usize = 3;
 
@@ -363,6 +366,7 @@ impl<'a> Case<'a> {
     fn push_through(&self, mut server: Server) -> (Server, Vec<Record>) {
         let mut left = Vec::new();
         for chunk in self.records.chunks(40) {
+            let archived = counted(&server, "tiderace_archive_rows_total");
             let pushed = wait::until_some("an answer or the end", WITHIN, || {
                 match push(&server, chunk) {
                     Ok(()) => Some(true),
@@ -374,8 +378,16 @@ impl<'a> Case<'a> {
                     Err(_) => None,
                 }
             });
-            if !pushed.unwrap_or_default() {
-                left.extend(chunk.iter().cloned());
+            match pushed.unwrap_or_default() {
+                false => left.extend(chunk.iter().cloned()),
+                true if self.around == Around::Archive => {
+                    // A file of its own, however slow the disk is, so that there are some to merge.
+                    let _ = wait::until("its file", FLUSHED_WITHIN, || {
+                        server.process().ended().is_some()
+                            || counted(&server, "tiderace_archive_rows_total") > archived
+                    });
+                }
+                true => {}
             }
         }
         (server, left)
@@ -530,12 +542,19 @@ fn push(server: &Server, records: &[Record]) -> Result<(), String> {
 
 /// How many records the server says that it has read.
 fn read(server: &Server) -> u64 {
+    counted(
+        server,
+        "tiderace_records_total{source=\"card_payments\",outcome=\"read\"",
+    )
+}
+
+/// The sum of the metrics whose lines begin so; 0 of a server that does not answer.
+fn counted(server: &Server, begin: &str) -> u64 {
     let Ok((_, metrics)) = server.get("/metrics") else {
         return 0;
     };
-    let lines = metrics.lines();
+    let lines = metrics.lines().filter(|line| line.starts_with(begin));
     lines
-        .filter(|line| line.starts_with("tiderace_records_total") && line.contains("\"read\""))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
 }
