@@ -121,7 +121,7 @@ fn a_server_apart_shows_what_it_knows() {
     let (status, _) = server.get("/console/").expect("the page");
     assert_eq!(status, 200);
     // A page from elsewhere whose name leads to this machine reads nothing.
-    assert!(asked_as(&server, "localhost:6566").starts_with("HTTP/1.1 200"));
+    assert!(asked_as(&server, "localhost:6568").starts_with("HTTP/1.1 200"));
     assert!(asked_as(&server, "evil.example").starts_with("HTTP/1.1 400"));
     server.stop().expect("stop");
 }

@@ -19,7 +19,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let state = raw.state.as_ref().and_then(|at| at.value.as_ref());
     let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
     let grpc = listen(report, raw, |serving| &serving.grpc, "127.0.0.1:6565");
-    let http = listen(report, raw, |serving| &serving.http, "127.0.0.1:6566");
+    let http = listen(report, raw, |serving| &serving.http, "127.0.0.1:6568");
     let serving = raw.serving.as_ref().and_then(|at| at.value.as_ref());
     let worker = match serving.and_then(|serving| serving.worker.as_ref()) {
         Some(_) => Some(listen(report, raw, |serving| &serving.worker, "")?),

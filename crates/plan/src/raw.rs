@@ -114,7 +114,7 @@ pub(crate) struct State {
 pub(crate) struct Serving {
     /// Where gRPC listens. Default: `127.0.0.1:6565`.
     pub(crate) grpc: Option<At<String>>,
-    /// Where HTTP listens. Default: `127.0.0.1:6566`.
+    /// Where HTTP listens. Default: `127.0.0.1:6568`.
     pub(crate) http: Option<At<String>>,
     /// Where a `worker`, which answers no lookups, says how it is: `/health`, `/ready`, `/metrics`. Default:
     /// nowhere.

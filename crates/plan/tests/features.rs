@@ -426,6 +426,24 @@ fn protection_is_taken_and_shows_no_secret() {
     assert!(!caller.rights.admin);
 }
 
+/// Browsers open no page at the ports of some other protocols ("bad port" in the Fetch standard).
+#[test]
+fn browsers_open_the_default_door() {
+    let file = SourceFile {
+        path: "base.yaml".to_owned(),
+        text: include_str!("base.yaml").to_owned(),
+    };
+    let http = load_good(&[file]).plan.project.http.clone();
+    let port: u16 = http
+        .rsplit_once(':')
+        .expect("a port")
+        .1
+        .parse()
+        .expect("a number");
+    let bad = [6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10_080];
+    assert!(port > 6000 && !bad.contains(&port), "{http}");
+}
+
 #[test]
 fn kafka_and_network_settings_are_taken() {
     let text = include_str!("base.yaml")
@@ -449,7 +467,7 @@ fn kafka_and_network_settings_are_taken() {
     assert_eq!(plan.project.grpc, "0.0.0.0:6565");
     assert_eq!(plan.project.feast.as_deref(), Some("127.0.0.1:6567"));
     // Without a word about it the console is where only this machine looks.
-    assert!(plan.project.has_console("127.0.0.1:6566"));
+    assert!(plan.project.has_console("127.0.0.1:6568"));
     assert!(!plan.project.has_console(&plan.project.grpc));
     assert_eq!(
         plan.sources[0].stream,

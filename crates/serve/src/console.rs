@@ -315,17 +315,17 @@ mod tests {
     fn names_of_this_machine() {
         for own in [
             "localhost",
-            "localhost:6566",
+            "localhost:6568",
             "127.0.0.1",
-            "127.0.0.1:6566",
+            "127.0.0.1:6568",
             "[::1]",
-            "[::1]:6566",
+            "[::1]:6568",
         ] {
             assert!(is_own(own), "{own}");
         }
         for other in [
             "evil.example",
-            "evil.example:6566",
+            "evil.example:6568",
             "localhost.evil.example",
             "",
             "127.0.0.1.evil.example:80",

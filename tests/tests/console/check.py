@@ -1,6 +1,6 @@
 """What a person sees and does in the console, in a real Chromium.
 
-check.py http://127.0.0.1:6566
+check.py http://127.0.0.1:6568
 
 Runs against a `tiderace run` of the example project and the view of pages that the test adds. It feeds the
 server itself, so that it knows what is to be seen.

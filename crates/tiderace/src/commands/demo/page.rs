@@ -177,7 +177,7 @@ mod tests {
             command: "tiderace".to_owned(),
             server: String::new(),
             grpc: "127.0.0.1:6565".to_owned(),
-            http: "127.0.0.1:6566".to_owned(),
+            http: "127.0.0.1:6568".to_owned(),
             dead_letters: "/tmp/dead".to_owned(),
         }
     }
@@ -244,7 +244,7 @@ mod tests {
                 "17▲",
                 "warming",
                 "tiderace get fraud_v1 customer_id=596 terminal_id=3156 amount=57.16",
-                "curl -s 127.0.0.1:6566/v1/features",
+                "curl -s 127.0.0.1:6568/v1/features",
                 "Ctrl-C",
             ] {
                 assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
