@@ -21,9 +21,8 @@ const RULES: [&str; 9] = [
     "+cluster|slots",
 ];
 
-#[test]
-fn redis_is_reached_by_tls_as_a_user() {
-    let authority = Authority::new("redis").expect("an authority");
+/// A Redis that also speaks TLS, with a certificate that `authority` has signed; and at which port it does.
+fn over_tls(authority: &Authority) -> (Redis, u16) {
     let certificates = tempfile::tempdir().expect("a folder");
     let folder = certificates.path();
     authority
@@ -33,11 +32,12 @@ fn redis_is_reached_by_tls_as_a_user() {
         .expect("write");
     std::fs::write(folder.join("ca.pem"), authority.pem()).expect("write");
     let path = |name: &str| folder.join(name).to_str().expect("text").to_owned();
-    let port = ports::free_ports(1).expect("a port")[0].to_string();
+    let port = ports::free_ports(1).expect("a port")[0];
+    let tls_port = port.to_string();
     let (cert, key, ca) = (path("redis.pem"), path("redis.key"), path("ca.pem"));
     let redis = Redis::start_with(&[
         "--tls-port",
-        &port,
+        &tls_port,
         "--tls-cert-file",
         &cert,
         "--tls-key-file",
@@ -48,6 +48,14 @@ fn redis_is_reached_by_tls_as_a_user() {
         "no",
     ])
     .expect("redis");
+    // It answers, so it has read the files that go now.
+    (redis, port)
+}
+
+#[test]
+fn redis_is_reached_by_tls_as_a_user() {
+    let authority = Authority::new("redis").expect("an authority");
+    let (redis, port) = over_tls(&authority);
     let password = format!(">{PASSWORD}");
     let mut user = vec!["ACL", "SETUSER", "tiderace", &password];
     user.extend(RULES);
@@ -64,10 +72,7 @@ fn redis_is_reached_by_tls_as_a_user() {
     world.more = format!("online: {{ redis: {{ url: \"rediss://127.0.0.1:{port}\", {login} }} }}");
     let (token, hash) = world.token();
     let own = Authority::new("own").expect("an authority");
-    own.server()
-        .expect("a pair")
-        .write(world.folder(), "server")
-        .expect("write");
+    world.certify(&own);
     let watch = ports::free_ports(1).expect("a port")[0];
     let protection = format!(
         "  worker: \"127.0.0.1:{watch}\"\n  tls: {{ cert: server.pem, key: server.key }}\n  \
@@ -133,30 +138,7 @@ fn redis_is_reached_by_tls_as_a_user() {
 fn a_redis_that_is_not_believed_is_not_asked() {
     let (authority, other) = (Authority::new("redis"), Authority::new("other"));
     let (authority, other) = (authority.expect("one"), other.expect("another"));
-    let certificates = tempfile::tempdir().expect("a folder");
-    let folder = certificates.path();
-    authority
-        .server()
-        .expect("a pair")
-        .write(folder, "redis")
-        .expect("write");
-    std::fs::write(folder.join("ca.pem"), authority.pem()).expect("write");
-    let path = |name: &str| folder.join(name).to_str().expect("text").to_owned();
-    let port = ports::free_ports(1).expect("a port")[0].to_string();
-    let (cert, key, ca) = (path("redis.pem"), path("redis.key"), path("ca.pem"));
-    let _redis = Redis::start_with(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &ca,
-        "--tls-auth-clients",
-        "no",
-    ])
-    .expect("redis");
+    let (_redis, port) = over_tls(&authority);
     let mut world = World::new();
     world.write("redis-ca.pem", other.pem());
     world.more =

@@ -13,10 +13,7 @@ fn every_door_asks_for_a_certificate_that_it_believes() {
     let (own, clients) = (authority("own"), authority("clients"));
     let other = authority("other");
     let world = World::new();
-    own.server()
-        .expect("a pair")
-        .write(world.folder(), "server")
-        .expect("write");
+    world.certify(&own);
     world.write("clients.pem", clients.pem());
     world.protect(MUTUAL);
 
@@ -95,11 +92,7 @@ fn changed_certificates_are_taken_up() {
     );
     assert!(Visitor::of(&second).get(port, "/health").is_err());
 
-    second
-        .server()
-        .expect("a pair")
-        .write(world.folder(), "server")
-        .expect("write");
+    world.certify(&second);
     let taken = wait::until("the new certificate", Duration::from_secs(20), || {
         Visitor::of(&second).get(port, "/health").is_ok()
     });
@@ -153,10 +146,7 @@ fn a_start_with_wrong_files_says_which() {
 fn other_machines_are_not_served_unprotected() {
     let own = authority("own");
     let world = World::new();
-    own.server()
-        .expect("a pair")
-        .write(world.folder(), "server")
-        .expect("write");
+    world.certify(&own);
     world.write("clients.pem", own.pem());
     let check = |protection: &str, expect: Option<&str>| {
         world.protect_at("0.0.0.0", protection);
@@ -192,10 +182,7 @@ fn other_machines_are_not_served_unprotected() {
 fn commands_reach_a_protected_server() {
     let own = authority("own");
     let world = World::new();
-    own.server()
-        .expect("a pair")
-        .write(world.folder(), "server")
-        .expect("write");
+    world.certify(&own);
     world.write("ca.pem", own.pem());
     let (token, hash) = world.token();
     world.write("token", &format!("{token}\n"));

@@ -52,6 +52,12 @@ impl World {
         std::fs::write(self.folder().join(name), text).expect("write a file");
     }
 
+    /// Puts a pair that `authority` has signed into the project: `server.pem` and `server.key`.
+    pub fn certify(&self, authority: &Authority) {
+        let pair = authority.server().expect("a pair");
+        pair.write(self.folder(), "server").expect("write");
+    }
+
     /// Writes tiderace.yaml with `protection` among the settings of the doors.
     pub fn protect(&self, protection: &str) {
         self.protect_at("127.0.0.1", protection);
