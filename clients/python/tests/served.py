@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -64,7 +65,18 @@ class Server:
     def start(self) -> None:
         """Starts it, and waits until it is ready."""
         self.launch()
-        until(f"the server to be ready: {self.folder / 'run.log'}", self._is_ready, READY_WITHIN)
+        self.wait("the server to be ready", self._is_ready)
+
+    def wait(self, what: str, holds: Callable[[], bool]) -> None:
+        """Waits until something holds of the server that was launched, which must not end meanwhile."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not holds():
+            assert self.process and self.process.poll() is None, self._said()
+            assert time.monotonic() < deadline, f"waited {READY_WITHIN} s for {what}\n{self._said()}"
+            time.sleep(0.02)
+
+    def _said(self) -> str:
+        return (self.folder / "run.log").read_text()
 
     def launch(self) -> None:
         """Starts it without waiting."""
@@ -78,7 +90,6 @@ class Server:
             )
 
     def _is_ready(self) -> bool:
-        assert self.process and self.process.poll() is None, (self.folder / "run.log").read_text()
         try:
             return self.ask("GET", "/ready")[0] == 200
         except URLError:
@@ -110,7 +121,7 @@ class Server:
         """Ends it in good order."""
         assert self.process
         self.process.terminate()
-        assert self.process.wait(30) == 0, (self.folder / "run.log").read_text()
+        assert self.process.wait(30) == 0, self._said()
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Asks its HTTP door: status and JSON."""

@@ -26,8 +26,9 @@ class StandIn:
         pushes: list[Outcome] | None = None,
         event_id: str = "",
         credentials: grpc.ServerCredentials | None = None,
+        port: int = 0,
     ) -> None:
-        """Opens the door."""
+        """Opens the door; at any port, if none is given."""
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
         self.peers: set[str] = set()
@@ -57,9 +58,9 @@ class StandIn:
         handler = grpc.method_handlers_generic_handler("tiderace.v1.FeatureStore", handlers)
         self._server.add_generic_rpc_handlers((handler,))
         if credentials is None:
-            port = self._server.add_insecure_port("127.0.0.1:0")
+            port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         else:
-            port = self._server.add_secure_port("localhost:0", credentials)
+            port = self._server.add_secure_port(f"localhost:{port}", credentials)
         self.address = f"{'127.0.0.1' if credentials is None else 'localhost'}:{port}"
         self._server.start()
 

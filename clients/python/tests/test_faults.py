@@ -1,5 +1,6 @@
 """Deadlines, servers that fail and come back, and what is tried again."""
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -174,12 +175,7 @@ def test_threads_share_one_connection() -> None:
 
 
 def test_tls_and_a_token(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
-    credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
-    pem = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(pem))
+    credentials, pem = _vouched_for(tmp_path)
     with StandIn(credentials=credentials) as server:
         with Client(server.address, tls=pem, token="secret") as client:
             client.get_online_features("any", {"key": 1})
@@ -191,3 +187,26 @@ def test_tls_and_a_token(tmp_path: Path) -> None:
             client.get_online_features("any", {"key": 1})
     with pytest.raises(InvalidArgument, match=r"tls: .*nowhere\.pem"):
         Client("localhost:1", tls=tmp_path / "nowhere.pem")
+
+
+def test_a_server_that_comes_late_is_found_by_the_same_call(tmp_path: Path) -> None:
+    credentials, pem = _vouched_for(tmp_path)
+    (port,) = free_ports(1)
+    with Client(f"localhost:{port}", tls=pem, timeout=20) as client, ThreadPoolExecutor(1) as others:
+        with socket.create_server(("localhost", port)) as nobody:
+            answer = others.submit(client.get_online_features, "any", {"key": 1})
+            for _ in range(6):
+                nobody.accept()[0].close()
+        with StandIn(credentials=credentials, port=port) as server:
+            answer.result()
+            assert server.asked == ["GetOnlineFeatures"]
+
+
+def _vouched_for(folder: Path) -> tuple[grpc.ServerCredentials, Path]:
+    """What a server of `localhost` shows, and the authority by which it is believed."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
+    pem = folder / "authority.pem"
+    authority.cert_pem.write_to_path(str(pem))
+    return grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)]), pem

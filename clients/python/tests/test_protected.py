@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from sales import DEFINITIONS
-from served import Server, run, until
+from served import Server, run
 
 from tiderace import (
     AsyncClient,
@@ -53,7 +53,7 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
     server.launch()
     tls = Certificates(ca=folder / "ca.pem", cert=folder / "client.pem", key=folder / "client.key")
     with Client(server.address, tls=tls, token=made["token"]) as client:
-        until("the server to take events", lambda: _takes(client))
+        server.wait("the server to take events", lambda: _takes(client))
     yield Protected(server, made["token"], tls)
     server.stop()
 
@@ -69,7 +69,8 @@ def _openssl(words: str) -> None:
 def _takes(client: Client) -> bool:
     try:
         return client.push("taps", TAP, timeout=1).count == 1
-    except Unavailable:
+    except Unavailable as error:
+        print(error)
         return False
 
 

@@ -110,7 +110,7 @@ impl Caller {
     /// Checks that it may see how things are.
     ///
     /// # Errors
-    /// As [`Caller::may_read`].
+    /// [`Kind::Forbidden`], or [`Kind::Unauthenticated`] when its token has expired since.
     pub fn may_administer(&self) -> Result<(), Error> {
         self.need(
             |rights| rights.admin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Sequence
@@ -24,6 +25,10 @@ Answered = TypeVar("Answered", bound=Message)
 
 TIMEOUT = 5.0
 """Seconds that a call may take unless told otherwise, all its attempts together."""
+
+WATCHES_FOR = 0.25
+"""Seconds after which a thread of gRPC has seen that nobody waits for a connection any more: until then
+it would complain of a channel that is closed."""
 
 
 class Client:
@@ -56,6 +61,7 @@ class Client:
             self._channel = grpc.secure_channel(where, credentials, options=_channel.OPTIONS)
         self._token = token
         self._timeout = timeout
+        self._watched_until = 0.0
         self._lookup = self._method(_channel.LOOKUP)
         self._push = self._method(_channel.PUSH)
         self._catalogue = self._method(_channel.CATALOGUE)
@@ -110,7 +116,7 @@ class Client:
         try:
             return _events.pushed(self._once(self._push, request, attempts))
         except PASSING as failure:
-            time.sleep(attempts.pause_after(failure))
+            self._pause(attempts.pause_after(failure))
             if not self._tells_copies(source, attempts, failure):
                 failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
                 raise
@@ -118,6 +124,7 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection; calls that are under way end."""
+        time.sleep(max(0.0, self._watched_until - time.monotonic()))
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -161,7 +168,17 @@ class Client:
             try:
                 return self._once(method, request, attempts)
             except PASSING as failure:
-                time.sleep(attempts.pause_after(failure))
+                self._pause(attempts.pause_after(failure))
+
+    def _pause(self, seconds: float) -> None:
+        """Waits, and goes on connecting: while nobody waits for it, gRPC looks every 5 s only."""
+        until = time.monotonic() + seconds
+        connected = grpc.channel_ready_future(self._channel)
+        with contextlib.suppress(grpc.FutureTimeoutError):
+            connected.result(timeout=seconds)
+        connected.cancel()
+        self._watched_until = time.monotonic() + WATCHES_FOR
+        time.sleep(max(0.0, until - time.monotonic()))
 
     def _tells_copies(self, source: str, attempts: Attempts, failure: errors.TideraceError) -> bool:
         """Asks the server that is there now whether copies of the source's events count once."""
