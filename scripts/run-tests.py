@@ -5,9 +5,10 @@
 
 Each runs one test after another, in the folder of its crate, so that N tests run at once whatever binary
 they are in: as many as there are processors. With more, the real Kafkas and Redises that tests start come to
-share them, and what a test waits for comes late. The ones that took longest the last time begin first. What a
-binary prints is shown when it has ended, as `cargo test` shows it; all of them run, and the exit code is 1 if
-any failed. With NAMEs, only binaries whose name has one.
+share them, and what a test waits for comes late; so one more begins only while most of a processor has been
+idle for a while, because others wait, and never more than twice as many. The ones that took longest the last
+time begin first. What a binary prints is shown when it has ended, as `cargo test` shows it; all of them run,
+and the exit code is 1 if any failed. With NAMEs, only binaries whose name has one.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +69,34 @@ def run(binary: Binary) -> tuple[bool, float, str]:
     return done.returncode == 0, time.monotonic() - began, said
 
 
+class Spare:
+    """Whether processors are idle: neither busy nor waiting for a disk."""
+
+    ENOUGH = 0.75
+    LOOKED_AT_FOR = 5.0
+
+    def __init__(self) -> None:
+        """Looks from now on."""
+        self.since = time.monotonic()
+        self.idle = self._idle()
+
+    def one(self) -> bool:
+        """Says whether most of one has been idle since; looks anew then."""
+        seconds = time.monotonic() - self.since
+        if seconds < self.LOOKED_AT_FOR:
+            return False
+        before, self.since, self.idle = self.idle, time.monotonic(), self._idle()
+        return (self.idle - before) / seconds >= self.ENOUGH
+
+    def _idle(self) -> float:
+        """Gives the seconds that all processors together have been idle."""
+        try:
+            idle = Path("/proc/stat").read_text().split(maxsplit=5)[4]
+        except OSError:
+            return 0.0
+        return int(idle) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> int:
     """Runs them all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,8 +127,17 @@ def main() -> int:
             if not passed:
                 failed.append(binary.key)
 
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        list(pool.map(run_and_show, binaries))
+    running: set[Future[None]] = set()
+    with ThreadPoolExecutor(2 * asked.jobs) as pool:
+        spare = Spare()
+        while binaries or running:
+            if binaries and (len(running) < asked.jobs or (len(running) < 2 * asked.jobs and spare.one())):
+                running.add(pool.submit(run_and_show, binaries.pop(0)))
+                spare = Spare()
+            else:
+                ended, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for each in ended:
+                    each.result()
     if asked.times:
         asked.times.write_text(json.dumps(times, indent=0, sort_keys=True))
     if failed:
