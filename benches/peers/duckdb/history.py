@@ -95,8 +95,8 @@ def install():
     return python
 
 
-def measured(command):
-    """Runs a command; gives its processor seconds, all threads, and what it printed."""
+def ran(command):
+    """Runs a command; gives what it used and what it printed."""
     with tempfile.TemporaryFile("w+") as said:
         child = subprocess.Popen([str(part) for part in command], stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(child.pid, 0)
@@ -104,7 +104,13 @@ def measured(command):
         said.seek(0)
         if child.returncode != 0:
             sys.exit(f"{command}: exit code {child.returncode}\n{said.read()}")
-        return usage.ru_utime + usage.ru_stime, said.read()
+        return usage, said.read()
+
+
+def measured(command):
+    """Runs a command; gives its processor seconds, all threads, and what it printed."""
+    usage, said = ran(command)
+    return usage.ru_utime + usage.ru_stime, said
 
 
 def compare(python, one, other):
