@@ -173,8 +173,11 @@ impl EmbeddedStore {
             let live = stored.filter(|bytes| live(bytes, now).is_some());
             Ok(live.map(|bytes| Bytes::from(bytes).slice(EXPIRY..)))
         };
-        let found = self.0.db.get()?.multi_get(keys);
-        found.into_iter().map(read).collect()
+        let db = self.0.db.get()?;
+        match &keys[..] {
+            [key] => Ok(vec![read(db.get(key))?]),
+            keys => db.multi_get(keys).into_iter().map(read).collect(),
+        }
     }
 
     pub(crate) fn put_marker(
@@ -364,7 +367,9 @@ const ADVICE: &str = "; it is derived from state: delete the folder and start ag
 
 fn db_options(path: &Path, memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     let memory = memory_bytes.max(8 << 20);
-    let cache = Cache::new_lru_cache(memory);
+    // What is asked for often is not looked for in files.
+    let rows = memory / 8;
+    let cache = Cache::new_lru_cache(memory - rows);
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&cache);
     table.set_bloom_filter(10.0, false);
@@ -381,6 +386,7 @@ fn db_options(path: &Path, memory_bytes: usize, clock: &Clock) -> rocksdb::Optio
         .get_options_from_string(links::log_options(path))
         .expect("the option is known");
     options.create_if_missing(true);
+    options.set_row_cache(&Cache::new_lru_cache(rows));
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
         memory / 4,

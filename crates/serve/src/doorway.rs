@@ -3,6 +3,7 @@
 //! A connection that is being encrypted waits apart, so that a slow one holds no other up; past the bound
 //! new ones are closed at once. A connection keeps what it began with when certificates change.
 
+use crate::corked::Corked;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
 use crate::{Denial, Error, Kind, Occurrence, Reason, Reporter};
@@ -151,11 +152,11 @@ fn refused(door: &str, from: SocketAddr, error: &io::Error) -> Option<Denial> {
     })
 }
 
-/// Connections as tonic takes them: without an end.
-pub(crate) fn stream(doorway: Doorway) -> impl Stream<Item = io::Result<Connection>> {
+/// Connections as tonic takes them: without an end, and with writes held together.
+pub(crate) fn stream(doorway: Doorway) -> impl Stream<Item = io::Result<Corked<Connection>>> {
     futures::stream::unfold(doorway, |mut doorway| async move {
         let connection = doorway.next().await;
-        Some((Ok(connection), doorway))
+        Some((Ok(Corked::new(connection)), doorway))
     })
 }
 
