@@ -12,8 +12,9 @@ use crate::occurrence::{Occurrence, Reason, Reporter};
 use crate::{Caller, Clock, Error, Kind};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -63,6 +64,15 @@ impl Gate {
             clock,
         };
         Ok((Gate(Arc::new(inner)), watching))
+    }
+
+    /// Puts the check before every call of a door. Where everybody is let in there is none, since nothing
+    /// would come of it.
+    pub(crate) fn before(&self, routes: Router, form: Form) -> Router {
+        match self.0.callers {
+            None => routes.layer(Extension(Caller::anybody())),
+            Some(_) => routes.layer(from_fn_with_state((self.clone(), form), guard)),
+        }
     }
 
     /// Finds out who makes a call.
@@ -152,7 +162,7 @@ fn needs(form: Form, path: &str) -> Needs {
 }
 
 /// The check, as a layer over the routes of a door.
-pub(crate) async fn guard(
+async fn guard(
     State((gate, form)): State<(Gate, Form)>,
     mut request: Request,
     next: Next,

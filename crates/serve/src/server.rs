@@ -3,7 +3,7 @@
 use crate::auth::Auth;
 use crate::doorway::{self, Doorway, Peer};
 use crate::feast::{self, serving::serving_service_server::ServingServiceServer};
-use crate::gate::{Form, Gate, guard};
+use crate::gate::{Form, Gate};
 use crate::lookup::{Clock, Limits, Lookup};
 use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
@@ -12,7 +12,6 @@ use crate::serving::Serving;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
 use crate::{Console, Error, Kind, Owner, Reporter, TlsFiles, grpc, http, proto};
-use axum::middleware::from_fn_with_state;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -395,8 +394,7 @@ fn open_grpc(
     if let Some(feast) = feast {
         routes = routes.add_service(feast);
     }
-    let guard = from_fn_with_state((gate, Form::Grpc), guard);
-    let routes = Routes::from(routes.into_axum_router().layer(guard));
+    let routes = Routes::from(gate.before(routes.into_axum_router(), Form::Grpc));
     let streams = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(options.keepalive))
@@ -426,9 +424,8 @@ pub(crate) fn open_http(
     (gate, form): (&Gate, Form),
     stopped: watch::Receiver<()>,
 ) -> JoinHandle<Result<(), String>> {
-    let guard = from_fn_with_state((gate.clone(), form), guard);
-    let service = router
-        .layer(guard)
+    let service = gate
+        .before(router, form)
         .into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
         let served = axum::serve(doorway, service).with_graceful_shutdown(stopping(stopped));
