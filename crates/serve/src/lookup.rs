@@ -13,7 +13,7 @@ use crate::{Column, Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::{Bound, Passing, Row};
+use tiderace_aggregate::{Bound, Passing, Row, Span, Window};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::{Plan, View};
 use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
@@ -533,6 +533,15 @@ impl Answer {
     }
 }
 
+/// What is told of an output beside its value.
+#[derive(Clone, Copy)]
+struct Told {
+    how: Standing,
+    flags: u32,
+    /// How far its window's edges are off.
+    off: Duration,
+}
+
 /// Finishes and judges the asked outputs of one row of one view.
 pub(crate) fn answer_view<'a>(
     read: &'a ViewRead,
@@ -591,18 +600,44 @@ pub(crate) fn answer_view<'a>(
     let mut finished = row
         .iter()
         .flat_map(|row| read.asked.finish(spec, row, as_of));
-    let mut judged = Vec::with_capacity(read.outputs.len());
-    for (place, output) in read.outputs.iter().enumerate() {
-        let exact = answers(*output);
-        let output = &spec.outputs[*output];
+    let tell = |index: usize| {
+        let output = &spec.outputs[index];
         let needs = || match &row {
             Some(row) => row.needs_after(output, as_of),
             None => output.window.needs_after(as_of, &[], Passing::default()),
         };
-        let (how, mut flags) = match standing.value(output.window, needs) {
-            (Standing::Known, flags) if !exact => (Standing::OutsideHistory, flags),
+        let (how, flags) = match standing.value(output.window, needs) {
+            (Standing::Known, flags) if !answers(index) => (Standing::OutsideHistory, flags),
             (how, flags) => (how, flags | overdue),
         };
+        let off = match (how, &row) {
+            (Standing::Known, Some(row)) => row.off(output.window, as_of),
+            _ => Duration::ZERO,
+        };
+        Told { how, flags, off }
+    };
+    // Of a window that time alone decides the same is told whatever is asked of it.
+    let mut windows: Vec<(Window, Told)> = Vec::new();
+    let mut tell_once = |index: usize| {
+        let window = spec.outputs[index].window;
+        let by_events = matches!(window.span, Span::LastN(_) | Span::Session { .. });
+        if merged.is_some() || by_events {
+            return tell(index);
+        }
+        if let Some((_, told)) = windows.iter().find(|(known, _)| *known == window) {
+            return *told;
+        }
+        let told = tell(index);
+        windows.push((window, told));
+        told
+    };
+    let mut judged = Vec::with_capacity(read.outputs.len());
+    for (place, output) in read.outputs.iter().enumerate() {
+        let Told {
+            how,
+            mut flags,
+            off,
+        } = tell_once(*output);
         let finished = finished.next();
         let mut bound = None;
         let (value, status, message) = match how {
@@ -633,10 +668,6 @@ pub(crate) fn answer_view<'a>(
                     read.view.name
                 )),
             ),
-        };
-        let off = match (how, &row) {
-            (Standing::Known, Some(row)) => row.off(output.window, as_of),
-            _ => Duration::ZERO,
         };
         if bound.is_some() || off > Duration::ZERO {
             flags |= APPROXIMATE;
