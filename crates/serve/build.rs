@@ -10,6 +10,7 @@ const ROOT: &str = "../../proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");
     let own = tonic_prost_build::configure()
+        .codec_path("crate::codec::Whole")
         .bytes(".tiderace.v1.PushRequest")
         .extern_path(
             ".tiderace.v1.ResponseMetadata",

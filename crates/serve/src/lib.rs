@@ -63,6 +63,8 @@ pub use tls::TlsFiles;
 
 mod doorway;
 
+mod codec;
+
 mod corked;
 
 pub mod auth;
