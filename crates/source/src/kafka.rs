@@ -4,6 +4,7 @@ mod config;
 pub use config::KafkaConfig;
 
 mod error;
+mod news;
 
 mod reader;
 mod resume;

@@ -713,8 +713,10 @@ fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
 pub fn kafka(plan: &Plan) -> Result<KafkaConfig> {
     let brokers = plan.project.kafka_brokers.clone();
     let brokers = brokers.context("the project names no kafka brokers")?;
+    let properties = plan.project.kafka_properties.iter();
+    let properties = properties.map(|(name, value)| (name.clone(), value.0.clone()));
     Ok(KafkaConfig {
-        properties: plan.project.kafka_properties.clone(),
+        properties: properties.collect(),
         ..KafkaConfig::new(brokers)
     })
 }
