@@ -13,6 +13,9 @@ pub use reader::KafkaReader;
 mod topic;
 pub use topic::{count_partitions, ensure_topic};
 
+mod watermarks;
+pub use watermarks::Watermarks;
+
 mod outbox;
 
 mod producer;

@@ -262,6 +262,13 @@ impl KafkaReader {
         self.next.iter().map(ours).collect()
     }
 
+    /// See [`crate::Reader::come_to`].
+    #[must_use]
+    pub fn come_to(&self) -> Vec<(u32, i64)> {
+        let next = self.next.iter();
+        next.map(|(number, next)| (*number, *next)).collect()
+    }
+
     fn shift(&self, number: u32) -> i64 {
         self.trail.0.get(&number).map_or(0, |track| track.shift)
     }

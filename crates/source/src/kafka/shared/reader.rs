@@ -82,6 +82,12 @@ impl SharedReader {
         self.inner.trail()
     }
 
+    /// See [`crate::Reader::come_to`]: of the shared topic.
+    #[must_use]
+    pub fn come_to(&self) -> Vec<(u32, i64)> {
+        self.inner.come_to()
+    }
+
     /// See [`crate::Reader::take_begun`].
     pub fn take_begun(&mut self) -> Vec<(u32, i64, bool)> {
         std::mem::take(&mut self.begun)
