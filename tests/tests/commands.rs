@@ -75,6 +75,12 @@ fn the_examples_are_right_and_have_a_schema() {
     let schema: Json =
         serde_json::from_str(&bin::output(&["schema"]).expect("schema")).expect("JSON");
     assert!(schema.is_object());
+    let page = bin::output(&["schema", "--format", "markdown"]).expect("a page");
+    let committed = std::fs::read_to_string(format!(
+        "{}/../docs/reference.md",
+        env!("CARGO_MANIFEST_DIR")
+    ));
+    assert_eq!(page, committed.expect("docs/reference.md"));
 }
 
 #[test]

@@ -94,6 +94,7 @@ impl Scene {
         let found = dead_letter::of_topic(&self.kafka.bootstrap(), TOPIC, letters.len());
         assert_eq!(&found.expect("dead letters"), letters, "dead letters");
         self.check_ledgers(&servers);
+        check_lags(&servers);
         servers
             .into_iter()
             .for_each(|server| server.stop().expect("stop"));
@@ -142,6 +143,26 @@ fn check(asker: &Asker, oracle: &Oracle) {
     questions.extend(oracle.questions(&SERVICES, times[times.len() / 2]));
     let answers = asker.ask_all(&questions).expect("answers");
     oracle.assert_all(&questions, &answers);
+}
+
+/// Nothing is behind, of what each process reads of the source and of what it is sent.
+fn check_lags(servers: &[Server]) {
+    for server in servers {
+        let mut found = Vec::new();
+        let read = wait::until("no lag", WITHIN, || {
+            let page = server.get("/metrics").expect("metrics").1;
+            let lags = page
+                .lines()
+                .filter(|line| line.starts_with("tiderace_source_lag_records{"));
+            found = lags.map(str::to_owned).collect();
+            let of = |topic: &str| {
+                let line = format!("topic=\"{topic}\"}} 0");
+                found.iter().any(|told: &String| told.ends_with(&line))
+            };
+            found.len() == 2 && of(TOPIC) && of(SHARED)
+        });
+        read.unwrap_or_else(|late| panic!("{late}: {found:?}"));
+    }
 }
 
 #[test]

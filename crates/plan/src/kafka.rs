@@ -1,7 +1,7 @@
 //! How to reach Kafka and the schema registry beside it.
 
 use crate::at::At;
-use crate::model::SchemaRegistry;
+use crate::model::{SchemaRegistry, Secret};
 use crate::report::Report;
 use crate::{Code, names, raw};
 use serde_json::Value as Json;
@@ -24,7 +24,7 @@ const OURS: [&str; 9] = [
 pub(crate) fn properties(
     report: &Report,
     kafka: Option<&raw::Kafka>,
-) -> Option<BTreeMap<String, String>> {
+) -> Option<BTreeMap<String, Secret>> {
     let Some(at) = kafka.and_then(|kafka| kafka.properties.as_ref()) else {
         return Some(BTreeMap::new());
     };
@@ -45,7 +45,7 @@ pub(crate) fn properties(
         }
         match text(json) {
             Some(text) => {
-                properties.insert(name.to_owned(), text);
+                properties.insert(name.to_owned(), Secret(text));
             }
             None => report.error(
                 value.place,

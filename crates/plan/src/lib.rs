@@ -40,6 +40,9 @@ mod raw;
 mod schema;
 pub use schema::json_schema;
 
+mod reference;
+pub use reference::{EXAMPLE as REFERENCE_EXAMPLE, reference, unsaid};
+
 mod names;
 
 mod scalar;

@@ -31,8 +31,8 @@ pub struct Project {
     pub name: String,
     /// Kafka's bootstrap servers; without it sources are embedded.
     pub kafka_brokers: Option<String>,
-    /// Further properties of Kafka's client, by librdkafka's names.
-    pub kafka_properties: BTreeMap<String, String>,
+    /// Further properties of Kafka's client, by librdkafka's names. Some are passwords.
+    pub kafka_properties: BTreeMap<String, Secret>,
     /// Where schemas are registered.
     pub schema_registry: Option<SchemaRegistry>,
     /// The Redis URL; without it the online store is embedded.

@@ -4,7 +4,7 @@ import { distribution, spark } from './chart.js';
 import { ask } from './ask.js';
 import { badge, h, show, table } from './dom.js';
 import { lineage } from './lineage.js';
-import { standing } from './overview.js';
+import { standing, unread } from './overview.js';
 import { KINDS, count, instant, low, mood, number, seconds, share } from './words.js';
 
 const LISTS = { source: 'sources', view: 'views', service: 'services', entity: 'entities' };
@@ -41,7 +41,7 @@ function source({ project, live, until }, own) {
       Object.entries(held.outcomes).map(([outcome, n]) => [
         held.refused[outcome] ? [badge(low(outcome), 'bad'), ' ', link('letters', own.name, 'dead letters')] : low(outcome),
         { cell: count(n), class: 'n' }, { cell: share(n, held.outcomes.read), class: 'n' }])),
-    facts([['newest event', instant(held.newest)], ['partitions', held.partitions], ['losses', held.losses || null],
+    facts([['newest event', instant(held.newest)], ['not read yet', behind(held)], ['partitions', held.partitions], ['losses', held.losses || null],
       ['state', held.stopped ? badge('stopped', 'bad') : badge('reading', 'good')]]));
   }));
   return {
@@ -51,6 +51,11 @@ function source({ project, live, until }, own) {
     rest: [h('h2', null, 'Columns'), table(['column', 'type'], own.columns.map((column) => [column.name, column.type]))],
   };
 }
+
+// Records that were not read yet, by topic, and how many of them one partition has.
+const behind = (held) => unread(held) === null ? null : Object.entries(held.lags)
+  .map(([topic, lag]) => `${count(lag.records)} records${topic ? ` of ${topic}` : ''}${lag.greatest ? `, ${count(lag.greatest)} in one partition` : ''}`)
+  .join('; ');
 
 function entityPart({ project }, own) {
   const views = project.views.filter((view) => view.entity === own.name);

@@ -4,6 +4,12 @@ import { lines } from './chart.js';
 import { badge, h, show, table } from './dom.js';
 import { count, instant, low, mood, rate, seconds, share } from './words.js';
 
+// Records of a source that were not read yet; null where that cannot be told.
+export const unread = (held) => {
+  const lags = Object.values(held?.lags ?? {});
+  return lags.length ? sum(lags.map((lag) => lag.records)) : null;
+};
+
 const sum = (object) => Object.values(object ?? {}).filter((n) => n !== null).reduce((a, b) => a + b, 0);
 const perSecond = (v) => v === null ? '–' : `${rate(v)}/s`;
 const link = (kind, name) => h('a', { href: `#/${kind}/${encodeURIComponent(name)}` }, name);
@@ -16,6 +22,7 @@ export function overview({ project, live, until }) {
     ['serving', lines('Latency of lookups', seconds, 'inside the server'), (point) => point.latency],
     ['live', lines('Freshness', seconds, 'from a change to its publication'), (point) => published(point.now)],
     ['serving', lines('Lag', seconds, 'how long ago rows were whole, by view'), (point) => lags(point.now)],
+    ['live', lines('Lag in records', count, 'not read yet, by source'), (point) => behind(point.now)],
     ['live', lines('Age of the newest event', seconds, 'by source, on the clock of events'), (point) => ages(point)],
   ];
   const shown = charts.filter(([part]) => part === 'live' ? project.role !== 'serve' : project.answers);
@@ -49,6 +56,8 @@ function published(now) {
 
 const lags = (now) => Object.fromEntries(Object.entries(now.views?.by_name ?? {})
   .map(([name, held]) => [name, held ? held.lag_seconds : null]));
+
+const behind = (now) => Object.fromEntries(Object.entries(now.live?.sources ?? {}).map(([name, held]) => [name, unread(held)]));
 
 const ages = (point) => Object.fromEntries(Object.entries(point.now.live?.sources ?? {})
   .map(([name, held]) => [name, held.newest ? (point.wall - Date.parse(held.newest)) / 1_000 : null]));
@@ -88,10 +97,10 @@ function sourceTable(point, project) {
     return [link('source', source.name), source.stream, { cell: rate(point.read[source.name] ?? 0), class: 'n' },
       { cell: count(outcomes.read ?? 0), class: 'n' }, { cell: count(outcomes.duplicate ?? 0), class: 'n' },
       { cell: letters ? h('a', { href: `#/letters/${source.name}` }, count(letters)) : '0', class: 'n' },
-      instant(held?.newest), held?.stopped ? badge('stopped', 'bad') : held?.losses ? badge(`${held.losses} losses`, 'bad') : badge('reading', 'good')];
+      { cell: unread(held) === null ? '–' : count(unread(held)), class: 'n' }, instant(held?.newest), held?.stopped ? badge('stopped', 'bad') : held?.losses ? badge(`${held.losses} losses`, 'bad') : badge('reading', 'good')];
   });
   return table(['source', 'stream', { cell: 'read/s', class: 'n' }, { cell: 'read', class: 'n' }, { cell: 'copies', class: 'n' },
-    { cell: 'refused', class: 'n' }, 'newest event', 'state'], rows);
+    { cell: 'refused', class: 'n' }, { cell: 'not read', class: 'n' }, 'newest event', 'state'], rows);
 }
 
 export function standing(held, view) {

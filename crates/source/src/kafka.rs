@@ -4,6 +4,7 @@ mod config;
 pub use config::KafkaConfig;
 
 mod error;
+mod news;
 
 mod reader;
 mod resume;
@@ -11,6 +12,9 @@ pub use reader::KafkaReader;
 
 mod topic;
 pub use topic::{count_partitions, ensure_topic};
+
+mod watermarks;
+pub use watermarks::Watermarks;
 
 mod outbox;
 

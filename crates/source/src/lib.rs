@@ -20,8 +20,12 @@ pub use reader::{Limit, Reader};
 mod kafka;
 pub use kafka::{
     KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, SharedReader,
-    SharedSender, ValueRecord, count_partitions, ensure_shared_topic, ensure_topic, shared_topic,
+    SharedSender, ValueRecord, Watermarks, count_partitions, ensure_shared_topic, ensure_topic,
+    shared_topic,
 };
+
+mod lag;
+pub use lag::Lag;
 
 mod registry;
 pub use registry::{

@@ -164,6 +164,17 @@ impl Reader {
         }
     }
 
+    /// The next offset of each partition of the log that is read, as the log counts: of a topic as the brokers do,
+    /// of a shared source in the shared topic.
+    #[must_use]
+    pub fn come_to(&self) -> Vec<(u32, i64)> {
+        match self {
+            Reader::Kafka(reader) => reader.come_to(),
+            Reader::Shared(reader) => reader.come_to(),
+            Reader::Log(_) | Reader::Memory(_) => self.positions(),
+        }
+    }
+
     /// The partitions that are being read, in order.
     ///
     /// # Errors

@@ -35,6 +35,15 @@ pub enum Format {
     Json,
 }
 
+/// How the schema looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// A JSON Schema.
+    Json,
+    /// The reference: every field, in tables.
+    Markdown,
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -69,9 +78,15 @@ pub enum Command {
         after_help = "Exit code 1: the definitions have errors, a name means something else than the lock says and that is not accepted, or with --locked the lock is out of date.\n\nExamples:\n  tiderace plan features/\n  tiderace plan features/ --write\n  tiderace plan features/ --accept-change customer_spend\n  tiderace plan features/ --locked --format json"
     )]
     Plan(Plan),
-    /// Print the JSON Schema of definition files, for editors.
-    #[command(after_help = "Example:\n  tiderace schema > .tiderace.schema.json")]
-    Schema,
+    /// Print the JSON Schema of definition files, for editors, or the same as a page.
+    #[command(
+        after_help = "Examples:\n  tiderace schema > .tiderace.schema.json\n  tiderace schema --format markdown > reference.md"
+    )]
+    Schema {
+        /// For editors, or for people.
+        #[arg(long, value_enum, default_value_t = SchemaFormat::Json)]
+        format: SchemaFormat,
+    },
     /// Consume, compute and serve, in one process.
     #[command(after_help = "Example:\n  tiderace run --project features/")]
     Run(Working),

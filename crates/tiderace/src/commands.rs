@@ -40,7 +40,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         } => check::check(&project, format, online),
         Command::Test(args) => test::test(&args),
         Command::Plan(args) => plan::plan(&args),
-        Command::Schema => check::schema(),
+        Command::Schema { format } => check::schema(format),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),
         Command::Serve(project) => serve::serve(&project.project),

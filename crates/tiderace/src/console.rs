@@ -135,6 +135,13 @@ fn counts(counts: &Counts) -> Json {
     let instant = |at: Option<&Timestamp>| at.map(Timestamp::to_string);
     let sources = counts.sources.iter().map(|(name, source)| {
         let clocks = source.clocks.values();
+        let lags = source.known_lags();
+        let lags: BTreeMap<&str, Json> = lags
+            .map(|(topic, lag)| {
+                let told = json!({"records": lag.records, "greatest": lag.greatest});
+                (topic.as_str(), told)
+            })
+            .collect();
         let told = json!({
             "outcomes": source.outcomes,
             "refused": Reason::ALL
@@ -147,6 +154,7 @@ fn counts(counts: &Counts) -> Json {
             "lost": source.lost,
             "stopped": source.stopped,
             "partitions": source.clocks.len(),
+            "lags": lags,
             "newest": instant(clocks.clone().max()),
             "oldest": instant(clocks.min()),
         });

@@ -22,6 +22,7 @@ mod coverage;
 mod feeder;
 mod forwarder;
 mod intake;
+mod lag;
 mod lane;
 mod ledger;
 mod loader;
@@ -73,6 +74,10 @@ pub struct Live {
     feeders: Vec<JoinHandle<()>>,
     archivers: Vec<archiver::Archiver>,
     sweeper: Option<JoinHandle<()>>,
+    /// Tells how far reading is behind.
+    lag: Option<JoinHandle<()>>,
+    /// What is read, for it.
+    read: Vec<lag::Read>,
     loader: Option<JoinHandle<()>>,
     syncer: Option<JoinHandle<()>>,
     /// Tells commands that this process runs.
@@ -140,6 +145,8 @@ impl Live {
             feeders: Vec::new(),
             archivers: Vec::new(),
             sweeper: None,
+            lag: None,
+            read: Vec::new(),
             loader: None,
             syncer: None,
             presence: None,
@@ -221,6 +228,7 @@ impl Live {
             )?;
         }
         live.start_sweeper(views, ranges)?;
+        live.start_lag(plan)?;
         if !tables.is_empty() {
             live.start_syncer(tables, layout, &coverage, senders)?;
         }
@@ -273,7 +281,7 @@ impl Live {
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         let (intakes, lanes) = (self.intakes, self.lanes);
-        let others = [self.sweeper, self.loader, self.syncer];
+        let others = [self.sweeper, self.lag, self.loader, self.syncer];
         let (feeders, archivers) = (self.feeders, self.archivers);
         let joined = tokio::task::spawn_blocking(move || {
             for other in others.into_iter().flatten() {
@@ -583,6 +591,7 @@ impl Live {
             share: self.share,
             state: self.state.clone(),
             ledger: Arc::clone(&self.ledger),
+            come: self.watch(source, lag::Log::Topic(topic.clone())),
             stop: Arc::clone(&self.stop),
         };
         let thread = std::thread::Builder::new()
@@ -590,6 +599,34 @@ impl Live {
             .spawn(move || forwarder.run())?;
         self.intakes.push(thread);
         Ok(())
+    }
+
+    /// Starts what tells how far reading is behind.
+    fn start_lag(&mut self, plan: &Plan) -> Result<()> {
+        let watch = lag::Watch {
+            read: std::mem::take(&mut self.read),
+            kafka: plan
+                .project
+                .kafka_brokers
+                .is_some()
+                .then(|| kafka(plan))
+                .transpose()?,
+            ledger: Arc::clone(&self.ledger),
+            stop: Arc::clone(&self.stop),
+        };
+        let thread = std::thread::Builder::new()
+            .name("lag".to_owned())
+            .spawn(move || watch.run())?;
+        self.lag = Some(thread);
+        Ok(())
+    }
+
+    /// Has it told how far a source's reading is behind the end of a log.
+    fn watch(&mut self, source: &Source, log: lag::Log) -> Arc<lag::Come> {
+        let read = lag::Read::new(&source.name, log);
+        let come = Arc::clone(&read.come);
+        self.read.push(read);
+        come
     }
 
     fn start_sweeper(&mut self, views: Vec<LaneView>, lanes: Vec<ShardRange>) -> Result<()> {
@@ -650,7 +687,17 @@ impl Live {
             desk = Some(archiver.desk());
             self.archivers.push(archiver);
         }
+        let log = match &source.stream {
+            Stream::Kafka { .. } if self.share.of > 1 => {
+                lag::Log::Topic(shared_topic(&plan.project.name, &source.name))
+            }
+            Stream::Kafka { topic, .. } => lag::Log::Topic(topic.clone()),
+            Stream::Embedded => lag::Log::Embedded(self.logs[&source.id].clone()),
+            Stream::Table(_) => bail!("source `{}` is a table", source.name),
+        };
+        let come = self.watch(&source, log);
         let intake = intake::Worker {
+            come,
             intake: judge,
             desk,
             ended: false,
@@ -713,8 +760,10 @@ fn consumed(plan: &Plan) -> impl Iterator<Item = &Arc<Source>> {
 pub fn kafka(plan: &Plan) -> Result<KafkaConfig> {
     let brokers = plan.project.kafka_brokers.clone();
     let brokers = brokers.context("the project names no kafka brokers")?;
+    let properties = plan.project.kafka_properties.iter();
+    let properties = properties.map(|(name, value)| (name.clone(), value.0.clone()));
     Ok(KafkaConfig {
-        properties: plan.project.kafka_properties.clone(),
+        properties: properties.collect(),
         ..KafkaConfig::new(brokers)
     })
 }

@@ -38,6 +38,23 @@ fn wait_log(server: &Server, words: &str, times: usize) {
     waited.unwrap_or_else(|late| panic!("{late}:\n{}", server.log()));
 }
 
+/// Waits until so many records are not read: in all, and of the partition that has most.
+fn wait_lag(server: &Server, topic: &str, (records, greatest): (i64, i64)) {
+    let labels = format!("{{source=\"{topic}\",topic=\"{topic}\"}}");
+    let lines = [
+        format!("tiderace_source_lag_records{labels} {records}"),
+        format!("tiderace_source_lag_records_max{labels} {greatest}"),
+    ];
+    let mut page = String::new();
+    let told = wait::until("the lag", Duration::from_secs(60), || {
+        page = server.get("/metrics").expect("metrics").1;
+        lines
+            .iter()
+            .all(|line| page.lines().any(|told| told == line))
+    });
+    told.unwrap_or_else(|late| panic!("{late}: {lines:?}\n{page}"));
+}
+
 #[test]
 fn away_at_the_start_and_in_the_middle() {
     let topic = "registry_away";
@@ -49,10 +66,13 @@ fn away_at_the_start_and_in_the_middle() {
     send(&mut feed, 0..100, 1);
     feed.flush();
     wait_log(&server, "the source waits", 1);
+    // Nothing was taken in, whatever was fetched.
+    wait_lag(&server, topic, feed.sent());
     let registry = Registry::start_on(port).expect("a registry");
     let one = registry.register(&format!("{topic}-value"), "AVRO", PAYMENT);
     assert_eq!(one, 1);
     feed.check(&server);
+    wait_lag(&server, topic, (0, 0));
     // What is known already needs no registry.
     registry.behave(Mode::Away);
     send(&mut feed, 100..200, one);

@@ -133,6 +133,12 @@ impl Feed {
         }
     }
 
+    /// How many records were sent: in all, and to the partition that has most.
+    pub fn sent(&self) -> (i64, i64) {
+        let most = self.offsets.iter().copied().max();
+        (self.offsets.iter().sum(), most.unwrap_or_default())
+    }
+
     /// Sends what is to be counted.
     pub fn good(&mut self, payment: Payment, payload: &[u8]) {
         self.counted(payment);

@@ -3,12 +3,20 @@
 //! Three layers, later ones win: defaults for low latency and bounded memory,
 //! the user's properties, and the few settings that correctness rests on.
 
+use super::error::error;
+use super::news::News;
+use crate::Error;
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+/// A client that reads, or asks.
+pub type Asker = BaseConsumer<News>;
+
 /// A Kafka cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaConfig {
     /// `host:port`, separated by commas.
     pub brokers: String,
@@ -77,8 +85,12 @@ impl KafkaConfig {
         }
     }
 
-    pub(super) fn consumer(&self) -> ClientConfig {
-        self.layers(&CONSUMER, &CONSUMER_LAWS)
+    /// A client that reads, or asks.
+    pub(super) fn asker(&self) -> Result<Asker, Error> {
+        let client = self.layers(&CONSUMER, &CONSUMER_LAWS);
+        client
+            .create_with_context(News::of(&self.brokers))
+            .map_err(|cause| error("create a kafka consumer", &cause))
     }
 
     pub(super) fn producer(&self) -> ClientConfig {
@@ -102,5 +114,45 @@ impl KafkaConfig {
         }
         config.set("bootstrap.servers", &self.brokers);
         config
+    }
+}
+
+/// With the names of the properties: among their values are passwords.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.properties.keys().collect();
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("properties", &names)
+            .field("request_timeout", &self.request_timeout)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let mut config = KafkaConfig::new("a:1");
+        let password = ("sasl.password".to_owned(), "hunter2".to_owned());
+        config.properties.extend([password]);
+        let shown = format!("{config:?}");
+        assert!(shown.contains("sasl.password"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_property_that_is_refused_is_named_without_its_value() {
+        let mut config = KafkaConfig::new("a:1");
+        let wrong = ("sasl.pasword".to_owned(), "hunter2".to_owned());
+        config.properties.extend([wrong]);
+        let Err(error) = config.asker() else {
+            panic!("a property that does not exist is refused");
+        };
+        let said = error.to_string();
+        assert!(said.contains("sasl.pasword"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
     }
 }

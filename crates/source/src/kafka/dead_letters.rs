@@ -9,7 +9,7 @@ use super::error::error;
 use super::outbox::Outbox;
 use super::topic::partitions;
 use crate::{Entry, Error, Kind, Letter, LetterPlace};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -103,7 +103,7 @@ impl KafkaDeadLetters {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let what = format!("read topic \"{}\"", self.topic);
         let failed = |cause| error(&what, &cause);
-        let consumer: BaseConsumer = self.config.consumer().create().map_err(failed)?;
+        let consumer = self.config.asker()?;
         let timeout = self.config.request_timeout;
         let mut list = TopicPartitionList::new();
         let mut open = BTreeMap::new();

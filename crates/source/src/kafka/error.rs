@@ -45,9 +45,11 @@ pub fn kind(code: Code) -> Kind {
 
 /// The cause without the client's own words around it.
 fn text(cause: &KafkaError) -> String {
-    match cause.rdkafka_error_code() {
-        Some(code) => code.to_string(),
-        None => cause.to_string(),
+    match (cause, cause.rdkafka_error_code()) {
+        // Its own form has the value too, which may be a password.
+        (KafkaError::ClientConfig(_, what, property, _), _) => format!("`{property}`: {what}"),
+        (_, Some(code)) => code.to_string(),
+        (_, None) => cause.to_string(),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::config::KafkaConfig;
 use super::error::error;
+use super::news::News;
 use crate::{Error, Kind};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -21,19 +23,28 @@ pub struct Outbox {
 }
 
 /// Remembers the first record that could not be delivered.
-#[derive(Default)]
 struct Deliveries {
+    news: News,
     failure: Mutex<Option<KafkaError>>,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, kind: &str, what: &str) {
+        self.news.log(level, kind, what);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.news.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((cause, _)) = result {
-            self.fail(cause);
+        match result {
+            Ok(_) => self.news.answered(),
+            Err((cause, _)) => self.fail(cause),
         }
     }
 }
@@ -62,8 +73,12 @@ impl Outbox {
     }
 
     fn with(config: &KafkaConfig, settings: ClientConfig) -> Result<Outbox, Error> {
+        let deliveries = Deliveries {
+            news: News::of(&config.brokers),
+            failure: Mutex::default(),
+        };
         let producer = settings
-            .create_with_context(Deliveries::default())
+            .create_with_context(deliveries)
             .map_err(|cause| error("create a kafka producer", &cause))?;
         Ok(Outbox {
             producer,

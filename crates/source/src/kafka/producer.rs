@@ -1,7 +1,6 @@
 //! Records into a topic, in order per key.
 
 use super::config::KafkaConfig;
-use super::error::error;
 use super::outbox::Outbox;
 use super::topic::partitions;
 use crate::{Error, Kind};
@@ -27,8 +26,7 @@ impl KafkaProducer {
     /// When the topic is unknown or the cluster does not answer.
     pub fn open(config: &KafkaConfig, topic: &str) -> Result<KafkaProducer, Error> {
         // A producer's own question would make the topic where brokers allow it.
-        let asker = config.consumer().create();
-        let asker = asker.map_err(|cause| error("create a kafka consumer", &cause))?;
+        let asker = config.asker()?;
         let partitions = partitions(&asker, topic, config.request_timeout)?;
         Ok(KafkaProducer {
             outbox: Outbox::open(config)?,

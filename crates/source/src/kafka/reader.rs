@@ -9,13 +9,13 @@
 //! never delivered: there [`KafkaReader::ends`] stays ahead of what is read by
 //! that record until the next one arrives.
 
-use super::config::KafkaConfig;
+use super::config::{Asker, KafkaConfig};
 use super::error::error;
 use super::resume::Asking;
 use super::topic::{ends, partitions};
 use crate::trail::{Loss, Mark, OnLoss, Track, Trail};
 use crate::{Error, Kind, Limit};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -31,10 +31,10 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Reads one topic.
 pub struct KafkaReader {
-    consumer: BaseConsumer,
+    consumer: Asker,
     /// Asks about the topic on connections of its own: on the consumer's every
     /// answer would wait behind a fetch that has nothing to give yet.
-    asker: BaseConsumer,
+    asker: Asker,
     topic: String,
     source: SourceId,
     /// What the headers of the source's own records say.
@@ -93,15 +93,9 @@ impl KafkaReader {
         on_loss: OnLoss,
         share: Share,
     ) -> Result<KafkaReader, Error> {
-        let client = config.consumer();
-        let create = || {
-            client
-                .create()
-                .map_err(|cause| error("create a kafka consumer", &cause))
-        };
         let mut reader = KafkaReader {
-            consumer: create()?,
-            asker: create()?,
+            consumer: config.asker()?,
+            asker: config.asker()?,
             topic: topic.to_owned(),
             source,
             headers: Vec::new(),
@@ -266,6 +260,13 @@ impl KafkaReader {
     pub fn positions(&self) -> Vec<(u32, i64)> {
         let ours = |(number, next): (&u32, &i64)| (*number, *next + self.shift(*number));
         self.next.iter().map(ours).collect()
+    }
+
+    /// See [`crate::Reader::come_to`].
+    #[must_use]
+    pub fn come_to(&self) -> Vec<(u32, i64)> {
+        let next = self.next.iter();
+        next.map(|(number, next)| (*number, *next)).collect()
     }
 
     fn shift(&self, number: u32) -> i64 {

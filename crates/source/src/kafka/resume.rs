@@ -1,10 +1,11 @@
 //! Where reading of a partition goes on: at the position asked for, if the broker still has what was there.
 
+use super::config::Asker;
 use super::error::error;
 use super::reader::{is_damage, is_lost, signed};
 use crate::trail::{Loss, Track};
 use crate::{Error, Kind};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -24,7 +25,7 @@ pub struct Resumed {
 
 /// Asks a broker what it has.
 pub struct Asking<'a> {
-    pub asker: &'a BaseConsumer,
+    pub asker: &'a Asker,
     pub topic: &'a str,
     pub timeout: Duration,
 }

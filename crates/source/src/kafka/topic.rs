@@ -1,12 +1,12 @@
 //! Looking topics up, and making those that must exist.
 
-use super::config::KafkaConfig;
+use super::config::{Asker, KafkaConfig};
 use super::error::{error, kind};
+use super::news::News;
 use super::reader::signed;
 use crate::{Error, Kind};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::future::Future;
@@ -33,9 +33,9 @@ pub fn ensure_topic(
     settings: &[(&str, &str)],
 ) -> Result<(), Error> {
     let what = format!("create topic \"{topic}\"");
-    let admin: AdminClient<DefaultClientContext> = config
+    let admin: AdminClient<News> = config
         .admin()
-        .create()
+        .create_with_context(News::of(&config.brokers))
         .map_err(|cause| error(&what, &cause))?;
     let partitions = i32::try_from(partitions)
         .map_err(|_| Error::invalid(format!("{what}: {partitions} partitions are too many")))?;
@@ -63,10 +63,7 @@ pub fn ensure_topic(
 /// # Errors
 /// When the cluster refuses or does not answer.
 pub fn count_partitions(config: &KafkaConfig, topic: &str) -> Result<Option<u32>, Error> {
-    let asker: BaseConsumer = config
-        .consumer()
-        .create()
-        .map_err(|cause| error("create a kafka consumer", &cause))?;
+    let asker = config.asker()?;
     let what = format!("look up topic \"{topic}\"");
     let metadata = asker.fetch_metadata(Some(topic), config.request_timeout);
     let metadata = metadata.map_err(|cause| error(&what, &cause))?;
@@ -82,7 +79,7 @@ pub fn count_partitions(config: &KafkaConfig, topic: &str) -> Result<Option<u32>
 }
 
 /// The partitions of `topic`, in order.
-pub fn partitions(asker: &BaseConsumer, topic: &str, timeout: Duration) -> Result<Vec<u32>, Error> {
+pub fn partitions(asker: &Asker, topic: &str, timeout: Duration) -> Result<Vec<u32>, Error> {
     let what = format!("look up topic \"{topic}\"");
     let metadata = asker.fetch_metadata(Some(topic), timeout);
     let metadata = metadata.map_err(|cause| error(&what, &cause))?;
@@ -105,7 +102,7 @@ pub fn partitions(asker: &BaseConsumer, topic: &str, timeout: Duration) -> Resul
 /// The offset that the next record of each of these partitions will get: one request to each broker that
 /// leads one.
 pub fn ends(
-    asker: &BaseConsumer,
+    asker: &Asker,
     topic: &str,
     numbers: impl Iterator<Item = u32>,
 ) -> Result<Vec<(u32, i64)>, Error> {
@@ -122,6 +119,7 @@ pub fn ends(
     let answered = asker
         .offsets_for_times(asked, ENDS_TIMEOUT)
         .map_err(|cause| error(&what, &cause))?;
+    asker.context().answered();
     let mut ends = Vec::new();
     for element in answered.elements() {
         element.error().map_err(|cause| error(&what, &cause))?;

@@ -1,6 +1,6 @@
 //! `check` and `schema`.
 
-use crate::cli::Format;
+use crate::cli::{Format, SchemaFormat};
 use crate::contract;
 use crate::project::{self, Checked};
 use crate::testing;
@@ -60,8 +60,11 @@ pub fn check(folder: &Path, format: Format, online: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn schema() -> Result<ExitCode> {
-    print(&serde_json::to_string_pretty(&tiderace_plan::json_schema())?)?;
+pub fn schema(format: SchemaFormat) -> Result<ExitCode> {
+    match format {
+        SchemaFormat::Json => print(&serde_json::to_string_pretty(&tiderace_plan::json_schema())?)?,
+        SchemaFormat::Markdown => print(tiderace_plan::reference().trim_end())?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

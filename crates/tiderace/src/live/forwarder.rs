@@ -10,6 +10,7 @@
 //! - What cannot be sent ends the sender: nothing behind it goes out before it.
 
 use super::intake::{self, LIMIT, MARKING};
+use super::lag::Come;
 use super::ledger::Ledger;
 use super::reading::Reading;
 use anyhow::{Context, Result};
@@ -57,6 +58,8 @@ pub struct Forwarder {
     pub share: Share,
     pub state: Store,
     pub ledger: Arc<Ledger>,
+    /// How far it has come, for who tells how far that is behind.
+    pub come: Arc<Come>,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -185,6 +188,7 @@ impl Forwarder {
         if self.stopping() {
             return Ok(false);
         }
+        self.come.to(run.reader.come_to());
         let mut records = RecordBatch::default();
         let polled = run.reader.poll(&mut records, LIMIT, POLL);
         // New ones are found while reading.

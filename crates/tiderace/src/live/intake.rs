@@ -3,6 +3,7 @@
 use super::archiver::Desk;
 use super::clock::now;
 use super::coverage::Coverage;
+use super::lag::Come;
 use super::lane::Message;
 use super::ledger::Ledger;
 use super::reading::Reading;
@@ -45,6 +46,8 @@ pub struct Worker {
     pub stop: Arc<AtomicBool>,
     /// Whether records were read that went nowhere: none after them may be taken.
     pub ended: bool,
+    /// How far it has come, for who tells how far that is behind.
+    pub come: Arc<Come>,
     /// Whether what it reads was sent by processes that share the source, which count it too.
     pub is_shared: bool,
 }
@@ -137,6 +140,8 @@ impl Worker {
         }
         self.begin();
         while !self.stopping() && !self.ended {
+            // What is still in hand is not behind us.
+            self.come.to(self.reader.come_to());
             if sampled.is_none_or(|at| at.elapsed() >= SAMPLING) {
                 sampled = Some(Instant::now());
                 self.sample();

@@ -3,10 +3,11 @@
 use crate::spool::SyncCounts;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tiderace_engine::{Applied, FeedStanding, IntakeCounts};
 use tiderace_offline::archive::Flushed;
 use tiderace_plan::model::Source;
+use tiderace_source::Lag;
 use tiderace_types::{READ, Reason, SourceId, Timestamp};
 
 /// Everything that is counted: records since the beginning, the rest since the process began.
@@ -78,13 +79,34 @@ pub struct SourceLedger {
     pub lost: u64,
     /// Whether reading has ended for good: somebody has to look.
     pub stopped: bool,
+    /// How many records the logs hold that were not read yet, by topic; that of the embedded log has no name.
+    pub lags: BTreeMap<String, Seen>,
 }
+
+/// A lag, and when it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The lag.
+    pub lag: Lag,
+    /// When.
+    pub at: Instant,
+}
+
+/// How long a lag is told that could not be seen anew.
+const LAG_IS_KNOWN: Duration = Duration::from_secs(30);
 
 impl SourceLedger {
     /// How many records are counted under `name`.
     #[must_use]
     pub fn count(&self, name: &str) -> u64 {
         self.outcomes.get(name).copied().unwrap_or_default()
+    }
+
+    /// The lags that are known now, by topic.
+    pub fn known_lags(&self) -> impl Iterator<Item = (&String, Lag)> {
+        let known = self.lags.iter();
+        let known = known.filter(|(_, seen)| seen.at.elapsed() < LAG_IS_KNOWN);
+        known.map(|(topic, seen)| (topic, seen.lag))
     }
 
     /// How many records there were.
@@ -318,6 +340,14 @@ impl Ledger {
         let ledger = counts.sources.entry(source.to_owned()).or_default();
         ledger.losses += 1;
         ledger.lost += missing;
+    }
+
+    /// Notes how far the reading of a log is behind its end.
+    pub(super) fn lags(&self, source: &str, topic: &str, lag: Lag) {
+        let mut counts = self.locked();
+        let ledger = counts.sources.entry(source.to_owned()).or_default();
+        let at = Instant::now();
+        ledger.lags.insert(topic.to_owned(), Seen { lag, at });
     }
 
     /// Notes that a source is read no further.

@@ -2,6 +2,7 @@
 
 use super::ledger::{ArchiveLedger, Counts, FeedLedger, SourceLedger, TableLedger};
 use tiderace_serve::Page;
+use tiderace_source::Lag;
 use tiderace_types::{Outcome, READ, Reason, Timestamp};
 
 impl Counts {
@@ -112,6 +113,29 @@ impl Counts {
             for (source, ledger) in &self.sources {
                 if let Some(number) = number(ledger) {
                     page.line(name, &[("source", source)], number);
+                }
+            }
+        }
+        /// A number of a lag.
+        type Records = fn(Lag) -> u64;
+        let numbers: [(&str, &str, Records); 2] = [
+            (
+                "tiderace_source_lag_records",
+                "Records of a topic that were not read yet, of all partitions together.",
+                |lag| lag.records,
+            ),
+            (
+                "tiderace_source_lag_records_max",
+                "Records that were not read yet of the partition of a topic that has most.",
+                |lag| lag.greatest,
+            ),
+        ];
+        for (name, help, number) in numbers {
+            page.family(name, "gauge", help);
+            for (source, ledger) in &self.sources {
+                for (topic, lag) in ledger.known_lags() {
+                    let labels = [("source", source.as_str()), ("topic", topic)];
+                    page.line(name, &labels, number(lag));
                 }
             }
         }
@@ -349,20 +373,33 @@ fn seconds(clock: Timestamp) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::ledger::ArchiveLedger;
+    use crate::live::ledger::{ArchiveLedger, Seen};
     use crate::live::{FeedLedger, SourceLedger, ViewLedger};
+    use std::time::Instant;
     use tiderace_engine::FeedStanding;
     use tiderace_types::Duration;
 
     #[test]
     fn every_counter_is_a_line() {
         let mut counts = Counts::default();
+        let at = Instant::now();
+        let (records, greatest) = (9, 7);
+        let lag = Lag { records, greatest };
+        let seen = Seen { lag, at };
+        // What cannot be seen any more is not told.
+        let long_ago = Seen {
+            at: at
+                .checked_sub(std::time::Duration::from_secs(31))
+                .expect("an instant"),
+            ..seen
+        };
         let outcomes = [(READ, 3), ("applied", 2), ("malformed", 1)];
         let source = SourceLedger {
             outcomes: outcomes
                 .map(|(name, count)| (name.to_owned(), count))
                 .into(),
             clocks: [(0, Timestamp(1_999_999)), (7, Timestamp(3_000_000))].into(),
+            lags: [("payments".to_owned(), seen), ("gone".to_owned(), long_ago)].into(),
             ..SourceLedger::default()
         };
         counts.sources.insert("payments".into(), source);
@@ -392,6 +429,8 @@ mod tests {
             "tiderace_records_total{source=\"payments\",outcome=\"too_late\"} 0",
             "tiderace_refused_total{view=\"spend\",reason=\"conflict\"} 0",
             "tiderace_rows_owed{shards=\"0-255\"} 7",
+            "tiderace_source_lag_records{source=\"payments\",topic=\"payments\"} 9",
+            "tiderace_source_lag_records_max{source=\"payments\",topic=\"payments\"} 7",
             "tiderace_stream_clock_seconds{source=\"payments\"} 3",
             "tiderace_partition_clock_seconds{source=\"payments\",partition=\"0\"} 1",
             "tiderace_partition_clock_seconds{source=\"payments\",partition=\"7\"} 3",
@@ -406,5 +445,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+        assert!(!text.contains("gone"), "{text}");
     }
 }

@@ -2,10 +2,9 @@
 
 use super::frame::{Frame, What};
 use crate::kafka::KafkaReader;
-use crate::kafka::error::error;
+use crate::kafka::config::Asker;
 use crate::kafka::topic::{ends, partitions};
 use crate::{Error, KafkaConfig, Kind, Limit, OnLoss, Trail};
-use rdkafka::consumer::BaseConsumer;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -29,7 +28,7 @@ pub struct SharedReader {
     ended: Option<String>,
     /// The source's own topic, of which the ends are asked.
     topic: String,
-    asker: BaseConsumer,
+    asker: Asker,
     partitions: Vec<u32>,
     discovered: Option<Instant>,
     request_timeout: Duration,
@@ -58,8 +57,7 @@ impl SharedReader {
             .into_iter()
             .collect();
         let inner = KafkaReader::resume(config, shared, source, &own, trail, OnLoss::Stop, share)?;
-        let asker = config.consumer().create();
-        let asker = asker.map_err(|cause| error("create a kafka consumer", &cause))?;
+        let asker = config.asker()?;
         let next = start.iter().copied();
         Ok(SharedReader {
             inner,
@@ -82,6 +80,12 @@ impl SharedReader {
     #[must_use]
     pub fn trail(&self) -> &Trail {
         self.inner.trail()
+    }
+
+    /// See [`crate::Reader::come_to`]: of the shared topic.
+    #[must_use]
+    pub fn come_to(&self) -> Vec<(u32, i64)> {
+        self.inner.come_to()
     }
 
     /// See [`crate::Reader::take_begun`].

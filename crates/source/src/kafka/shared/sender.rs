@@ -1,11 +1,9 @@
 //! Sends what some partitions of a source hold to the processes that need it.
 
 use super::frame::{Frame, What};
-use crate::kafka::error::error;
 use crate::kafka::producer::KafkaProducer;
 use crate::kafka::topic::{count_partitions, ends, ensure_topic};
 use crate::{Error, KafkaConfig, Kind};
-use rdkafka::consumer::BaseConsumer;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tiderace_durable::failpoint::{self, Step};
@@ -27,8 +25,7 @@ pub fn ensure_shared_topic(
     let largest = (largest + FRAME).max(1 << 20).to_string();
     let settings = [("max.message.bytes", largest.as_str())];
     ensure_topic(config, topic, share.of, 0, &settings)?;
-    let asker = config.consumer().create();
-    let asker: BaseConsumer = asker.map_err(|cause| error("create a kafka consumer", &cause))?;
+    let asker = config.asker()?;
     let deadline = Instant::now() + config.request_timeout;
     loop {
         let found = count_partitions(config, topic)?;
