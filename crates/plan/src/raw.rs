@@ -423,7 +423,8 @@ pub(crate) struct Entity {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeatureView {
-    /// Its name.
+    /// Its name; with `@v` and a number behind it a version of one: `customer_spend@v2` beside
+    /// `customer_spend`. See docs/changes.md.
     pub(crate) name: At<String>,
     /// What its features are about.
     pub(crate) entity: At<String>,
@@ -454,7 +455,8 @@ pub(crate) struct FeatureView {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchView {
-    /// Its name.
+    /// Its name; with `@v` and a number behind it a version of one: `customer_spend@v2` beside
+    /// `customer_spend`. See docs/changes.md.
     pub(crate) name: At<String>,
     /// What its features are about.
     pub(crate) entity: At<String>,
