@@ -11,7 +11,7 @@ use crate::push::Push;
 use crate::serving::Serving;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
-use crate::{Console, Error, Kind, Owner, Reporter, TlsFiles, grpc, http, proto};
+use crate::{Console, Error, Kind, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto};
 use axum::middleware::from_fn_with_state;
 use std::fmt;
 use std::net::SocketAddr;
@@ -69,6 +69,8 @@ pub struct Options {
     pub connections: usize,
     /// How the doors are protected.
     pub protection: Protection,
+    /// What keeps the sockets for the next server; by default nothing.
+    pub sockets: Sockets,
 }
 
 /// How doors are protected: encryption, and who may ask for what. The default is not at all.
@@ -90,6 +92,7 @@ pub(crate) struct Protected {
     configs: Option<Watched<Configs>>,
     pub(crate) gate: Gate,
     reporter: Reporter,
+    sockets: Sockets,
     /// What looks after files.
     pub(crate) watching: Vec<JoinHandle<()>>,
 }
@@ -101,6 +104,7 @@ impl Protected {
     /// When they cannot be used.
     pub(crate) async fn start(
         protection: Protection,
+        sockets: Sockets,
         clock: Clock,
         stopped: &watch::Receiver<()>,
     ) -> Result<Protected, Error> {
@@ -123,6 +127,7 @@ impl Protected {
             configs,
             gate,
             reporter,
+            sockets,
             watching,
         })
     }
@@ -145,6 +150,7 @@ impl Protected {
             encryption,
             connections,
             self.reporter.clone(),
+            &self.sockets,
         )
         .await
     }
@@ -170,6 +176,7 @@ impl Options {
             owner: None,
             connections: CONNECTIONS,
             protection: Protection::default(),
+            sockets: Sockets::default(),
         }
     }
 }
@@ -204,7 +211,9 @@ impl Server {
     ) -> Result<Server, Error> {
         let (stop, stopped) = watch::channel(());
         let protection = options.protection.clone();
-        let protected = Protected::start(protection, Arc::clone(&clock), &stopped).await?;
+        let sockets = options.sockets.clone();
+        let protected = Protected::start(protection, sockets, Arc::clone(&clock), &stopped);
+        let protected = protected.await?;
         let room = options.connections;
         let open = async |name, address: &Option<String>| match address {
             Some(address) => {

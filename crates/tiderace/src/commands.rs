@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod apply;
 mod ask;
 mod backfill;
 mod bar;
@@ -40,6 +41,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         } => check::check(&project, format, online),
         Command::Test(args) => test::test(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Apply(args) => apply::apply(&args),
         Command::Schema => check::schema(),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),
