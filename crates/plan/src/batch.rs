@@ -25,13 +25,13 @@ pub(crate) fn check(
     kafka: Kafka,
 ) -> Option<(source::Draft, view::Draft)> {
     let before = report.count();
-    let name = names::identifier(report, "a feature view", &raw.name)?;
+    let name = names::versioned(report, "a feature view", &raw.name)?;
     let batch = raw.batch.value.as_ref()?;
     let (entity, place) = raw.entity.text()?;
     let entity = entities.find(report, entity, place)?;
     let table = table(report, batch);
     let columns = columns(report, raw, batch, entity)?;
-    let mut source = source::check(report, &source_of(raw, batch, &columns), kafka)?;
+    let mut source = source::named(report, Some(name), &source_of(raw, batch, &columns), kafka)?;
     have_types(report, raw, &source);
     let refresh = table.and_then(|table| table.refresh);
     let max_lag = match &batch.max_lag {

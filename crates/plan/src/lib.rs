@@ -45,6 +45,9 @@ pub use reference::{EXAMPLE as REFERENCE_EXAMPLE, reference, unsaid};
 
 mod names;
 
+mod version;
+pub use version::{next_version, other_versions, split_version};
+
 mod scalar;
 pub use scalar::parse_size;
 
@@ -99,7 +102,7 @@ mod lock;
 pub use lock::{Change, Group, Kind, Line, Lock, Subject, Unreadable};
 
 mod load;
-pub use load::{Loaded, load};
+pub use load::{Loaded, defines, load, load_settings, load_with_settings};
 
 mod written;
 pub use written::{Written, written};

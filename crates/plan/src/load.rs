@@ -1,7 +1,7 @@
 //! All the files of a project to one plan, in the order in which things refer to each other.
 
 use crate::environment::{self, Environment};
-use crate::model::{Entity, Plan, Service, Source, Stream, Test};
+use crate::model::{Entity, Plan, Project, Service, Source, Stream, Test};
 use crate::names::{Defined, listed, unknown};
 use crate::node::Node;
 use crate::places::Places;
@@ -38,7 +38,57 @@ pub fn load(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> (Option<Loaded>, Vec<Diagnostic>) {
     let report = Report::new(files);
-    let loaded = documents(&report, files, env).check(&report);
+    let documents = documents(&report, files, env);
+    checked(report, documents)
+}
+
+/// As [`load`], with the definitions of `files` and the project settings of `settings`: what else stands in
+/// either is passed over. Places are in the files of both, in that order.
+#[must_use]
+pub fn load_with_settings(
+    files: &[SourceFile],
+    settings: &[SourceFile],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Loaded>, Vec<Diagnostic>) {
+    let all = [files, settings].concat();
+    let report = Report::new(&all);
+    let mut documents = Documents::default();
+    for index in 0..all.len() {
+        let is_wanted = |node: &Node| node.get("kind").is_none() == (index >= files.len());
+        documents.read(&report, &all, index, env, is_wanted);
+    }
+    checked(report, documents)
+}
+
+/// Checks the project settings among files, and nothing else that stands there.
+#[must_use]
+pub fn load_settings(
+    files: &[SourceFile],
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Project>, Vec<Diagnostic>) {
+    let report = Report::new(files);
+    let mut documents = Documents::default();
+    for index in 0..files.len() {
+        documents.read(&report, files, index, env, |node| {
+            node.get("kind").is_none()
+        });
+    }
+    let settings = documents.settings(&report);
+    let project = settings.and_then(|raw| project::check(&report, &raw));
+    let project = project.filter(|_| !report.has_errors());
+    (project, report.finish())
+}
+
+/// Tells whether a file defines anything beside the project settings. What cannot be read may well do so.
+#[must_use]
+pub fn defines(file: &SourceFile) -> bool {
+    let files = std::slice::from_ref(file);
+    let nodes = yaml::documents(&Report::new(files), files, 0);
+    nodes.is_none_or(|nodes| nodes.iter().any(|node| node.get("kind").is_some()))
+}
+
+fn checked(report: Report<'_>, documents: Documents) -> (Option<Loaded>, Vec<Diagnostic>) {
+    let loaded = documents.check(&report);
     let loaded = loaded.filter(|_| !report.has_errors());
     (loaded, report.finish())
 }
@@ -63,16 +113,8 @@ struct Documents {
 
 fn documents(report: &Report, files: &[SourceFile], env: Environment) -> Documents {
     let mut documents = Documents::default();
-    for (index, file) in files.iter().enumerate() {
-        let Some(nodes) = yaml::documents(report, files, index) else {
-            documents.unread = true;
-            documents.hidden.extend(names_in(&file.text));
-            continue;
-        };
-        for mut node in nodes {
-            environment::fill(report, &mut node, env);
-            documents.file(report, node);
-        }
+    for index in 0..files.len() {
+        documents.read(report, files, index, env, |_| true);
     }
     documents
 }
@@ -83,13 +125,33 @@ fn names_in(text: &str) -> Vec<String> {
         .skip(1)
         .filter_map(|rest| {
             let word = rest.trim_start_matches([' ', '"', '\'']);
-            let end = word.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let end = word.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '@');
             Some(word[..end?].to_owned())
         })
         .collect()
 }
 
 impl Documents {
+    /// Takes the documents of a file that are wanted.
+    fn read(
+        &mut self,
+        report: &Report,
+        files: &[SourceFile],
+        index: usize,
+        env: Environment,
+        is_wanted: impl Fn(&Node) -> bool,
+    ) {
+        let Some(nodes) = yaml::documents(report, files, index) else {
+            self.unread = true;
+            self.hidden.extend(names_in(&files[index].text));
+            return;
+        };
+        for mut node in nodes.into_iter().filter(is_wanted) {
+            environment::fill(report, &mut node, env);
+            self.file(report, node);
+        }
+    }
+
     /// Puts a document with its kind.
     fn file(&mut self, report: &Report, mut node: Node) {
         if !matches!(node.value, crate::node::Content::Mapping(_)) {
@@ -192,7 +254,7 @@ impl Documents {
     fn sources(&self, report: &Report, kafka: Kafka) -> Defined<source::Draft> {
         let mut defined = self.defined("source");
         for node in self.of("source") {
-            let Some(raw) = self.read::<raw::Source, _>(report, node, &mut defined) else {
+            let Some(raw) = self.read_raw::<raw::Source, _>(report, node, &mut defined) else {
                 continue;
             };
             if defined.claim(report, &raw.name)
@@ -208,7 +270,7 @@ impl Documents {
     fn entities(&self, report: &Report) -> Defined<Arc<Entity>> {
         let mut defined = self.defined("entity");
         for node in self.of("entity") {
-            let Some(raw) = self.read::<raw::Entity, _>(report, node, &mut defined) else {
+            let Some(raw) = self.read_raw::<raw::Entity, _>(report, node, &mut defined) else {
                 continue;
             };
             if defined.claim(report, &raw.name)
@@ -231,7 +293,8 @@ impl Documents {
         let mut tables = vec![];
         for node in self.of("feature_view") {
             if node.get("batch").is_some() {
-                let Some(raw) = self.read::<raw::BatchView, _>(report, node, &mut defined) else {
+                let Some(raw) = self.read_raw::<raw::BatchView, _>(report, node, &mut defined)
+                else {
                     continue;
                 };
                 let fresh = defined.claim(report, &raw.name);
@@ -242,7 +305,7 @@ impl Documents {
                 }
                 continue;
             }
-            let Some(raw) = self.read::<raw::FeatureView, _>(report, node, &mut defined) else {
+            let Some(raw) = self.read_raw::<raw::FeatureView, _>(report, node, &mut defined) else {
                 continue;
             };
             let fresh = defined.claim(report, &raw.name);
@@ -264,7 +327,8 @@ impl Documents {
     fn services(&self, report: &Report, views: &Views) -> Defined<Arc<Service>> {
         let mut defined = self.defined("feature service");
         for node in self.of("feature_service") {
-            let Some(raw) = self.read::<raw::FeatureService, _>(report, node, &mut defined) else {
+            let Some(raw) = self.read_raw::<raw::FeatureService, _>(report, node, &mut defined)
+            else {
                 continue;
             };
             let fresh = defined.claim(report, &raw.name);
@@ -302,7 +366,7 @@ impl Documents {
     }
 
     /// Reads a document; when its shape is broken, its name is known all the same.
-    fn read<'a, T: serde::Deserialize<'a>, D>(
+    fn read_raw<'a, T: serde::Deserialize<'a>, D>(
         &self,
         report: &'a Report<'a>,
         node: &'a Node,

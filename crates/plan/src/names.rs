@@ -1,9 +1,9 @@
 //! Names: what one may be, which are taken, and what a wrong one probably meant.
 
-use crate::Code;
 use crate::at::At;
 use crate::report::Report;
 use crate::text::Place;
+use crate::{Code, version};
 use std::collections::BTreeMap;
 use tiderace_expr::nearest;
 
@@ -18,6 +18,25 @@ pub(crate) fn identifier<'a>(report: &Report, what: &str, name: &'a At<String>) 
         Code::Name,
         format!("`{text}` cannot be the name of {what}"),
         "names are small letters, digits and `_`, and begin with a letter",
+    );
+    None
+}
+
+/// Checks that a name is an identifier, perhaps with a version: `customer_spend@v2`.
+pub(crate) fn versioned<'a>(report: &Report, what: &str, name: &'a At<String>) -> Option<&'a str> {
+    let (text, place) = name.text()?;
+    let Some((base, version)) = text.split_once('@') else {
+        return identifier(report, what, name);
+    };
+    if is_identifier(base) && version::is_version(version) {
+        return Some(text);
+    }
+    report.error_help(
+        place,
+        Code::Name,
+        format!("`{text}` cannot be the name of {what}"),
+        "expected small letters, digits and `_`, and for a version `@v` and a number from 1 on behind them, such \
+         as `customer_spend@v2`",
     );
     None
 }
@@ -115,7 +134,13 @@ impl<T> Defined<T> {
             None => {
                 let names = || self.by_name.keys().map(String::as_str);
                 let message = unknown(self.what, name, names());
-                let help = if self.by_name.is_empty() {
+                let others: Vec<&str> = version::other_versions(name, names()).collect();
+                let help = if !others.is_empty() {
+                    format!(
+                        "of it there is {}: move over to that, or keep `{name}` until nothing reads it",
+                        listed(others)
+                    )
+                } else if self.by_name.is_empty() {
                     format!("no {} is defined", self.what)
                 } else {
                     format!("defined are {}", listed(names()))

@@ -520,7 +520,8 @@ pub(crate) struct Entity {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeatureView {
-    /// Its name.
+    /// Its name; with `@v` and a number behind it a version of one: `customer_spend@v2` beside
+    /// `customer_spend`. See docs/changes.md.
     #[schemars(example = &"spend", extend("x-form" = "name"))]
     pub(crate) name: At<String>,
     /// What its features are about.
@@ -563,7 +564,8 @@ pub(crate) struct FeatureView {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchView {
-    /// Its name.
+    /// Its name; with `@v` and a number behind it a version of one: `customer_spend@v2` beside
+    /// `customer_spend`. See docs/changes.md.
     #[schemars(example = &"profile", extend("x-form" = "name"))]
     pub(crate) name: At<String>,
     /// What its features are about.

@@ -83,6 +83,17 @@ pub(crate) enum Kafka {
 pub(crate) fn check(report: &Report, raw: &raw::Source, kafka: Kafka) -> Option<Draft> {
     let before = report.count();
     let name = names::identifier(report, "a source", &raw.name);
+    named(report, name, raw, kafka).filter(|_| report.count() == before)
+}
+
+/// Checks a source whose name is checked.
+pub(crate) fn named(
+    report: &Report,
+    name: Option<&str>,
+    raw: &raw::Source,
+    kafka: Kafka,
+) -> Option<Draft> {
+    let before = report.count();
     let stream = stream(report, raw, kafka);
     let format = format::check(report, raw, kafka);
     let encoding = format.as_ref().map(|format| format.encoding);

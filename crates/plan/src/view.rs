@@ -55,7 +55,7 @@ pub(crate) fn check(
     kafka: Kafka,
 ) -> Option<Draft> {
     let before = report.count();
-    let name = names::identifier(report, "a feature view", &raw.name);
+    let name = names::versioned(report, "a feature view", &raw.name);
     let entity = raw.entity.text();
     let entity = entity.and_then(|(name, place)| entities.find(report, name, place));
     let source = raw.source.text();

@@ -479,3 +479,115 @@ fn kafka_and_network_settings_are_taken() {
     );
     assert_eq!(plan.sources[0].max_ahead, None);
 }
+
+const VERSIONS: &str = r#"
+project: shop
+---
+{ kind: entity, name: customer, keys: { customer: int64 } }
+---
+kind: source
+name: payments
+columns: { at: timestamp, customer: int64, amount: float64 }
+event_time: at
+---
+kind: feature_view
+name: spend
+entity: customer
+source: payments
+features: [{ name: sum, aggregate: sum, of: amount, windows: [1d] }]
+---
+kind: feature_view
+name: spend@v2
+entity: customer
+source: payments
+where: "amount > 1"
+features: [{ name: sum, aggregate: sum, of: amount, windows: [1d] }]
+---
+kind: feature_service
+name: both
+features: ["spend:sum", "spend@v2:sum_1d"]
+on_demand:
+  - { name: part, expr: "spend@v2__sum_1d / nullif(spend__sum_1d, 0)" }
+"#;
+
+#[test]
+fn versions_of_a_view_live_side_by_side() {
+    let file = |text: &str| SourceFile {
+        path: "shop.yaml".to_owned(),
+        text: text.to_owned(),
+    };
+    let plan = load_good(&[file(VERSIONS)]).plan;
+    let names: Vec<&str> = plan.views.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, ["spend", "spend@v2"]);
+    assert_ne!(plan.views[0].id, plan.views[1].id);
+    assert_eq!(plan.services[0].on_demand.len(), 1);
+
+    // What a service reads is not retired.
+    let (before, rest) = VERSIONS
+        .split_once("---\nkind: feature_view\nname: spend\n")
+        .expect("a view");
+    let (_, after) = rest.split_once("---\n").expect("another");
+    let retired = format!("{before}---\n{after}");
+    let (loaded, found) = load(&[file(&retired)], &|_| None);
+    assert!(loaded.is_none());
+    let said = render_text(&found, false);
+    assert!(said.contains("unknown feature view `spend`"), "{said}");
+    assert!(
+        said.contains("of it there is `spend@v2`: move over to that, or keep `spend`"),
+        "{said}"
+    );
+
+    for wrong in [
+        "spend@2",
+        "spend@v0",
+        "spend@v02",
+        "@v2",
+        "spend@",
+        "Spend@v2",
+        "spend@v2@v3",
+    ] {
+        let text = VERSIONS.replace("name: spend@v2", &format!("name: \"{wrong}\""));
+        let (loaded, found) = load(&[file(&text)], &|_| None);
+        assert!(loaded.is_none(), "{wrong}");
+        let said = render_text(&found, false);
+        assert!(
+            said.contains("cannot be the name of a feature view"),
+            "{wrong}: {said}"
+        );
+    }
+    let text = VERSIONS.replace("name: payments", "name: payments@v2");
+    assert!(load(&[file(&text)], &|_| None).0.is_none());
+}
+
+#[test]
+fn settings_and_definitions_may_come_from_different_files() {
+    let file = |path: &str, text: &str| SourceFile {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let (_, definitions) = VERSIONS.split_once("---\n").expect("settings first");
+    let applied = file("shop.yaml", VERSIONS);
+    let other = file(
+        "tiderace.yaml",
+        "project: store\nstate: { path: there }\n---\nkind: source\nname: broken\n",
+    );
+    assert!(tiderace_plan::defines(&applied));
+    assert!(!tiderace_plan::defines(&file(
+        "tiderace.yaml",
+        "project: store\n"
+    )));
+    let of_both = |files: &[SourceFile]| {
+        let settings = std::slice::from_ref(&other);
+        let (loaded, found) = tiderace_plan::load_with_settings(files, settings, &|_| None);
+        assert_eq!(render_text(&found, false), "");
+        loaded.expect("a plan").plan
+    };
+    let plan = of_both(&[applied]);
+    assert_eq!(plan.project.name, "store");
+    assert_eq!((plan.sources.len(), plan.views.len()), (1, 2));
+    let without = of_both(&[file("shop.yaml", definitions)]);
+    assert_eq!(without.views.len(), 2);
+    let (project, found) = tiderace_plan::load_settings(std::slice::from_ref(&other), &|_| None);
+    assert_eq!(render_text(&found, false), "");
+    assert_eq!(project.expect("settings").state_path, "there");
+}

@@ -203,4 +203,15 @@ fn every_change_is_told_as_what_it_is() {
             "Service model:spend:sum_7d removed",
         ],
     );
+    // A version beside: what there was stays as it is.
+    let beside = BASE.replace(
+        "---\nkind: feature_service",
+        "---\nkind: feature_view\nname: spend@v2\nentity: customer\nsource: payments\nfeatures: [{ name: n, aggregate: count, windows: [1d] }]\n---\nkind: feature_service",
+    );
+    let (before, now) = (lock(BASE), lock(&beside));
+    assert_eq!(
+        shown(&now.changes(&before)),
+        "View spend@v2 added\nView spend@v2:n_1d added\n"
+    );
+    assert_eq!(Lock::parse(&now.to_string()).as_ref(), Ok(&now), "{now}");
 }

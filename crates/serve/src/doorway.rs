@@ -6,7 +6,7 @@
 use crate::corked::Corked;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
-use crate::{Denial, Error, Kind, Occurrence, Reason, Reporter};
+use crate::{Denial, Error, Kind, Occurrence, Reason, Reporter, Sockets};
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
 use futures::Stream;
@@ -51,8 +51,9 @@ impl Doorway {
         encryption: Option<(Watched<Configs>, Spoken)>,
         room: usize,
         reporter: Reporter,
+        sockets: &Sockets,
     ) -> Result<Doorway, Error> {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
+        let listener = sockets.listen(name, address).await.map_err(|error| {
             Error::invalid(format!("{name} cannot listen at {address:?}: {error}"))
         })?;
         Ok(Doorway {

@@ -61,6 +61,9 @@ mod watched;
 mod tls;
 pub use tls::TlsFiles;
 
+mod sockets;
+pub use sockets::Sockets;
+
 mod doorway;
 
 mod codec;

@@ -11,7 +11,7 @@ use crate::push::Push;
 use crate::serving::Serving;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
-use crate::{Console, Error, Kind, Owner, Reporter, TlsFiles, grpc, http, proto};
+use crate::{Console, Error, Kind, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct Options {
     pub connections: usize,
     /// How the doors are protected.
     pub protection: Protection,
+    /// What keeps the sockets for the next server; by default nothing.
+    pub sockets: Sockets,
 }
 
 /// How doors are protected: encryption, and who may ask for what. The default is not at all.
@@ -89,6 +91,7 @@ pub(crate) struct Protected {
     configs: Option<Watched<Configs>>,
     pub(crate) gate: Gate,
     reporter: Reporter,
+    sockets: Sockets,
     /// What looks after files.
     pub(crate) watching: Vec<JoinHandle<()>>,
 }
@@ -100,6 +103,7 @@ impl Protected {
     /// When they cannot be used.
     pub(crate) async fn start(
         protection: Protection,
+        sockets: Sockets,
         clock: Clock,
         stopped: &watch::Receiver<()>,
     ) -> Result<Protected, Error> {
@@ -122,6 +126,7 @@ impl Protected {
             configs,
             gate,
             reporter,
+            sockets,
             watching,
         })
     }
@@ -144,6 +149,7 @@ impl Protected {
             encryption,
             connections,
             self.reporter.clone(),
+            &self.sockets,
         )
         .await
     }
@@ -169,6 +175,7 @@ impl Options {
             owner: None,
             connections: CONNECTIONS,
             protection: Protection::default(),
+            sockets: Sockets::default(),
         }
     }
 }
@@ -203,7 +210,9 @@ impl Server {
     ) -> Result<Server, Error> {
         let (stop, stopped) = watch::channel(());
         let protection = options.protection.clone();
-        let protected = Protected::start(protection, Arc::clone(&clock), &stopped).await?;
+        let sockets = options.sockets.clone();
+        let protected = Protected::start(protection, sockets, Arc::clone(&clock), &stopped);
+        let protected = protected.await?;
         let room = options.connections;
         let open = async |name, address: &Option<String>| match address {
             Some(address) => {

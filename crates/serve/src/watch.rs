@@ -3,7 +3,7 @@
 use crate::gate::Form;
 use crate::server::{CONNECTIONS, Protected, open_http};
 use crate::tls::Spoken;
-use crate::{Clock, Console, Error, Kind, Metrics, Protection, console};
+use crate::{Clock, Console, Error, Kind, Metrics, Protection, Sockets, console};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -49,7 +49,8 @@ impl Watch {
         console: Option<Console>,
     ) -> Result<Watch, Error> {
         let (stop, stopped) = watch::channel(());
-        let protected = Protected::start(protection, clock, &stopped).await?;
+        let protected = Protected::start(protection, Sockets::default(), clock, &stopped);
+        let protected = protected.await?;
         let doorway = protected.open("http", address, Spoken::Http, CONNECTIONS);
         let doorway = doorway.await?;
         let address = doorway.address()?;

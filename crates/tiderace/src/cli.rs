@@ -78,6 +78,12 @@ pub enum Command {
         after_help = "Exit code 1: the definitions have errors, a name means something else than the lock says and that is not accepted, or with --locked the lock is out of date.\n\nExamples:\n  tiderace plan features/\n  tiderace plan features/ --write\n  tiderace plan features/ --accept-change customer_spend\n  tiderace plan features/ --locked --format json"
     )]
     Plan(Plan),
+    /// Have definitions run: at once in the process that runs, and from the next start on. Rolling back is
+    /// applying what was there before.
+    #[command(
+        after_help = "What names mean is compared with what was applied last, and with the lock file, which says what has been reviewed.\nExit code 1: nothing is applied, because the definitions have errors, a name means something else and that is not accepted, or the process that runs refused them; or that process did not answer.\n\nExamples:\n  tiderace apply features/\n  tiderace apply features/ --dry-run\n  tiderace apply features/ --locked --note \"$(git rev-parse --short HEAD)\"\n  tiderace apply features/ --accept-change customer_spend\n  tiderace apply features/ --list\n  git checkout v41 && tiderace apply features/"
+    )]
+    Apply(Apply),
     /// Print the JSON Schema of definition files, for editors, or the same as a page.
     #[command(
         after_help = "Examples:\n  tiderace schema > .tiderace.schema.json\n  tiderace schema --format markdown > reference.md"
@@ -208,6 +214,36 @@ pub struct Plan {
     #[arg(long, default_value_t = 100)]
     pub events: u64,
     /// How the plan looks.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The project's folder.
+    #[arg(default_value = "features", env = "TIDERACE_PROJECT")]
+    pub project: PathBuf,
+    /// Accept that names of this view, source or service mean something else now, and write the lock file if
+    /// there is one; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub accept_change: Vec<String>,
+    /// Say what would come of it, and apply nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Apply nothing where the lock file is not what the definitions come to: for deployments by CI.
+    #[arg(long, conflicts_with = "accept_change")]
+    pub locked: bool,
+    /// Say what was applied, the newest first, and what runs.
+    #[arg(long, conflicts_with_all = ["accept_change", "dry_run", "locked", "note"])]
+    pub list: bool,
+    /// A word about it for `--list`, such as the commit.
+    #[arg(long)]
+    pub note: Option<String>,
+    /// How long the process that runs may take to run them, in seconds.
+    #[arg(long, default_value_t = 60)]
+    pub timeout: u64,
+    /// How the answer looks.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod apply;
 mod ask;
 mod backfill;
 mod bar;
@@ -41,6 +42,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Test(args) => test::test(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Schema { format } => check::schema(format),
+        Command::Apply(args) => apply::apply(&args),
         Command::Run(work) => serve::work(&work, serve::Role::Both),
         Command::Worker(work) => serve::work(&work, serve::Role::Worker),
         Command::Serve(project) => serve::serve(&project.project),

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream, is_loopback};
+use tiderace_plan::{Plan, SourceFile};
 use tiderace_serve::{Console, Error, Kind, Process};
 use tiderace_source::{Entry, KafkaDeadLetters, Letter, count_partitions, newest_in_file};
 use tiderace_types::{Reason, Timestamp, base64};
@@ -27,19 +27,24 @@ struct Inside {
     ledger: Option<Arc<Ledger>>,
 }
 
-/// The console of a process that runs as `role`, at a door; `None` where it has none.
+/// The console of a process that runs as `role`, at a door; `None` where it has none. It shows the definitions
+/// in `files`, else those of the project's folder.
 pub fn console(
     role: &'static str,
     plan: &Arc<Plan>,
     layout: &Layout,
     address: &str,
     ledger: Option<Arc<Ledger>>,
+    files: Option<&[SourceFile]>,
 ) -> Result<Option<Console>> {
     if !plan.project.has_console(address) {
         return Ok(None);
     }
     let folder = layout.project();
-    let mut written = tiderace_plan::written(&project::read(folder)?);
+    let mut written = match files {
+        Some(files) => tiderace_plan::written(files),
+        None => tiderace_plan::written(&project::read(folder)?),
+    };
     for each in &mut written {
         let path = std::path::Path::new(&each.path);
         if let Ok(within) = path.strip_prefix(folder) {

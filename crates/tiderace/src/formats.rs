@@ -59,14 +59,39 @@ const IMPORTS: usize = 256;
 /// # Errors
 /// When a file is not there or cannot be read, naming it.
 pub fn schema_file(folder: &Path, path: &str) -> Result<Schema> {
+    let (_, text, imported) = gather(folder, path)?;
+    let references = imported.into_iter().map(|file| (file.name, file.text));
+    let references = references.collect();
+    Ok(Schema { text, references })
+}
+
+/// The files that the schema file at `path` in the project's folder consists of.
+///
+/// # Errors
+/// As [`schema_file`].
+pub fn schema_paths(folder: &Path, path: &str) -> Result<Vec<PathBuf>> {
+    let (file, _, imported) = gather(folder, path)?;
+    let imported = imported.into_iter().map(|file| file.path);
+    Ok(std::iter::once(file).chain(imported).collect())
+}
+
+/// A file that a schema imports.
+struct Imported {
+    name: String,
+    path: PathBuf,
+    text: String,
+}
+
+/// A schema file with its text, and what it imports.
+fn gather(folder: &Path, path: &str) -> Result<(PathBuf, String, Vec<Imported>)> {
     let file = folder.join(path);
     let text = read(&file)?;
-    let mut references = Vec::new();
+    let mut imported = Vec::new();
     if path.ends_with(".proto") {
         let beside = file.parent().unwrap_or(folder);
-        import(&[folder, beside], &text, &mut Vec::new(), &mut references)?;
+        import(&[folder, beside], &text, &mut Vec::new(), &mut imported)?;
     }
-    Ok(Schema { text, references })
+    Ok((file, text, imported))
 }
 
 /// Gathers what `text` imports, and before each file what that imports.
@@ -74,7 +99,7 @@ fn import(
     roots: &[&Path],
     text: &str,
     seen: &mut Vec<String>,
-    references: &mut Vec<(String, String)>,
+    imported: &mut Vec<Imported>,
 ) -> Result<()> {
     for name in imports(text) {
         let well_known = name.starts_with("google/protobuf/");
@@ -105,8 +130,9 @@ fn import(
             )
         })?;
         let text = read(found)?;
-        import(roots, &text, seen, references)?;
-        references.push((name, text));
+        import(roots, &text, seen, imported)?;
+        let path = found.clone();
+        imported.push(Imported { name, path, text });
     }
     Ok(())
 }

@@ -2,22 +2,45 @@
 
 use std::path::{Path, PathBuf};
 use tiderace_plan::Plan;
+use tiderace_plan::model::Project;
 use tiderace_types::Share;
 
 /// The folders of a project's data.
 #[derive(Clone, Debug)]
 pub struct Layout {
     project: PathBuf,
+    /// Where schema files are, by their paths in the project's folder.
+    definitions: PathBuf,
     root: PathBuf,
+    /// What was applied, to all of the processes.
+    deployed: PathBuf,
 }
 
 impl Layout {
     /// The layout of `plan`, whose relative paths are relative to the project's folder.
     #[must_use]
     pub fn new(project: &Path, plan: &Plan) -> Layout {
+        Layout::with(project, &plan.project)
+    }
+
+    /// The layout of a project with these settings.
+    #[must_use]
+    pub fn with(project: &Path, settings: &Project) -> Layout {
+        let root = project.join(&settings.state_path);
         Layout {
             project: project.to_owned(),
-            root: project.join(&plan.project.state_path),
+            definitions: project.to_owned(),
+            deployed: root.join("deployed"),
+            root,
+        }
+    }
+
+    /// The same with schema files in another folder.
+    #[must_use]
+    pub fn defined_in(self, definitions: PathBuf) -> Layout {
+        Layout {
+            definitions,
+            ..self
         }
     }
 
@@ -35,6 +58,18 @@ impl Layout {
     #[must_use]
     pub fn project(&self) -> &Path {
         &self.project
+    }
+
+    /// Where schema files are.
+    #[must_use]
+    pub fn definitions(&self) -> &Path {
+        &self.definitions
+    }
+
+    /// What was applied.
+    #[must_use]
+    pub fn deployed(&self) -> PathBuf {
+        self.deployed.clone()
     }
 
     /// Schemas that were fetched from registries.

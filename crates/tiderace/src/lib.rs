@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod console;
 pub mod contract;
+pub mod deployed;
 pub mod feed;
 pub mod formats;
 pub mod layout;

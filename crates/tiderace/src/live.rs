@@ -29,7 +29,7 @@ mod loader;
 mod metrics;
 mod publisher;
 mod reading;
-pub use reading::Reading as RecordReading;
+pub use reading::{Folders, Reading as RecordReading};
 mod schemas;
 mod selector;
 mod sweeper;
@@ -44,18 +44,20 @@ use crate::spool::{Presence, Spool};
 use anyhow::{Context, Result, anyhow, bail};
 use coverage::Coverage;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tiderace_durable::folder;
 use tiderace_engine::{LaneView, recut, recut_ledgers};
+use tiderace_offline::Place;
 use tiderace_online::{Part, Writer};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Source, Stream, View};
-use tiderace_serve::{Owner, Reading};
+use tiderace_serve::{Owner, Prepared, Reading};
 use tiderace_source::{
     DeadLetters, FileDeadLetters, KafkaConfig, KafkaDeadLetters, Log, OnLoss, Reader, SharedReader,
-    ensure_shared_topic, shared_topic,
+    count_partitions, ensure_shared_topic, shared_topic,
 };
 use tiderace_state::{Options, RocksStore};
 use tiderace_types::{Generation, Marker, Positions, ShardRange, Share, SourceId};
@@ -112,6 +114,7 @@ impl Live {
         layout: &Layout,
         online: tiderace_online::Store,
         share: Share,
+        presence: Option<Presence>,
     ) -> Result<Live> {
         let options = Options {
             memory_bytes: usize::try_from(plan.project.state_memory)?,
@@ -121,6 +124,51 @@ impl Live {
         folder::create(&path).with_context(|| format!("make folder {}", path.display()))?;
         let state = RocksStore::open(&path, options).context("open state")?;
         claim(&state, share)?;
+        let mut live = Live {
+            share,
+            stop: Arc::new(AtomicBool::new(false)),
+            intakes: Vec::new(),
+            lanes: Vec::new(),
+            publishers: Vec::new(),
+            feeders: Vec::new(),
+            archivers: Vec::new(),
+            sweeper: None,
+            lag: None,
+            read: Vec::new(),
+            loader: None,
+            syncer: None,
+            presence,
+            board: Arc::default(),
+            standings: Arc::default(),
+            pasts: Vec::new(),
+            state: state.clone(),
+            logs: open_logs(plan, layout)?,
+            ledger: Arc::new(Ledger::new(&plan.sources)),
+            askers: Vec::new(),
+        };
+        let remembered = coverage::Remembered::read(&state)?;
+        let Err(error) = live.begin(plan, layout, online).await else {
+            return Ok(live);
+        };
+        // What has begun ends, so that another plan can be started over the same state.
+        if let Err(error) = live.stop().await {
+            tracing::warn!(error = format!("{error:#}"), "what had begun ended badly");
+        }
+        if !remembered.put_back(&state)? {
+            tracing::warn!("something was read before that: views that it had not begin anew");
+        }
+        Err(error)
+    }
+
+    /// Begins all the work of a plan.
+    async fn begin(
+        &mut self,
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        online: tiderace_online::Store,
+    ) -> Result<()> {
+        let (state, share) = (self.state.clone(), self.share);
+        let live = self;
         let ranges = share.shards().cut(plan.project.lanes);
         let mut recovered = recut(&state.positions()?, &ranges);
         let mut ledgers = recut_ledgers(&state.ledgers()?, &ranges);
@@ -136,28 +184,6 @@ impl Live {
             LaneView::new(Arc::clone(view), coverage.generation(view.id)).beginning(begins)
         };
         let views: Vec<LaneView> = plan.views.iter().map(lane_view).collect();
-        let mut live = Live {
-            share,
-            stop: Arc::new(AtomicBool::new(false)),
-            intakes: Vec::new(),
-            lanes: Vec::new(),
-            publishers: Vec::new(),
-            feeders: Vec::new(),
-            archivers: Vec::new(),
-            sweeper: None,
-            lag: None,
-            read: Vec::new(),
-            loader: None,
-            syncer: None,
-            presence: None,
-            board: Arc::default(),
-            standings: Arc::default(),
-            pasts: Vec::new(),
-            state: state.clone(),
-            logs: open_logs(plan, layout)?,
-            ledger: Arc::new(Ledger::new(&plan.sources)),
-            askers: Vec::new(),
-        };
         let markers = online.markers_by_part().await.unwrap_or_default();
         // State that was lost starts counting again; what it published before must not fence it out.
         let served = markers.iter().flat_map(|(_, markers)| markers);
@@ -233,8 +259,15 @@ impl Live {
             live.start_syncer(tables, layout, &coverage, senders)?;
         }
         live.start_loader(plan, layout, coverage, jobs)?;
-        live.presence = Some(Spool::new(layout.backfill()).attend()?);
-        Ok(live)
+        if live.presence.is_none() {
+            live.presence = Some(Spool::new(layout.backfill()).attend()?);
+        }
+        Ok(())
+    }
+
+    /// Takes what tells commands that this process runs, for the live loop that comes after this one.
+    pub fn presence(&mut self) -> Option<Presence> {
+        self.presence.take()
     }
 
     /// The counters.
@@ -670,7 +703,8 @@ impl Live {
             .map(|(place, view)| (place, Arc::clone(&view.view)))
             .collect();
         let reading = || {
-            reading::Reading::new(&source, plan, layout.project(), &layout.schemas())
+            let schemas = layout.schemas();
+            reading::Reading::new(&source, plan, folders(layout, &schemas))
                 .with_context(|| format!("open source `{}`", source.name))
         };
         let mut judge = tiderace_engine::Intake::new(Arc::clone(&source), own.clone(), start)
@@ -741,6 +775,45 @@ fn claim(state: &tiderace_state::Store, share: Share) -> Result<()> {
         None if share == Share::ALL => Ok(()),
         None => Ok(state.put_meta(NAME, wanted.as_bytes())?),
     }
+}
+
+/// Where schemas are; `kept` those that were fetched.
+fn folders<'a>(layout: &'a Layout, kept: &'a Path) -> Folders<'a> {
+    Folders {
+        project: layout.project(),
+        definitions: layout.definitions(),
+        kept,
+    }
+}
+
+/// Tells whether all that a plan reads and writes can be reached, while another plan still runs.
+///
+/// # Errors
+/// When something cannot, naming it.
+pub fn rehearse(plan: &Plan, layout: &Layout) -> Result<()> {
+    for source in consumed(plan) {
+        let opening = || format!("open source `{}`", source.name);
+        let schemas = layout.schemas();
+        reading::Reading::new(source, plan, folders(layout, &schemas)).with_context(opening)?;
+        if let Stream::Kafka { topic, .. } = &source.stream {
+            let partitions = count_partitions(&kafka(plan)?, topic).with_context(opening)?;
+            let there = partitions.with_context(|| format!("there is no topic \"{topic}\""));
+            there.with_context(opening)?;
+            dead_letters(plan, layout, source)?;
+        }
+        if let Some(archive) = source.archive.as_ref().filter(|archive| archive.write) {
+            let place = Place::open(&archive.parquet, layout.project(), std::env::vars());
+            place.with_context(|| format!("open the archive of source `{}`", source.name))?;
+        }
+    }
+    if plan.views.iter().any(|view| view.feed.is_some()) {
+        kafka(plan)?;
+        registry(plan, layout.project())?;
+    }
+    for service in &plan.services {
+        Prepared::service(plan, service)?;
+    }
+    Ok(())
 }
 
 /// The generation of a view that has none yet.

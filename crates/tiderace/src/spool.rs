@@ -410,13 +410,17 @@ impl Spool {
 
     fn write(&self, name: &str, said: &impl Serialize) -> Result<()> {
         folder::create(&self.0).with_context(|| format!("make folder {}", self.0.display()))?;
-        let path = self.0.join(name);
-        let new = self.0.join(format!("{name}.{}.new", std::process::id()));
-        let written = write_synced(&new, &serde_json::to_vec(said)?)
-            .and_then(|()| fs::rename(&new, &path))
-            .and_then(|()| folder::sync(&self.0));
-        written.with_context(|| format!("write {}", path.display()))
+        let written = replace(&self.0, name, &serde_json::to_vec(said)?);
+        written.with_context(|| format!("write {}", self.0.join(name).display()))
     }
+}
+
+/// Puts a file in the place of one, as a whole and durably.
+pub fn replace(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let new = folder.join(format!("{name}.{}.new", std::process::id()));
+    write_synced(&new, bytes)?;
+    fs::rename(&new, folder.join(name))?;
+    folder::sync(folder)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

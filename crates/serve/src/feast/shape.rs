@@ -12,6 +12,7 @@ use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tiderace_plan::model::{FeatureRef, Plan, Service};
+use tiderace_plan::split_version;
 use tiderace_types::DataType;
 
 /// A selection ready to be asked as Feast's clients do.
@@ -243,16 +244,7 @@ fn resolve(plan: &Plan, reference: &str) -> Result<Vec<(FeatureRef, Option<Half>
             Error::invalid(format!("feature {reference:?}: expected \"view:feature\"")).into(),
         );
     };
-    let (view_name, version) = view_name.split_once('@').unwrap_or((view_name, LATEST));
-    let view = prepared::view_of(plan, reference, view_name)
-        .map_err(|error| Fault::unknown("FeatureViewNotFoundException", &error))?;
-    if version != LATEST {
-        let error = Error::not_found(format!(
-            "feature {reference:?}: feature view {view_name:?} has no version {version:?}; \
-             what is served is the latest, {view_name:?} or \"{view_name}@latest\""
-        ));
-        return Err(Fault::unknown("FeatureViewVersionNotFound", &error));
-    }
+    let view = view_of(plan, reference, view_name)?;
     match prepared::outputs_of(plan, reference, view, feature) {
         Ok(found) => Ok(found.into_iter().map(|feature| (feature, None)).collect()),
         Err(error) => match half_of(plan, view, feature) {
@@ -262,7 +254,36 @@ fn resolve(plan: &Plan, reference: &str) -> Result<Vec<(FeatureRef, Option<Half>
     }
 }
 
-/// The version that everything served has.
+/// Finds a view by its name, a version being part of that: `view`, `view@v2`. `view@latest` is the newest
+/// version that is defined.
+fn view_of(plan: &Plan, reference: &str, name: &str) -> Result<usize, Fault> {
+    if let Some(view) = plan.views.iter().position(|view| view.name == name) {
+        return Ok(view);
+    }
+    let Some((base, version)) = name.split_once('@') else {
+        return prepared::view_of(plan, reference, name)
+            .map_err(|error| Fault::unknown("FeatureViewNotFoundException", &error));
+    };
+    let versions = plan.views.iter().enumerate().filter_map(|(place, view)| {
+        let (of, version) = split_version(&view.name);
+        (of == base).then_some((version, place))
+    });
+    match versions.max() {
+        Some((_, newest)) if version == LATEST => Ok(newest),
+        Some((_, newest)) => {
+            let newest = &plan.views[newest].name;
+            let error = Error::not_found(format!(
+                "feature {reference:?}: feature view {base:?} has no version {version:?}; \
+                 the latest is {newest:?}, or \"{base}@latest\""
+            ));
+            Err(Fault::unknown("FeatureViewVersionNotFound", &error))
+        }
+        None => prepared::view_of(plan, reference, base)
+            .map_err(|error| Fault::unknown("FeatureViewNotFoundException", &error)),
+    }
+}
+
+/// The newest version of a view.
 const LATEST: &str = "latest";
 
 /// Finds the map that `name` is one half of.

@@ -331,7 +331,7 @@ async fn mistakes_are_answered_at_once_and_readably() {
             unknown(
                 "FeatureViewVersionNotFound",
                 "feature \"spend@v2:tx_count_1d\": feature view \"spend\" has no version \"v2\"; \
-                 what is served is the latest, \"spend\" or \"spend@latest\"",
+                 the latest is \"spend\", or \"spend@latest\"",
             ),
         ),
         (

@@ -41,7 +41,7 @@ struct Task<'a> {
 }
 
 pub fn backfill(args: &Args) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     if plan.project.processes > 1 {
         bail!(
             "a past cannot be given to a view of several processes (`state.processes`) yet: let them read the stream from its beginning"

@@ -32,7 +32,7 @@ pub fn dead_letters(command: &Command) -> Result<ExitCode> {
 }
 
 fn list(args: &ListLetters) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     check_reasons(&args.reason)?;
     let source = project::source(&plan, &args.source)?;
     let mut newest: VecDeque<Letter> = VecDeque::new();
@@ -86,7 +86,7 @@ fn list(args: &ListLetters) -> Result<ExitCode> {
 }
 
 fn show(args: &ShowLetter) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     let source = project::source(&plan, &args.source)?;
     let mut found: Vec<Letter> = Vec::new();
     let replayed = each(&args.project.project, &plan, source, |letter| {
@@ -130,7 +130,7 @@ fn show(args: &ShowLetter) -> Result<ExitCode> {
 }
 
 fn replay(args: &ReplayLetters) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     check_reasons(&args.reason)?;
     let source = project::source(&plan, &args.source)?;
     let into = match &args.into {

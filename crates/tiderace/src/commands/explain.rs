@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 const OF_TABLE: u32 = 1 << 31;
 
 pub fn explain(args: &Explain) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     let (given, name) = asked(&args.what)?;
     let (view, output) = feature(&plan, &args.service, name)?;
     let output = &view.spec.outputs[output];

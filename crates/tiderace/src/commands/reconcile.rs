@@ -51,7 +51,7 @@ struct Difference {
 }
 
 pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     let as_of = instant_or_now(args.as_of.as_deref())?;
     let views = views(&plan, &args.view)?;
     if args.repair {

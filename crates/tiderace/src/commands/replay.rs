@@ -12,7 +12,7 @@ use tiderace_plan::model::{Encoding, Source, Stream};
 use tiderace_source::{ensure_topic, read_file};
 
 pub fn replay(args: &Replay) -> Result<ExitCode> {
-    let plan = project::load(&args.project)?;
+    let plan = project::load_running(&args.project)?;
     let source = project::source(&plan, &args.source)?;
     let encoding = source.format.encoding;
     if encoding != Encoding::Json {

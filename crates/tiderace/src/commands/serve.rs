@@ -1,24 +1,25 @@
 //! `run`, `worker` and `serve`: the live loop, the doors, or both.
 
+mod following;
+
 use crate::cli::Working;
 use crate::console::console;
 use crate::layout::Layout;
 use crate::live::{self, Live};
-use crate::project;
+use crate::project::{Definitions, Home};
 use crate::protection::Guarded;
 use crate::push::Pusher;
+use crate::spool::Presence;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tiderace_durable::folder;
 use tiderace_online::{EmbeddedOptions, Kind, RedisAccess, RedisLogin, RedisOptions, Store};
-use tiderace_plan::Plan;
 use tiderace_plan::model::{Password, Stream};
-use tiderace_serve::{Metrics, Options, Push, Server, Watch, Works};
+use tiderace_plan::{Plan, SourceFile};
+use tiderace_serve::{Metrics, Options, Push, Server, Sockets, Watch, Works};
 use tiderace_types::Share;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Which parts this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,23 +42,34 @@ impl Role {
 
 /// Runs the live loop, with the doors or without.
 pub fn work(args: &Working, role: Role) -> Result<ExitCode> {
-    let folder = &args.project.project;
-    let plan = project::load(folder)?;
+    let home = Home::new(&args.project.project)?;
+    let Definitions {
+        plan,
+        layout,
+        files,
+        applied,
+    } = home.running()?;
     if role == Role::Worker && plan.project.redis_url.is_none() {
         bail!(NO_MEETING);
     }
     let share = share(&plan, args.process)?;
-    run(&plan, &Layout::new(folder, &plan).of(share), role, share)
+    let definitions = Definitions {
+        plan,
+        layout: layout.of(share),
+        files,
+        applied,
+    };
+    run(home, definitions, role, share)
 }
 
 /// Opens the doors alone.
 pub fn serve(folder: &Path) -> Result<ExitCode> {
-    let plan = project::load(folder)?;
-    if plan.project.redis_url.is_none() {
+    let home = Home::new(folder)?;
+    let definitions = home.running()?;
+    if definitions.plan.project.redis_url.is_none() {
         bail!(NO_MEETING);
     }
-    let layout = Layout::new(folder, &plan);
-    run(&plan, &layout, Role::Server, Share::ALL)
+    run(home, definitions, Role::Server, Share::ALL)
 }
 
 const NO_MEETING: &str =
@@ -79,17 +91,20 @@ fn share(plan: &Plan, process: Option<u32>) -> Result<Share> {
     }
 }
 
-fn run(plan: &Arc<Plan>, layout: &Layout, role: Role, share: Share) -> Result<ExitCode> {
+fn run(home: Home, definitions: Definitions, role: Role, share: Share) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let running = Running::start(plan, layout, role, share).await?;
-        running.announce(plan, share);
-        running.until_told().await;
-        running.stop().await
-    })?;
+    runtime.block_on(following::run(home, definitions, role, share))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What stays when a process takes other definitions up.
+#[derive(Default)]
+pub struct Kept {
+    online: Option<Store>,
+    sockets: Sockets,
+    presence: Option<Presence>,
 }
 
 /// What runs.
@@ -101,26 +116,70 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts what runs of its own, with the definitions in the project's folder.
     pub async fn start(
         plan: &Arc<Plan>,
         layout: &Layout,
         role: Role,
         share: Share,
     ) -> Result<Running> {
-        let online = open_online(plan, layout).await?;
-        let guarded = Guarded::new(plan, layout);
+        Running::start_with(plan, layout, None, (role, share), &mut Kept::default()).await
+    }
+
+    async fn start_with(
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        files: Option<&[SourceFile]>,
+        (role, share): (Role, Share),
+        kept: &mut Kept,
+    ) -> Result<Running> {
+        let online = match &kept.online {
+            Some(online) => online.clone(),
+            None => open_online(plan, layout).await?,
+        };
+        kept.online = Some(online.clone());
         let live = match role {
             Role::Server => None,
             Role::Both | Role::Worker => {
                 ensure_topics(plan)?;
-                Some(Live::start(plan, layout, online.clone(), share).await?)
+                let presence = kept.presence.take();
+                Some(Live::start(plan, layout, online.clone(), share, presence).await?)
             }
         };
+        let opened = Running::open_doors(plan, layout, files, role, live.as_ref(), online, kept);
+        match (opened.await, live) {
+            (Ok((server, watch)), live) => Ok(Running {
+                live,
+                server,
+                watch,
+            }),
+            (Err(error), Some(live)) => {
+                // What has begun ends, so that something else can be started over the same state.
+                if let Err(error) = live.stop().await {
+                    tracing::warn!(error = format!("{error:#}"), "what had begun ended badly");
+                }
+                Err(error)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Opens the doors of a live loop, or those that have none.
+    async fn open_doors(
+        plan: &Arc<Plan>,
+        layout: &Layout,
+        files: Option<&[SourceFile]>,
+        role: Role,
+        live: Option<&Live>,
+        online: Store,
+        kept: &Kept,
+    ) -> Result<(Option<Server>, Option<Watch>)> {
+        let guarded = Guarded::new(plan, layout);
         let server = match role {
             Role::Worker => None,
             Role::Both | Role::Server => {
                 let none = std::collections::BTreeMap::new();
-                let logs = live.as_ref().map_or(&none, Live::logs);
+                let logs = live.map_or(&none, Live::logs);
                 let pusher = Pusher::new(plan, logs)?;
                 if live.is_some() {
                     pusher.reach().context("open what pushed events go to")?;
@@ -128,18 +187,19 @@ impl Running {
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 options.feast = plan.project.feast.clone();
-                options.metrics = guarded.metrics(live.as_ref().map(metrics));
+                options.metrics = guarded.metrics(live.map(metrics));
                 options.protection = guarded.protection.clone();
-                options.owner = live.as_ref().map(Live::owner);
-                let ledger = live.as_ref().map(Live::ledger);
+                options.owner = live.map(Live::owner);
+                let ledger = live.map(Live::ledger);
                 let address = &plan.project.http;
-                options.console = console(role.name(), plan, layout, address, ledger)?;
+                options.console = console(role.name(), plan, layout, address, ledger, files)?;
+                options.sockets = kept.sockets.clone();
                 let clock = Arc::new(live::now);
                 let server = Server::start(options, Arc::clone(plan), online, Some(push), clock);
                 Some(server.await?)
             }
         };
-        let watch = match (role, &live, &plan.project.worker) {
+        let watch = match (role, live, &plan.project.worker) {
             (Role::Worker, Some(live), Some(address)) => {
                 let ledger = live.ledger();
                 let works = move || {
@@ -147,7 +207,7 @@ impl Running {
                     !counts.sources.values().any(|source| source.stopped)
                 };
                 let ledger = Some(live.ledger());
-                let shown = console(role.name(), plan, layout, address, ledger)?;
+                let shown = console(role.name(), plan, layout, address, ledger, files)?;
                 let metrics = guarded.metrics(Some(metrics(live)));
                 let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
@@ -157,11 +217,7 @@ impl Running {
             }
             _ => None,
         };
-        Ok(Running {
-            live,
-            server,
-            watch,
-        })
+        Ok((server, watch))
     }
 
     fn announce(&self, plan: &Plan, share: Share) {
@@ -186,31 +242,14 @@ impl Running {
         );
     }
 
-    /// Waits for SIGTERM, SIGINT, or a lane's death.
-    async fn until_told(&self) {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) else {
-            return;
-        };
-        let mut look = tokio::time::interval(Duration::from_millis(200));
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = look.tick() => {
-                    if self.live.as_ref().is_some_and(Live::failed) {
-                        break;
-                    }
-                }
-            }
-        }
-        tracing::info!("stopping: finishing what is under way");
-    }
-
     /// Closes the doors, then drains the loop, however the doors have closed.
     pub async fn stop(self) -> Result<()> {
+        self.stop_but(&mut Kept::default()).await
+    }
+
+    /// As [`Running::stop`], but for what the next one goes on with.
+    async fn stop_but(mut self, kept: &mut Kept) -> Result<()> {
+        kept.presence = self.live.as_mut().and_then(Live::presence);
         let closed = match (self.server, self.watch) {
             (Some(server), _) => server.stop().await,
             (None, Some(watch)) => watch.stop().await,

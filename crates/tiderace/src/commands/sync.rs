@@ -14,7 +14,7 @@ use std::time::Duration;
 const LOOKING: Duration = Duration::from_millis(100);
 
 pub fn sync(args: &Args) -> Result<ExitCode> {
-    let plan = project::load(&args.project.project)?;
+    let plan = project::load_running(&args.project.project)?;
     let view = view(&plan, &args.view)?;
     if view.source.table().is_none() {
         bail!(

@@ -25,7 +25,8 @@ const STATUSES: [Status; 7] = [
 
 /// The schema of a view's records.
 pub fn schema(project: &str, view: &View) -> String {
-    let name = &view.name;
+    // Avro's names have no `@`.
+    let name = &view.name.replace('@', "_");
     let outputs = &view.spec.outputs;
     let field = |name: &str, of: Json| json!({ "name": name, "type": of });
     let defaulted = |name: &str, of: &Json, default: Json| json!({ "name": name, "type": of, "default": default });

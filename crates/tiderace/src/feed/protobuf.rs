@@ -111,9 +111,9 @@ pub fn schema(project: &str, view: &View, numbers: &[u32]) -> String {
     text
 }
 
-/// `customer_spend` as `CustomerSpend`.
+/// `customer_spend` as `CustomerSpend`, `customer_spend@v2` as `CustomerSpendV2`.
 fn camel(name: &str) -> String {
-    let words = name.split('_').map(|word| {
+    let words = name.split(['_', '@']).map(|word| {
         let mut letters = word.chars();
         let first = letters.next().map(|letter| letter.to_ascii_uppercase());
         first.into_iter().chain(letters).collect::<String>()

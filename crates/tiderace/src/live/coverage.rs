@@ -111,6 +111,41 @@ impl Begun {
     }
 }
 
+/// What state remembers of views, to be put back if what was begun with others cannot go on.
+pub struct Remembered {
+    views: Vec<(ViewId, ViewState, Option<Vec<u8>>)>,
+    positions: Vec<(ShardRange, Positions)>,
+}
+
+impl Remembered {
+    /// Reads what is remembered now.
+    pub fn read(state: &Store) -> Result<Remembered> {
+        let mut views = Vec::new();
+        for (view, held) in state.views().context("read the views' states")? {
+            let begun = state.get_meta(&begun_meta(view));
+            views.push((view, held, begun.context("read where the view began")?));
+        }
+        let positions = state.positions().context("read positions")?;
+        Ok(Remembered { views, positions })
+    }
+
+    /// Puts it back, where nothing has been read since: then no view that was given up has missed anything.
+    /// Tells whether it is so.
+    pub fn put_back(self, state: &Store) -> Result<bool> {
+        if state.positions().context("read positions")? != self.positions {
+            return Ok(false);
+        }
+        for (view, held, begun) in self.views {
+            let written = match begun {
+                Some(bytes) => state.set_view_and_meta(view, held, &begun_meta(view), &bytes),
+                None => state.set_view(view, held),
+            };
+            written.context("write the view's state")?;
+        }
+        Ok(true)
+    }
+}
+
 /// Where state keeps where a view began.
 fn begun_meta(view: ViewId) -> String {
     format!("begun/{}", view.0)

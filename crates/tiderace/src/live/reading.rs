@@ -12,6 +12,17 @@ use tiderace_plan::Plan;
 use tiderace_plan::model::{Framing, Source};
 use tiderace_types::{Dropped, RecordBatch};
 
+/// Where a source's schemas are.
+#[derive(Clone, Copy, Debug)]
+pub struct Folders<'a> {
+    /// The project's, with what a registry is reached by.
+    pub project: &'a Path,
+    /// Of schema files.
+    pub definitions: &'a Path,
+    /// Of schemas that were fetched.
+    pub kept: &'a Path,
+}
+
 /// Reads the records of one source.
 pub struct Reading {
     decoder: Decoder,
@@ -20,12 +31,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// What reads `source`. `kept` is where fetched schemas are kept.
+    /// What reads `source`.
     ///
     /// # Errors
     /// When a schema file cannot be read or does not give the columns, or the registry's settings
     /// are wrong.
-    pub fn new(source: &Arc<Source>, plan: &Plan, project: &Path, kept: &Path) -> Result<Reading> {
+    pub fn new(source: &Arc<Source>, plan: &Plan, folders: Folders<'_>) -> Result<Reading> {
         let columns = source.used.iter();
         let columns = columns.map(|column| source.columns[*column].clone());
         let place = |column: usize| source.used.binary_search(&column).ok();
@@ -48,7 +59,7 @@ impl Reading {
         }
         match (source.format.framing, &source.format.schema) {
             (Framing::Bare, Some(path)) => {
-                let schema = formats::schema_file(project, path)?;
+                let schema = formats::schema_file(folders.definitions, path)?;
                 let taught = reading.decoder.teach(0, &schema);
                 taught.with_context(|| format!("schema file {path}"))?;
                 if let Some(selector) = &mut reading.selector {
@@ -56,7 +67,10 @@ impl Reading {
                     taught.with_context(|| format!("schema file {path}"))?;
                 }
             }
-            _ => reading.schemas = Some(Schemas::open(plan, &source.name, project, kept)?),
+            _ => {
+                let Folders { project, kept, .. } = folders;
+                reading.schemas = Some(Schemas::open(plan, &source.name, project, kept)?);
+            }
         }
         Ok(reading)
     }

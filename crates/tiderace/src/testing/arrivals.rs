@@ -1,6 +1,6 @@
 //! The records of a test, from its document and its files, each with the instant at which it arrives.
 
-use crate::live::RecordReading as Reading;
+use crate::live::{Folders, RecordReading as Reading};
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -177,7 +177,12 @@ pub fn reading(folder: &Path, plan: &Plan, source: &Arc<Source>) -> Result<Readi
         format,
         ..(**source).clone()
     };
-    Reading::new(&Arc::new(source), plan, folder, folder)
+    let folders = Folders {
+        project: folder,
+        definitions: folder,
+        kept: folder,
+    };
+    Reading::new(&Arc::new(source), plan, folders)
 }
 
 /// Reads the records of a file.

@@ -1,6 +1,5 @@
 //! What new definitions do to rows, to those who ask, and to memory.
 
-use crate::cli::Plan as Args;
 use crate::layout::Layout;
 use crate::spool::{Spool, Views};
 use anyhow::Result;
@@ -11,6 +10,15 @@ use tiderace_offline::backfill::Whole;
 use tiderace_plan::model::{Plan, Stream, View};
 use tiderace_plan::{Change, Kind, Lock, Service, Subject};
 use tiderace_types::{Share, Timestamp};
+
+/// What sizes are told for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::commands) struct Sizes {
+    /// Entities of each view.
+    pub(in crate::commands) entities: u64,
+    /// Events of each entity.
+    pub(in crate::commands) events: u64,
+}
 
 /// What becomes of everything that hangs on the definitions.
 #[derive(Debug, Serialize)]
@@ -112,7 +120,7 @@ impl Effects {
         plan: &Plan,
         lock: Option<&Lock>,
         changes: Option<&[Change]>,
-        args: &Args,
+        sizes: Sizes,
     ) -> Result<Effects> {
         let share = Share {
             index: 0,
@@ -124,7 +132,7 @@ impl Effects {
         let views: Vec<OfView> = plan
             .views
             .iter()
-            .map(|view| of_view(view, said.as_ref(), lock, args))
+            .map(|view| of_view(view, said.as_ref(), lock, sizes))
             .collect();
         let swept = said.iter().flat_map(|said| said.views.keys());
         let swept = swept.filter(|name| !plan.views.iter().any(|view| view.name == **name));
@@ -139,13 +147,13 @@ impl Effects {
             services: services(plan, &views, changes),
             dead: dead(changes),
             views,
-            entities: args.entities,
-            events: args.events,
+            entities: sizes.entities,
+            events: sizes.events,
         })
     }
 }
 
-fn of_view(view: &View, said: Option<&Views>, lock: Option<&Lock>, args: &Args) -> OfView {
+fn of_view(view: &View, said: Option<&Views>, lock: Option<&Lock>, sizes: Sizes) -> OfView {
     let spec = &view.spec;
     let before = match (said, lock) {
         (Some(said), _) => said.views.get(&view.name).map(|held| held.fingerprint),
@@ -168,7 +176,7 @@ fn of_view(view: &View, said: Option<&Views>, lock: Option<&Lock>, args: &Args) 
     let whole = whole.filter(|_| rows == Rows::Kept);
     let row_bytes = (view.row_max < usize::MAX).then_some(view.row_max);
     let event_bytes = spec.event_bound();
-    let events = args.events.saturating_mul(event_bytes as u64);
+    let events = sizes.events.saturating_mul(event_bytes as u64);
     let row = row_bytes.map_or(events, |most| events.min(most as u64));
     OfView {
         view: view.name.clone(),
@@ -182,7 +190,7 @@ fn of_view(view: &View, said: Option<&Views>, lock: Option<&Lock>, args: &Args) 
         }),
         event_bytes,
         row_bytes,
-        online_bytes: row.saturating_mul(args.entities),
+        online_bytes: row.saturating_mul(sizes.entities),
     }
 }
 

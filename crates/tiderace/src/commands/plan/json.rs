@@ -2,22 +2,27 @@
 
 use super::Planned;
 use serde_json::{Value as Json, json};
-use tiderace_plan::{Change, Kind, Subject};
+use tiderace_plan::{Change, Kind, Subject, other_versions};
 
-pub(super) fn render(planned: &Planned<'_>) -> String {
+pub(super) fn render(planned: &Planned<'_>) -> Json {
     let changes = planned.changes.as_ref();
-    let changes = changes.map(|changes| changes.iter().map(change).collect::<Vec<_>>());
-    let said = json!({
+    let changes = changes.map(|changes| {
+        changes
+            .iter()
+            .map(|each| change(each, &planned.views))
+            .collect::<Vec<_>>()
+    });
+    json!({
         "project": planned.project,
-        "lock": planned.path,
+        "lock": planned.lock,
+        "against": planned.against,
         "changes": changes,
         "refused": planned.refused,
         "effects": planned.effects,
-    });
-    format!("{said:#}")
+    })
 }
 
-fn change(change: &Change) -> Json {
+fn change(change: &Change, views: &[String]) -> Json {
     let mut said = json!({
         "subject": match change.subject {
             Subject::Project => "project",
@@ -37,6 +42,10 @@ fn change(change: &Change) -> Json {
         Kind::Kept { before, after } => ("kept", json!({ "before": before, "after": after })),
     };
     said["kind"] = kind.into();
+    if change.subject == Subject::View && change.part.is_none() {
+        let others = other_versions(&change.group, views.iter().map(String::as_str));
+        said["other_versions"] = others.collect();
+    }
     if let (Json::Object(said), Json::Object(words)) = (&mut said, words) {
         said.extend(words);
     }

@@ -3,8 +3,7 @@
 use super::Planned;
 use super::effects::{Compared, Effects, OfView, Past, Rows};
 use std::fmt::Write;
-use std::path::Path;
-use tiderace_plan::{Change, Kind, Subject};
+use tiderace_plan::{Change, Kind, Subject, next_version, other_versions};
 
 /// Terminal codes.
 struct Paint {
@@ -32,27 +31,23 @@ pub(super) fn render(planned: &Planned<'_>, color: bool) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = match &planned.changes {
-        None => writeln!(
-            out,
-            "{}: there is no {} yet; `--write` makes it",
-            planned.project, planned.path
-        ),
+        None => writeln!(out, "{}: {}", planned.project, planned.nothing),
         Some(changes) if changes.is_empty() => writeln!(
             out,
             "{}: everything means what {} says",
-            planned.project, planned.path
+            planned.project, planned.against
         ),
-        Some(_) => writeln!(out, "{}: against {}", planned.project, planned.path),
+        Some(_) => writeln!(out, "{}: against {}", planned.project, planned.against),
     };
     let changes = planned.changes.as_deref().unwrap_or_default();
     for group in changes.chunk_by(|a, b| a.subject == b.subject && a.group == b.group) {
-        one_group(group, &paint, &mut out);
+        one_group(group, &planned.views, &paint, &mut out);
     }
     effects(&planned.effects, &mut out);
     out.trim_end().to_owned()
 }
 
-fn one_group(changes: &[Change], paint: &Paint, out: &mut String) {
+fn one_group(changes: &[Change], views: &[String], paint: &Paint, out: &mut String) {
     let Paint {
         added,
         removed,
@@ -67,11 +62,29 @@ fn one_group(changes: &[Change], paint: &Paint, out: &mut String) {
         Subject::Service => "service",
     };
     let name = &first.group;
+    let views = views.iter().map(String::as_str);
+    let others: Vec<&str> = match first.subject {
+        Subject::View => other_versions(name, views).collect(),
+        _ => vec![],
+    };
+    let others = others.join(", ");
     let own = changes.iter().find(|change| change.part.is_none());
     out.push('\n');
     let _ = match own.map(|change| &change.kind) {
+        Some(Kind::Added { words }) if !others.is_empty() => {
+            writeln!(
+                out,
+                "{added}+ {kind} {name}{reset}, a version beside {others}: {words}"
+            )
+        }
         Some(Kind::Added { words }) => {
             writeln!(out, "{added}+ {kind} {name}{reset}: {words}")
+        }
+        Some(Kind::Removed { words }) if !others.is_empty() => {
+            writeln!(
+                out,
+                "{removed}- {kind} {name}{reset}, retired; there is {others}: {words}"
+            )
         }
         Some(Kind::Removed { words }) => {
             writeln!(out, "{removed}- {kind} {name}{reset}: {words}")
@@ -256,19 +269,23 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// What to do about names that mean something else.
-pub(super) fn way_out(refused: &[String], folder: &Path) -> String {
-    let folder = folder.display();
+/// What to do about names that mean something else; `command` is how they are accepted.
+pub(super) fn way_out(planned: &Planned<'_>, command: &str) -> String {
+    let refused = &planned.refused;
     let accept: Vec<String> = refused
         .iter()
         .map(|name| format!("--accept-change {name}"))
         .collect();
     let names = refused.join(", ");
-    let first = &refused[0];
+    let views = || planned.views.iter().map(String::as_str);
+    let (name, new) = match refused.iter().find(|name| planned.views.contains(name)) {
+        Some(view) => (view, next_version(view, views())),
+        None => (&refused[0], format!("{}_v2", refused[0])),
+    };
     format!(
         "error: under names of {names} something else is meant now. Who reads them cannot tell\n  \
-         either give the new meaning a new name beside the old one, such as `{first}_v2`, and move services over once it is warm\n  \
-         or accept it: tiderace plan {folder} {}\n",
+         either leave `{name}` as it was, give the new meaning a name beside it, `{new}`, and move services over once it is warm\n  \
+         or accept it: {command} {}\n",
         accept.join(" ")
     )
 }
