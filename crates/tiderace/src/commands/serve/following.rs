@@ -30,6 +30,8 @@ pub(super) async fn run(
         ..Kept::default()
     };
     let mut running = start(&definitions, role, share, &mut kept).await?;
+    // Before anything is said: who reads that it runs may stop it.
+    let mut signals = Signals::new()?;
     running.announce(&definitions.plan, share);
     let mut follower = Follower {
         home,
@@ -41,7 +43,6 @@ pub(super) async fn run(
     };
     follower.announce();
     follower.answer(None);
-    let mut signals = Signals::new()?;
     loop {
         match follower.wait(&running, &mut signals).await {
             Told::Stop => {
