@@ -121,9 +121,17 @@ impl Project {
     /// # Errors
     /// When it is not; with its log.
     pub fn serve(&self) -> Result<Server> {
-        let mut server = Server::launch_as("serve", self.folder(), self.ports, None, &[])?;
+        let mut server = self.launch_server()?;
         server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Starts `tiderace serve` without waiting.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_server(&self) -> Result<Server> {
+        Server::launch_as("serve", self.folder(), self.ports, None, &[])
     }
 
     /// Starts `tiderace run` without waiting, under a limit of memory if there is one.

@@ -12,5 +12,6 @@ pub mod live;
 pub mod project;
 pub mod protection;
 pub mod push;
+pub mod signals;
 pub mod spool;
 pub mod testing;

@@ -7,6 +7,7 @@ use crate::live::{self, Live};
 use crate::project;
 use crate::protection::Guarded;
 use crate::push::Pusher;
+use crate::signals::Signals;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +19,6 @@ use tiderace_plan::Plan;
 use tiderace_plan::model::{Password, Stream};
 use tiderace_serve::{Metrics, Options, Push, Server, Watch, Works};
 use tiderace_types::Share;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Which parts this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,11 @@ fn run(plan: &Arc<Plan>, layout: &Layout, role: Role, share: Share) -> Result<Ex
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        // Before anything is open: who is told to end while it starts, ends in good order once it has.
+        let mut signals = Signals::take()?;
         let running = Running::start(plan, layout, role, share).await?;
         running.announce(plan, share);
-        running.until_told().await;
+        running.until_told(&mut signals).await;
         running.stop().await
     })?;
     Ok(ExitCode::SUCCESS)
@@ -186,19 +188,12 @@ impl Running {
         );
     }
 
-    /// Waits for SIGTERM, SIGINT, or a lane's death.
-    async fn until_told(&self) {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        ) else {
-            return;
-        };
+    /// Waits for a signal, or a lane's death.
+    async fn until_told(&self, signals: &mut Signals) {
         let mut look = tokio::time::interval(Duration::from_millis(200));
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.told() => break,
                 _ = look.tick() => {
                     if self.live.as_ref().is_some_and(Live::failed) {
                         break;
