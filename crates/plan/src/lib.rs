@@ -49,6 +49,8 @@ mod project;
 
 mod protection;
 
+mod limits;
+
 mod redis;
 
 mod kafka;

@@ -1,5 +1,8 @@
 //! The checked definitions: everything resolved, typed and compiled. What the rest of the system reads.
 
+mod limits;
+pub use limits::Limits;
+
 mod test;
 pub use test::{Ask, Asked, EventFile, Expectation, Given, Letter, Record, Test, TestEvent};
 
@@ -61,6 +64,8 @@ pub struct Project {
     pub tls: Option<Tls>,
     /// Who may ask for what; without it everybody for everything.
     pub auth: Option<Auth>,
+    /// What the doors bear.
+    pub limits: Limits,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.

@@ -3,7 +3,7 @@
 use crate::at::At;
 use crate::model::Project;
 use crate::report::Report;
-use crate::{Code, kafka, names, protection, raw, redis, scalar};
+use crate::{Code, kafka, limits, names, protection, raw, redis, scalar};
 use std::net::SocketAddr;
 use tiderace_types::{Duration, Share};
 
@@ -28,6 +28,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let console = serving.and_then(|serving| serving.console.as_ref());
     let tls = protection::tls(report, serving);
     let auth = protection::auth(report, serving);
+    let limits = limits::check(report, serving);
     let feast = feast(report, raw, [("grpc", &grpc), ("http", &http)]);
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
@@ -65,6 +66,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         console: console.and_then(|at| at.value),
         tls: tls?,
         auth: auth?,
+        limits: limits?,
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,

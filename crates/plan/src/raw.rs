@@ -1,5 +1,8 @@
 //! The documents as they are written. Their doc comments are the manual: `tiderace schema` prints them.
 
+mod limits;
+pub(crate) use limits::Limits;
+
 use crate::at::{At, Entries, TextOr};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,6 +132,8 @@ pub(crate) struct Serving {
     pub(crate) tls: Option<At<Tls>>,
     /// Who may ask for what; without it everybody who reaches a door may ask for everything.
     pub(crate) auth: Option<At<Auth>>,
+    /// What the doors bear: calls, connections, time and memory.
+    pub(crate) limits: Option<At<Limits>>,
     /// Permits addresses that other machines reach, though it is not so that everything is encrypted
     /// and everybody asked who they are: `tls` with `auth`, or with `client_ca`. Default: false.
     pub(crate) allow_unprotected_network: Option<At<bool>>,

@@ -6,11 +6,13 @@
 
 use crate::auth::{Auth, Callers, Refusal};
 use crate::caller::Call;
+use crate::deadline;
 use crate::doorway::Peer;
 use crate::feast::Fault;
+use crate::life::Life;
 use crate::occurrence::{Occurrence, Reason, Reporter};
 use crate::{Caller, Clock, Error, Kind};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -151,9 +153,22 @@ fn needs(form: Form, path: &str) -> Needs {
     }
 }
 
+/// What stands before the routes of a door.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) gate: Gate,
+    pub(crate) form: Form,
+    /// How long a call may take from its head to that of its answer.
+    pub(crate) longest: Duration,
+}
+
 /// The check, as a layer over the routes of a door.
 pub(crate) async fn guard(
-    State((gate, form)): State<(Gate, Form)>,
+    State(Guard {
+        gate,
+        form,
+        longest,
+    }): State<Guard>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -161,12 +176,10 @@ pub(crate) async fn guard(
     let entered = match needs {
         Needs::Nothing => Ok(Caller::anybody()),
         Needs::Token | Needs::Admin => {
-            let of_tonic = request.extensions().get::<Peer>();
-            let of_axum = || Some(&request.extensions().get::<ConnectInfo<Peer>>()?.0);
             let call = Call {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
-                peer: of_tonic.or_else(of_axum).copied(),
+                peer: request.extensions().get::<Peer>().copied(),
             };
             gate.enter(request.headers(), call)
         }
@@ -175,14 +188,36 @@ pub(crate) async fn guard(
         if needs == Needs::Admin {
             caller.may_administer()?;
         }
+        if needs != Needs::Nothing {
+            has_room(&request)?;
+        }
         Ok(caller)
     });
     match allowed {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let asked = match form {
+                Form::Grpc => deadline::asked(request.headers()),
+                Form::Json | Form::Feast => None,
+            };
+            let within = asked.map_or(longest, |asked| asked.min(longest));
+            match tokio::time::timeout(within, next.run(request)).await {
+                Ok(answer) => answer,
+                Err(_) => refusal(form, deadline::passed(within)),
+            }
         }
         Err(error) => refusal(form, error),
+    }
+}
+
+/// Tells whether a client takes its answers.
+fn has_room(request: &Request) -> Result<(), Error> {
+    match request.extensions().get::<Arc<Life>>() {
+        Some(life) if life.is_full() => Err(Error::new(
+            Kind::TooMuch,
+            "too many answers have not been read; read them first",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -61,7 +61,17 @@ mod watched;
 mod tls;
 pub use tls::TlsFiles;
 
+mod bounds;
+pub use bounds::Bounds;
+
+mod life;
+mod taking;
+
 mod doorway;
+
+mod door;
+
+mod deadline;
 
 pub mod auth;
 

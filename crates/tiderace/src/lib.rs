@@ -8,6 +8,7 @@ pub mod contract;
 pub mod feed;
 pub mod formats;
 pub mod layout;
+pub mod limits;
 pub mod live;
 pub mod project;
 pub mod protection;

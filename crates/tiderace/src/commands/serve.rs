@@ -3,6 +3,7 @@
 use crate::cli::Working;
 use crate::console::console;
 use crate::layout::Layout;
+use crate::limits;
 use crate::live::{self, Live};
 use crate::project;
 use crate::protection::Guarded;
@@ -129,6 +130,7 @@ impl Running {
                 }
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                limits::set(&plan.project.limits, &mut options);
                 options.feast = plan.project.feast.clone();
                 options.metrics = guarded.metrics(live.as_ref().map(metrics));
                 options.protection = guarded.protection.clone();
@@ -154,7 +156,8 @@ impl Running {
                 let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
                 let (protection, clock) = (guarded.protection.clone(), Arc::new(live::now));
-                let watch = Watch::start(address, metrics, works, protection, clock, shown);
+                let bounds = limits::bounds(&plan.project.limits);
+                let watch = Watch::start(address, metrics, works, protection, clock, shown, bounds);
                 Some(watch.await?)
             }
             _ => None,
