@@ -56,6 +56,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         redis_url: reached.url,
         redis_login: reached.login,
         redis_ca: reached.ca,
+        redis_sentinel: reached.sentinel,
         redis_allow_eviction: eviction.and_then(|at| at.value).unwrap_or(false),
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),

@@ -78,10 +78,27 @@ pub(crate) struct Redis {
     pub(crate) password_file: Option<At<String>>,
     /// A file of certificates (PEM) to trust in place of the public ones, relative to the project.
     pub(crate) ca: Option<At<String>>,
+    /// The master that sentinels tell of: then the URL names the sentinels.
+    pub(crate) sentinel: Option<At<Sentinel>>,
     /// Whether servers are accepted whose `maxmemory-policy` is not `noeviction`, or not told. They
     /// delete rows by themselves, and an entity whose row is gone is answered as one without
     /// events: only for trials. Default: `false`.
     pub(crate) allow_eviction: Option<At<bool>>,
+}
+
+/// A master that sentinels tell of. `user` and `password` beside it are the master's; here, those of the
+/// sentinels.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sentinel {
+    /// What sentinels call the master.
+    pub(crate) master: At<String>,
+    /// The user to sign in to sentinels as.
+    pub(crate) user: Option<At<String>>,
+    /// Their password, from the environment: `${NAME}`. Default: nobody signs in.
+    pub(crate) password: Option<At<String>>,
+    /// A file with the password in its first line, relative to the project, in place of `password`.
+    pub(crate) password_file: Option<At<String>>,
 }
 
 /// Where the archive lives.
