@@ -15,6 +15,8 @@ pub struct Settings {
     pub registry: Option<String>,
     /// The URL of Redis; `None` for the embedded store.
     pub redis: Option<String>,
+    /// What else is said of Redis: `sentinel: { master: … }`.
+    pub redis_more: String,
     /// Lines added to the source: lateness, lag, checks.
     pub source: String,
     /// `history:` of the views.
@@ -121,9 +123,17 @@ impl Project {
     /// # Errors
     /// When it is not; with its log.
     pub fn serve(&self) -> Result<Server> {
-        let mut server = Server::launch_as("serve", self.folder(), self.ports, None, &[])?;
+        let mut server = self.launch_server()?;
         server.wait_ready()?;
         Ok(server)
+    }
+
+    /// Starts `tiderace serve` without waiting.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_server(&self) -> Result<Server> {
+        Server::launch_as("serve", self.folder(), self.ports, None, &[])
     }
 
     /// Starts `tiderace run` without waiting, under a limit of memory if there is one.
@@ -167,7 +177,11 @@ impl Settings {
             text += &format!("kafka: {{ brokers: \"{brokers}\"{registry} }}\n");
         }
         if let Some(url) = &self.redis {
-            text += &format!("online: {{ redis: {{ url: \"{url}\" }} }}\n");
+            let more = match &self.redis_more[..] {
+                "" => String::new(),
+                more => format!(", {more}"),
+            };
+            text += &format!("online: {{ redis: {{ url: \"{url}\"{more} }} }}\n");
         }
         let mut state = "path: state".to_owned();
         if self.lanes > 0 {

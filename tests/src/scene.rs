@@ -38,8 +38,17 @@ impl Scene {
     /// # Errors
     /// When it does not come up.
     pub fn new(url: String, customers: usize, lanes: usize) -> Result<Scene> {
+        Scene::with(url, "", customers, lanes)
+    }
+
+    /// The same, with what else is said of Redis.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn with(url: String, more: &str, customers: usize, lanes: usize) -> Result<Scene> {
         let project = Project::new(&Settings {
             redis: Some(url),
+            redis_more: more.to_owned(),
             source: format!("{PAST}max_lag: 2s\n"),
             history: "all",
             lanes,

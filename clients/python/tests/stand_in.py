@@ -24,6 +24,7 @@ class StandIn:
         self,
         lookups: list[Outcome] | None = None,
         pushes: list[Outcome] | None = None,
+        streams: list[Outcome] | None = None,
         event_id: str = "",
         credentials: grpc.ServerCredentials | None = None,
         port: int = 0,
@@ -46,7 +47,8 @@ class StandIn:
                 catalogue_pb2.GetCatalogueResponse(sources=[source]),
             ),
         }
-        handlers = {
+        self._outcomes["StreamOnlineFeatures"] = streams or [None]
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             name: grpc.unary_unary_rpc_method_handler(
                 self._answer(name, answer),
                 request_deserializer=request.FromString,
@@ -54,6 +56,11 @@ class StandIn:
             )
             for name, (request, answer) in answers.items()
         }
+        handlers["StreamOnlineFeatures"] = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=lookup_pb2.StreamOnlineFeaturesRequest.FromString,
+            response_serializer=lookup_pb2.StreamOnlineFeaturesResponse.SerializeToString,
+        )
         self._server = grpc.server(futures.ThreadPoolExecutor(4))
         handler = grpc.method_handlers_generic_handler("tiderace.v1.FeatureStore", handlers)
         self._server.add_generic_rpc_handlers((handler,))
@@ -81,6 +88,29 @@ class StandIn:
             return answer
 
         return answered
+
+    def _stream(self, requests: Any, context: grpc.ServicerContext) -> Any:
+        """Answers each request of a stream by the next outcome: a failure ends the stream, unless it is
+        that of a request.
+        """
+        with self._lock:
+            self.asked.append("StreamOnlineFeatures")
+        for request in requests:
+            with self._lock:
+                self.asked.append(f"request {request.id}")
+                outcomes = self._outcomes["StreamOnlineFeatures"]
+                outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+            response = lookup_pb2.StreamOnlineFeaturesResponse(id=request.id)
+            if isinstance(outcome, grpc.StatusCode) and outcome is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                context.abort(outcome, f"told to say {outcome.name}")
+            if isinstance(outcome, grpc.StatusCode):
+                error: Any = response.error
+                error.code, error.message = outcome.value[0], "told to say so"
+            else:
+                response.answer.SetInParent()
+            if isinstance(outcome, float):
+                time.sleep(outcome)
+            yield response
 
     def __enter__(self) -> "StandIn":
         """Gives the stand-in itself."""

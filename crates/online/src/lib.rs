@@ -48,7 +48,9 @@ mod writer;
 pub use writer::{Loss, Lost, Marked, Writer};
 
 mod redis;
-pub use redis::{Login as RedisLogin, RedisAccess, RedisOptions, RedisStore};
+pub use redis::{
+    Login as RedisLogin, RedisAccess, RedisOptions, RedisStore, Sentinel as RedisSentinel,
+};
 
 mod embedded;
 pub use embedded::{EmbeddedOptions, EmbeddedStore};

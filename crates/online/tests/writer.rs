@@ -1,11 +1,11 @@
 //! A lane's hand on a store: what it tells of a Redis that was emptied, that went back, or whose
-//! acknowledgements were lost; alone and as a cluster.
+//! acknowledgements were lost; alone, behind sentinels and as a cluster.
 
 mod support;
 
-use support::{key, marker, patient, row, version};
-use tiderace_online::{Loss, Lost, Marked, MemoryStore, Part, RowWrite, Store, Writer};
-use tiderace_testkit::redis::{Cluster, Redis};
+use support::{behind, key, marker, patient, row, version};
+use tiderace_online::{Kind, Loss, Lost, Marked, MemoryStore, Part, RowWrite, Store, Writer};
+use tiderace_testkit::redis::{Cluster, Redis, Sentinels};
 use tiderace_types::{Marker, RowKey, ShardRange, Version};
 
 const MIB: usize = 1 << 20;
@@ -225,5 +225,68 @@ fn one_server_of_a_cluster_loses_its_parts_alone() {
             let (part, _) = witnesses.of(place, key.shard()).expect("a marker");
             assert!(part.holds(&key.entity), "{key:?} is not in {part}");
         }
+    });
+}
+
+#[test]
+fn a_master_that_was_lost_is_followed_and_what_the_next_lacks_is_told() {
+    run(async {
+        let mut sentinels = Sentinels::start().expect("sentinels");
+        let store = behind(&sentinels, patient());
+        let mut hand = Hand::new(&store, MIB);
+        assert_eq!(hand.lost(&[]).await, all(&[Part::WHOLE]));
+        let first = keys(0, 100);
+        hand.put(&first).await;
+        assert_eq!(hand.lost(&[]).await, []);
+        let (old, next) = (0, 1);
+        assert_eq!(sentinels.master(), Some(old));
+        sentinels.wait_replicated().expect("a replica that has it");
+        // What comes now its replica has certainly not seen.
+        sentinels.server(next).pause();
+        let closed = sentinels.servers()[old].command(&["CLIENT", "KILL", "TYPE", "replica"]);
+        closed.expect("close its connection");
+        let later = keys(100, 120);
+        hand.put(&later).await;
+        assert_eq!(hand.lost(&[]).await, []);
+
+        sentinels.server(old).kill();
+        sentinels.server(next).resume();
+        sentinels.wait_master(next).expect("a failover");
+        // Repeating is safe, and the answer is the next master's.
+        let rows = loop {
+            match store.get_rows(&later).await {
+                Ok(rows) => break rows,
+                Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+            }
+        };
+        assert!(rows.iter().all(Option::is_none));
+        assert!(store.get_rows(&first).await.expect("get")[0].is_some());
+        let lost = hand.lost(&[]).await;
+        let [
+            Loss {
+                part,
+                rows: Lost::These(names),
+            },
+        ] = &lost[..]
+        else {
+            panic!("{lost:?}");
+        };
+        assert_eq!(*part, Part::WHOLE);
+        let mut names = names.clone();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names, later);
+        // Nothing is vouched for until it is whole again.
+        assert_eq!(spoken_for(&store).await, [(Part::WHOLE, 0)]);
+        hand.put(&later).await;
+        assert_eq!(hand.lost(&[]).await, []);
+        assert_eq!(spoken_for(&store).await, [(Part::WHOLE, 1)]);
+
+        // The old one comes back as a replica, and nothing of it wins.
+        sentinels.server(old).restart().expect("it starts");
+        sentinels.wait_ready().expect("it is a replica");
+        assert_eq!(sentinels.master(), Some(next));
+        assert!(store.get_rows(&later).await.expect("get")[0].is_some());
+        assert_eq!(hand.lost(&[]).await, []);
     });
 }

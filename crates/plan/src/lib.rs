@@ -55,6 +55,8 @@ mod project;
 
 mod protection;
 
+mod limits;
+
 mod redis;
 
 mod kafka;

@@ -1,5 +1,8 @@
 //! The checked definitions: everything resolved, typed and compiled. What the rest of the system reads.
 
+mod limits;
+pub use limits::Limits;
+
 mod test;
 pub use test::{Ask, Asked, EventFile, Expectation, Given, Letter, Record, Test, TestEvent};
 
@@ -41,6 +44,8 @@ pub struct Project {
     pub redis_login: Option<RedisLogin>,
     /// A file of certificates that Redis' is checked by, in place of the public ones.
     pub redis_ca: Option<String>,
+    /// The master that sentinels tell of, where the URL names those.
+    pub redis_sentinel: Option<RedisSentinel>,
     /// Whether a Redis is accepted that deletes rows by itself.
     pub redis_allow_eviction: bool,
     /// Where state lives.
@@ -61,6 +66,8 @@ pub struct Project {
     pub tls: Option<Tls>,
     /// Who may ask for what; without it everybody for everything.
     pub auth: Option<Auth>,
+    /// What the doors bear.
+    pub limits: Limits,
     /// Threads that advance state; defaults to 1.
     pub lanes: usize,
     /// Processes that share the work; defaults to 1.
@@ -119,6 +126,15 @@ impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
     }
+}
+
+/// A master that sentinels tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisSentinel {
+    /// What they call it.
+    pub master: String,
+    /// Who signs in to them, if anybody does.
+    pub login: Option<RedisLogin>,
 }
 
 /// Who signs in to Redis.

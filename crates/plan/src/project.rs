@@ -3,7 +3,7 @@
 use crate::at::At;
 use crate::model::Project;
 use crate::report::Report;
-use crate::{Code, kafka, names, protection, raw, redis, scalar};
+use crate::{Code, kafka, limits, names, protection, raw, redis, scalar};
 use std::net::SocketAddr;
 use tiderace_types::{Duration, Share};
 
@@ -28,6 +28,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let console = serving.and_then(|serving| serving.console.as_ref());
     let tls = protection::tls(report, serving);
     let auth = protection::auth(report, serving);
+    let limits = limits::check(report, serving);
     let feast = feast(report, raw, [("grpc", &grpc), ("http", &http)]);
     let span = |what, text: Option<&At<String>>, millis| match text {
         Some(text) => scalar::positive_duration(report, what, text),
@@ -55,6 +56,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         redis_url: reached.url,
         redis_login: reached.login,
         redis_ca: reached.ca,
+        redis_sentinel: reached.sentinel,
         redis_allow_eviction: eviction.and_then(|at| at.value).unwrap_or(false),
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
@@ -65,6 +67,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         console: console.and_then(|at| at.value),
         tls: tls?,
         auth: auth?,
+        limits: limits?,
         lanes: lanes?,
         processes: processes?,
         commit_interval: commit_interval?,

@@ -1,5 +1,8 @@
 //! The documents as they are written. Their doc comments are the manual: `tiderace schema` prints them.
 
+mod limits;
+pub(crate) use limits::Limits;
+
 use crate::at::{At, Entries, TextOr};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -95,11 +98,28 @@ pub(crate) struct Redis {
     /// A file of certificates (PEM) to trust in place of the public ones, relative to the project.
     #[schemars(example = &"certificates/redis.pem", extend("x-form" = "file"))]
     pub(crate) ca: Option<At<String>>,
+    /// The master that sentinels tell of: then the URL names the sentinels.
+    pub(crate) sentinel: Option<At<Sentinel>>,
     /// Whether servers are accepted whose `maxmemory-policy` is not `noeviction`, or not told. They
     /// delete rows by themselves, and an entity whose row is gone is answered as one without
     /// events: only for trials. Default: `false`.
     #[schemars(example = true)]
     pub(crate) allow_eviction: Option<At<bool>>,
+}
+
+/// A master that sentinels tell of. `user` and `password` beside it are the master's; here, those of the
+/// sentinels.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sentinel {
+    /// What sentinels call the master.
+    pub(crate) master: At<String>,
+    /// The user to sign in to sentinels as.
+    pub(crate) user: Option<At<String>>,
+    /// Their password, from the environment: `${NAME}`. Default: nobody signs in.
+    pub(crate) password: Option<At<String>>,
+    /// A file with the password in its first line, relative to the project, in place of `password`.
+    pub(crate) password_file: Option<At<String>>,
 }
 
 /// Where the archive lives.
@@ -164,6 +184,8 @@ pub(crate) struct Serving {
     /// Who may ask for what; without it everybody who reaches a door may ask for everything.
     #[schemars(example = json!({"callers": [{"name": "scoring", "tokens": ["sha256:…"], "services": ["fraud_v1"]}]}))]
     pub(crate) auth: Option<At<Auth>>,
+    /// What the doors bear: calls, connections, time and memory.
+    pub(crate) limits: Option<At<Limits>>,
     /// Permits addresses that other machines reach, though it is not so that everything is encrypted
     /// and everybody asked who they are: `tls` with `auth`, or with `client_ca`. Default: false.
     #[schemars(example = true)]

@@ -1,7 +1,7 @@
 //! How to reach Redis, and who signs in. The URL and the password are never shown.
 
 use crate::at::At;
-use crate::model::{Password, RedisLogin, Secret};
+use crate::model::{Password, RedisLogin, RedisSentinel, Secret};
 use crate::report::Report;
 use crate::{Code, raw};
 
@@ -11,6 +11,7 @@ pub(crate) struct Redis {
     pub(crate) url: Option<Secret>,
     pub(crate) login: Option<RedisLogin>,
     pub(crate) ca: Option<String>,
+    pub(crate) sentinel: Option<RedisSentinel>,
 }
 
 /// Checks how Redis is reached; `None` when something in it is wrong.
@@ -19,7 +20,27 @@ pub(crate) fn check(report: &Report, raw: Option<&raw::Redis>) -> Option<Redis> 
         return Some(Redis::default());
     };
     let url = url(report, &raw.url)?;
-    let login = login(report, raw, &url)?;
+    let given = Given {
+        user: &raw.user,
+        password: &raw.password,
+        file: &raw.password_file,
+    };
+    if let Some(first) = given.first()
+        && url.contains('@')
+    {
+        report.error_help(
+            first.place,
+            Code::Value,
+            "who signs in is said twice: here and in the URL",
+            "take `user:password@` out of the URL",
+        );
+        return None;
+    }
+    let login = login(report, "Redis has", &given)?;
+    let sentinel = match &raw.sentinel {
+        Some(at) => Some(sentinel(report, at.value.as_ref()?)?),
+        None => None,
+    };
     let ca = match &raw.ca {
         Some(at) if url.starts_with("redis://") => {
             report.error_help(
@@ -37,6 +58,7 @@ pub(crate) fn check(report: &Report, raw: Option<&raw::Redis>) -> Option<Redis> 
         url: Some(Secret(url)),
         login,
         ca,
+        sentinel,
     })
 }
 
@@ -58,21 +80,47 @@ fn url(report: &Report, at: &At<String>) -> Option<String> {
     None
 }
 
-fn login(report: &Report, raw: &raw::Redis, url: &str) -> Option<Option<RedisLogin>> {
-    let given = [&raw.user, &raw.password, &raw.password_file];
-    let Some(first) = given.into_iter().flatten().next() else {
-        return Some(None);
-    };
-    if url.contains('@') {
-        report.error_help(
-            first.place,
+fn sentinel(report: &Report, raw: &raw::Sentinel) -> Option<RedisSentinel> {
+    let (master, place) = raw.master.text()?;
+    if master.is_empty() {
+        report.error(
+            place,
             Code::Value,
-            "who signs in is said twice: here and in the URL",
-            "take `user:password@` out of the URL",
+            "expected what sentinels call the master, found an empty text",
         );
         return None;
     }
-    let password = match (&raw.password, &raw.password_file) {
+    let given = Given {
+        user: &raw.user,
+        password: &raw.password,
+        file: &raw.password_file,
+    };
+    Some(RedisSentinel {
+        master: master.to_owned(),
+        login: login(report, "sentinels have", &given)?,
+    })
+}
+
+/// Who signs in, as it is written.
+struct Given<'a> {
+    user: &'a Option<At<String>>,
+    password: &'a Option<At<String>>,
+    file: &'a Option<At<String>>,
+}
+
+impl Given<'_> {
+    /// What is written of it at all.
+    fn first(&self) -> Option<&At<String>> {
+        let all = [self.user, self.password, self.file];
+        all.into_iter().flatten().next()
+    }
+}
+
+fn login(report: &Report, who: &str, given: &Given<'_>) -> Option<Option<RedisLogin>> {
+    let Some(first) = given.first() else {
+        return Some(None);
+    };
+    let password = match (given.password, given.file) {
         (Some(password), None) => Password::Given(Secret(password.value.clone()?)),
         (None, Some(path)) => Password::File(path.value.clone()?),
         (Some(_), Some(again)) => {
@@ -84,13 +132,13 @@ fn login(report: &Report, raw: &raw::Redis, url: &str) -> Option<Option<RedisLog
             report.error_help(
                 first.place,
                 Code::Shape,
-                "Redis has a `user` and no password",
+                format!("{who} a `user` and no password"),
                 "add `password: \"${REDIS_PASSWORD}\"` or `password_file`",
             );
             return None;
         }
     };
-    let user = match &raw.user {
+    let user = match given.user {
         Some(user) => Some(user.value.clone()?),
         None => None,
     };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use tiderace_aggregate::{Function, IdKind, Kept, Span};
-use tiderace_plan::model::{Plan, View};
+use tiderace_plan::model::{Limits, Password, Plan, View};
 use tiderace_plan::{Loaded, SourceFile, load, render_text};
 use tiderace_types::{DataType, Duration};
 
@@ -590,4 +590,39 @@ fn settings_and_definitions_may_come_from_different_files() {
     let (project, found) = tiderace_plan::load_settings(std::slice::from_ref(&other), &|_| None);
     assert_eq!(render_text(&found, false), "");
     assert_eq!(project.expect("settings").state_path, "there");
+}
+
+#[test]
+fn limits_and_sentinels_are_taken() {
+    let text = include_str!("base.yaml").replace(
+        "project: shop",
+        "project: shop
+online:
+  redis:
+    url: redis://s:26379
+    password: of-redis
+    sentinel: { master: features, user: me, password_file: secret }
+serving:
+  limits: { calls: 7, message: 1MiB, connection_age: 1h, unread: 8MiB }",
+    );
+    let file = SourceFile {
+        path: "base.yaml".to_owned(),
+        text,
+    };
+    let plan = load_good(&[file]).plan;
+    let expect = Limits {
+        calls: 7,
+        message: 1 << 20,
+        connection_age: Duration::from_secs(3_600),
+        unread: 8 << 20,
+        ..Limits::default()
+    };
+    assert_eq!(plan.project.limits, expect);
+    let sentinel = plan.project.redis_sentinel.as_ref().expect("a sentinel");
+    assert_eq!(sentinel.master, "features");
+    let login = sentinel.login.as_ref().expect("a login");
+    assert_eq!(login.user.as_deref(), Some("me"));
+    assert_eq!(login.password, Password::File("secret".to_owned()));
+    let own = plan.project.redis_login.as_ref().expect("a login");
+    assert_eq!(own.user, None);
 }

@@ -132,14 +132,6 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Corked<Io> {
     }
 }
 
-impl<Io: tonic::transport::server::Connected> tonic::transport::server::Connected for Corked<Io> {
-    type ConnectInfo = Io::ConnectInfo;
-
-    fn connect_info(&self) -> Io::ConnectInfo {
-        self.io.connect_info()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

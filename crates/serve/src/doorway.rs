@@ -3,13 +3,11 @@
 //! A connection that is being encrypted waits apart, so that a slow one holds no other up; past the bound
 //! new ones are closed at once. A connection keeps what it began with when certificates change.
 
-use crate::corked::Corked;
+use crate::bounds::{Bounds, Unread};
+use crate::life::Life;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
 use crate::{Denial, Error, Kind, Occurrence, Reason, Reporter, Sockets};
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use futures::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,12 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::server::TlsStream;
-
-/// How long a client may take to agree on encryption.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long to wait when connections cannot be accepted: the process has too many files open.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -36,12 +32,14 @@ pub(crate) struct Doorway {
     listener: TcpListener,
     encryption: Option<(Watched<Configs>, Spoken)>,
     room: Arc<Semaphore>,
+    unread: Unread,
+    handshake: Duration,
     reporter: Reporter,
     handshakes: JoinSet<Option<Connection>>,
 }
 
 impl Doorway {
-    /// Listens at `address`; `name` is the door's, for messages. At most `room` connections are open at once.
+    /// Listens at `address`; `name` is the door's, for messages.
     ///
     /// # Errors
     /// [`Kind::Invalid`] for an address that cannot be listened at.
@@ -49,7 +47,7 @@ impl Doorway {
         name: &'static str,
         address: &str,
         encryption: Option<(Watched<Configs>, Spoken)>,
-        room: usize,
+        bounds: &Bounds,
         reporter: Reporter,
         sockets: &Sockets,
     ) -> Result<Doorway, Error> {
@@ -60,7 +58,11 @@ impl Doorway {
             name,
             listener,
             encryption,
-            room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(
+                bounds.connections.min(Semaphore::MAX_PERMITS),
+            )),
+            unread: Unread::new(bounds.unread_bytes),
+            handshake: bounds.handshake,
             reporter,
             handshakes: JoinSet::new(),
         })
@@ -75,8 +77,8 @@ impl Doorway {
         address.map_err(|error| Error::new(Kind::Bug, format!("listener: {error}")))
     }
 
-    /// Waits for the next connection.
-    async fn next(&mut self) -> Connection {
+    /// Waits for the next connection. Nothing is lost when that is given up.
+    pub(crate) async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -99,23 +101,23 @@ impl Doorway {
     fn take(&mut self, stream: TcpStream, from: SocketAddr) -> Option<Connection> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
         stream.set_nodelay(true).ok()?;
+        let unread = self.unread.clone();
+        let open = move |io| Connection {
+            io,
+            peer: Peer(from),
+            life: Life::new(Instant::now(), unread),
+            _permit: permit,
+        };
         let Some((configs, spoken)) = &self.encryption else {
-            return Some(Connection {
-                io: Io::Plain(stream),
-                peer: Peer(from),
-                _permit: permit,
-            });
+            return Some(open(Io::Plain(stream)));
         };
         let acceptor = TlsAcceptor::from(configs.now().of(*spoken));
         let (door, reporter) = (self.name, self.reporter.clone());
+        let within = self.handshake;
         self.handshakes.spawn(async move {
-            let agreed = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+            let agreed = tokio::time::timeout(within, acceptor.accept(stream)).await;
             match agreed.ok()? {
-                Ok(stream) => Some(Connection {
-                    io: Io::Encrypted(Box::new(stream)),
-                    peer: Peer(from),
-                    _permit: permit,
-                }),
+                Ok(stream) => Some(open(Io::Encrypted(Box::new(stream)))),
                 Err(error) => {
                     reporter.tell(&Occurrence::Denied(refused(door, from, &error)?));
                     None
@@ -153,43 +155,15 @@ fn refused(door: &str, from: SocketAddr, error: &io::Error) -> Option<Denial> {
     })
 }
 
-/// Connections as tonic takes them: without an end, and with writes held together.
-pub(crate) fn stream(doorway: Doorway) -> impl Stream<Item = io::Result<Corked<Connection>>> {
-    futures::stream::unfold(doorway, |mut doorway| async move {
-        let connection = doorway.next().await;
-        Some((Ok(Corked::new(connection)), doorway))
-    })
-}
-
-impl axum::serve::Listener for Doorway {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let connection = self.next().await;
-        let Peer(from) = connection.peer;
-        (connection, from)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
-
-impl Connected<IncomingStream<'_, Doorway>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Doorway>) -> Peer {
-        Peer(*stream.remote_addr())
-    }
-}
 
 /// A connection. There is room for another when it is dropped.
 pub(crate) struct Connection {
     io: Io,
     peer: Peer,
+    life: Arc<Life>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -198,11 +172,18 @@ enum Io {
     Encrypted(Box<TlsStream<TcpStream>>),
 }
 
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
+impl Connection {
+    pub(crate) fn peer(&self) -> Peer {
         self.peer
+    }
+
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Notes whether something was written.
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.life.write(polled.is_ready(), Instant::now());
     }
 }
 
@@ -212,10 +193,17 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let before = buffer.filled().len();
+        let this = self.get_mut();
+        let polled = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Io::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        let read = buffer.filled().len() - before;
+        if read > 0 {
+            this.life.hear(read, Instant::now());
         }
+        polled
     }
 }
 
@@ -225,10 +213,13 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        let polled = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        this.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -236,10 +227,13 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        let polled = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
             Io::Encrypted(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-        }
+        };
+        this.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

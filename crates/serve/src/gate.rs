@@ -6,15 +6,15 @@
 
 use crate::auth::{Auth, Callers, Refusal};
 use crate::caller::Call;
+use crate::deadline;
 use crate::doorway::Peer;
 use crate::feast::Fault;
+use crate::life::Life;
 use crate::occurrence::{Occurrence, Reason, Reporter};
 use crate::{Caller, Clock, Error, Kind};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -66,22 +66,18 @@ impl Gate {
         Ok((Gate(Arc::new(inner)), watching))
     }
 
-    /// Puts the check before every call of a door. Where everybody is let in there is none, since nothing
-    /// would come of it.
-    pub(crate) fn before(&self, routes: Router, form: Form) -> Router {
-        match self.0.callers {
-            None => routes.layer(Extension(Caller::anybody())),
-            Some(_) => routes.layer(from_fn_with_state((self.clone(), form), guard)),
-        }
-    }
-
     /// Finds out who makes a call.
-    fn enter(&self, headers: &HeaderMap, call: Call) -> Result<Caller, Error> {
+    fn enter(&self, request: &Request) -> Result<Caller, Error> {
         let Some(callers) = &self.0.callers else {
             return Ok(Caller::anybody());
         };
+        let call = Call {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            peer: request.extensions().get::<Peer>().copied(),
+        };
         let now = (self.0.clock)();
-        let known = bearer(headers).and_then(|token| callers.identify(token, now));
+        let known = bearer(request.headers()).and_then(|token| callers.identify(token, now));
         match known {
             Ok(identity) => {
                 let (reporter, clock) = (self.0.reporter.clone(), Arc::clone(&self.0.clock));
@@ -161,38 +157,64 @@ fn needs(form: Form, path: &str) -> Needs {
     }
 }
 
-/// The check, as a layer over the routes of a door.
-async fn guard(
-    State((gate, form)): State<(Gate, Form)>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let needs = needs(form, request.uri().path());
-    let entered = match needs {
-        Needs::Nothing => Ok(Caller::anybody()),
-        Needs::Token | Needs::Admin => {
-            let of_tonic = request.extensions().get::<Peer>();
-            let of_axum = || Some(&request.extensions().get::<ConnectInfo<Peer>>()?.0);
-            let call = Call {
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-                peer: of_tonic.or_else(of_axum).copied(),
-            };
-            gate.enter(request.headers(), call)
+/// What stands before the routes of a door.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) gate: Gate,
+    pub(crate) form: Form,
+    /// How long a call may take from its head to that of its answer.
+    pub(crate) longest: Duration,
+}
+
+impl Guard {
+    /// Checks a call, and has it answered by `next`.
+    pub(crate) async fn answer<F: Future<Output = Response>>(
+        &self,
+        mut request: Request,
+        next: impl FnOnce(Request) -> F,
+    ) -> Response {
+        let allowed = self.judge(&request);
+        let (form, longest) = (self.form, self.longest);
+        match allowed {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                let asked = match form {
+                    Form::Grpc => deadline::asked(request.headers()),
+                    Form::Json | Form::Feast => None,
+                };
+                let within = asked.map_or(longest, |asked| asked.min(longest));
+                match tokio::time::timeout(within, next(request)).await {
+                    Ok(answer) => answer,
+                    Err(_) => refusal(form, deadline::passed(within)),
+                }
+            }
+            Err(error) => refusal(form, error),
         }
-    };
-    let allowed = entered.and_then(|caller| {
+    }
+
+    /// Finds out who calls, and whether that one may.
+    fn judge(&self, request: &Request) -> Result<Caller, Error> {
+        let needs = needs(self.form, request.uri().path());
+        if needs == Needs::Nothing {
+            return Ok(Caller::anybody());
+        }
+        let caller = self.gate.enter(request)?;
         if needs == Needs::Admin {
             caller.may_administer()?;
         }
+        has_room(request)?;
         Ok(caller)
-    });
-    match allowed {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => refusal(form, error),
+    }
+}
+
+/// Tells whether a client takes its answers.
+fn has_room(request: &Request) -> Result<(), Error> {
+    match request.extensions().get::<Arc<Life>>() {
+        Some(life) if life.is_full() => Err(Error::new(
+            Kind::TooMuch,
+            "too many answers have not been read; read them first",
+        )),
+        _ => Ok(()),
     }
 }
 

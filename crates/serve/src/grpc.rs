@@ -1,6 +1,8 @@
 //! The gRPC door: messages in, messages out.
 
+use crate::life::Life;
 use crate::proto::feature_store_server::FeatureStore;
+use crate::taking::weighed;
 use crate::{Caller, Durability, Error, Request, Serving, proto, stream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -29,7 +31,7 @@ impl FeatureStore for Grpc {
     ) -> Result<Response<proto::GetOnlineFeaturesResponse>, Status> {
         let caller = caller(&request)?;
         let request = Request::try_from(request.into_inner())?;
-        Ok(Response::new(self.serving.get(&caller, request).await?))
+        Ok(weighed(self.serving.get(&caller, request).await?))
     }
 
     type StreamOnlineFeaturesStream =
@@ -40,8 +42,10 @@ impl FeatureStore for Grpc {
         request: tonic::Request<Streaming<proto::StreamOnlineFeaturesRequest>>,
     ) -> Result<Response<Self::StreamOnlineFeaturesStream>, Status> {
         let caller = caller(&request)?;
+        let life = request.extensions().get::<Arc<Life>>().cloned();
+        let life = life.ok_or_else(|| Status::internal("a call came past the door"))?;
         let (serving, stopped) = (Arc::clone(&self.serving), self.stopped.clone());
-        let answers = stream::answers(serving, caller, request.into_inner(), stopped);
+        let answers = stream::answers(serving, caller, request.into_inner(), stopped, life);
         Ok(Response::new(answers.boxed()))
     }
 

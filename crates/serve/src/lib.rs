@@ -64,7 +64,17 @@ pub use tls::TlsFiles;
 mod sockets;
 pub use sockets::Sockets;
 
+mod bounds;
+pub use bounds::Bounds;
+
+mod life;
+mod taking;
+
 mod doorway;
+
+mod door;
+
+mod deadline;
 
 mod codec;
 

@@ -1,9 +1,10 @@
 //! The doors, opened and closed: listeners, limits, health, reflection, draining.
 
 use crate::auth::Auth;
-use crate::doorway::{self, Doorway, Peer};
+use crate::door::Door;
+use crate::doorway::Doorway;
 use crate::feast::{self, serving::serving_service_server::ServingServiceServer};
-use crate::gate::{Form, Gate};
+use crate::gate::{Form, Gate, Guard};
 use crate::lookup::{Clock, Limits, Lookup};
 use crate::markers::{Markers, Refresher};
 use crate::proto::feature_store_server::FeatureStoreServer;
@@ -11,7 +12,7 @@ use crate::push::Push;
 use crate::serving::Serving;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
-use crate::{Console, Error, Kind, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto};
+use crate::{Bounds, Console, Error, Kind, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,8 +55,6 @@ pub struct Options {
     pub timeout: Duration,
     /// How often markers are read; 100 ms.
     pub marker_interval: Duration,
-    /// Silence after which a client is asked whether it lives; 30 s, and 10 s to answer.
-    pub keepalive: Duration,
     /// How long calls in flight may take to end at shutdown; 10 s.
     pub drain: Duration,
     /// What `GET /metrics` says beside what is asked of the server.
@@ -64,8 +63,8 @@ pub struct Options {
     pub console: Option<Console>,
     /// Who is asked as of instants that published rows do not answer; `None` where only they are.
     pub owner: Option<Owner>,
-    /// Connections open at once at each door; more are closed at once. 10,000.
-    pub connections: usize,
+    /// What connections may take.
+    pub bounds: Bounds,
     /// How the doors are protected.
     pub protection: Protection,
     /// What keeps the sockets for the next server; by default nothing.
@@ -140,14 +139,14 @@ impl Protected {
         name: &'static str,
         address: &str,
         spoken: Spoken,
-        connections: usize,
+        bounds: &Bounds,
     ) -> Result<Doorway, Error> {
         let encryption = self.configs.clone().map(|configs| (configs, spoken));
         Doorway::open(
             name,
             address,
             encryption,
-            connections,
+            bounds,
             self.reporter.clone(),
             &self.sockets,
         )
@@ -168,12 +167,11 @@ impl Options {
             concurrency: 1_024,
             timeout: Duration::from_secs(5),
             marker_interval: Duration::from_millis(100),
-            keepalive: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             metrics: None,
             console: None,
             owner: None,
-            connections: CONNECTIONS,
+            bounds: Bounds::default(),
             protection: Protection::default(),
             sockets: Sockets::default(),
         }
@@ -188,7 +186,7 @@ pub struct Server {
     feast: Option<SocketAddr>,
     markers: Markers,
     stop: watch::Sender<()>,
-    doors: Vec<JoinHandle<Result<(), String>>>,
+    doors: Vec<JoinHandle<()>>,
     health: JoinHandle<()>,
     watching: Vec<JoinHandle<()>>,
     refresher: Refresher,
@@ -213,15 +211,15 @@ impl Server {
         let sockets = options.sockets.clone();
         let protected = Protected::start(protection, sockets, Arc::clone(&clock), &stopped);
         let protected = protected.await?;
-        let room = options.connections;
+        let bounds = Arc::new(options.bounds.clone());
         let open = async |name, address: &Option<String>| match address {
             Some(address) => {
-                let doorway = protected.open(name, address, Spoken::Http, room);
+                let doorway = protected.open(name, address, Spoken::Http, &bounds);
                 doorway.await.map(Some)
             }
             None => Ok(None),
         };
-        let grpc = protected.open("grpc", &options.grpc, Spoken::Grpc, room);
+        let grpc = protected.open("grpc", &options.grpc, Spoken::Grpc, &bounds);
         let grpc = grpc.await?;
         let http = open("http", &options.http).await?;
         let feast = open("feast", &options.feast).await?;
@@ -257,6 +255,12 @@ impl Server {
         let http_address = http.as_ref().map(Doorway::address).transpose()?;
         let feast_address = feast.as_ref().map(Doorway::address).transpose()?;
         let gate = protected.gate;
+        let guard = |form| Guard {
+            gate: gate.clone(),
+            form,
+            // Past what answers the call, by what its body may take to arrive.
+            longest: options.timeout + bounds.headers,
+        };
         let door = feast
             .is_some()
             .then(|| Arc::new(feast::Door::new(Arc::clone(&serving))));
@@ -265,7 +269,7 @@ impl Server {
             &options,
             Arc::clone(&serving),
             door.clone(),
-            gate.clone(),
+            guard(Form::Grpc),
             reporter,
             stopped.clone(),
         )?];
@@ -277,20 +281,13 @@ impl Server {
                 options.console.clone(),
                 max_body,
             );
-            doors.push(open_http(
-                http,
-                router,
-                (&gate, Form::Json),
-                stopped.clone(),
-            ));
+            let guard = guard(Form::Json);
+            doors.push(open_http(http, router, guard, &bounds, stopped.clone()));
         }
         if let Some((feast, door)) = feast.zip(door) {
-            doors.push(open_http(
-                feast,
-                feast::http::router(door, max_body),
-                (&gate, Form::Feast),
-                stopped,
-            ));
+            let router = feast::http::router(door, max_body);
+            let guard = guard(Form::Feast);
+            doors.push(open_http(feast, router, guard, &bounds, stopped));
         }
         Ok(Server {
             grpc: grpc_address,
@@ -341,8 +338,7 @@ impl Server {
         let deadline = tokio::time::Instant::now() + self.drain;
         for mut door in self.doors {
             match tokio::time::timeout_at(deadline, &mut door).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(reason))) => ended = Err(Error::new(Kind::Bug, reason)),
+                Ok(Ok(())) => {}
                 Ok(Err(panic)) => ended = Err(Error::new(Kind::Bug, panic.to_string())),
                 Err(_) => {
                     door.abort();
@@ -361,20 +357,15 @@ impl Server {
     }
 }
 
-/// Ends when the server is stopped: the channel never carries a message, it only closes.
-async fn stopping(mut stopped: watch::Receiver<()>) {
-    let _ = stopped.changed().await;
-}
-
 fn open_grpc(
     doorway: Doorway,
     options: &Options,
     serving: Arc<Serving>,
     feast: Option<Arc<feast::Door>>,
-    gate: Gate,
+    guarded: Guard,
     reporter: HealthReporter,
     stopped: watch::Receiver<()>,
-) -> Result<JoinHandle<Result<(), String>>, Error> {
+) -> Result<JoinHandle<()>, Error> {
     let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
@@ -403,43 +394,31 @@ fn open_grpc(
     if let Some(feast) = feast {
         routes = routes.add_service(feast);
     }
-    let routes = Routes::from(gate.before(routes.into_axum_router(), Form::Grpc));
-    let streams = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
-    let router = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(options.keepalive))
-        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
-        .max_concurrent_streams(streams)
-        .http2_max_header_list_size(MAX_HEADERS)
-        .add_routes(routes);
-    let incoming = doorway::stream(doorway);
-    Ok(tokio::spawn(async move {
-        let served = router.serve_with_incoming_shutdown(incoming, stopping(stopped));
-        served.await.map_err(|error| format!("grpc: {error}"))
-    }))
+    let door = Door {
+        router: routes.into_axum_router(),
+        guard: guarded,
+        spoken: Spoken::Grpc,
+        bounds: Arc::new(options.bounds.clone()),
+        calls: u32::try_from(options.concurrency).unwrap_or(u32::MAX),
+    };
+    Ok(tokio::spawn(door.serve(doorway, stopped)))
 }
-
-/// Connections open at once at each door.
-pub(crate) const CONNECTIONS: usize = 10_000;
-
-/// How long a client has to answer a keepalive.
-const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
-
-/// The largest list of headers taken, in bytes.
-const MAX_HEADERS: u32 = 16 << 10;
 
 pub(crate) fn open_http(
     doorway: Doorway,
     router: axum::Router,
-    (gate, form): (&Gate, Form),
+    guarded: Guard,
+    bounds: &Arc<Bounds>,
     stopped: watch::Receiver<()>,
-) -> JoinHandle<Result<(), String>> {
-    let service = gate
-        .before(router, form)
-        .into_make_service_with_connect_info::<Peer>();
-    tokio::spawn(async move {
-        let served = axum::serve(doorway, service).with_graceful_shutdown(stopping(stopped));
-        served.await.map_err(|error| format!("http: {error}"))
-    })
+) -> JoinHandle<()> {
+    let door = Door {
+        router,
+        guard: guarded,
+        spoken: Spoken::Http,
+        bounds: Arc::clone(bounds),
+        calls: 1,
+    };
+    tokio::spawn(door.serve(doorway, stopped))
 }
 
 /// Keeps `grpc.health.v1` in step with the markers.

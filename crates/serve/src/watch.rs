@@ -1,9 +1,9 @@
 //! The door of a process that answers nobody: how it is, and what it has counted.
 
-use crate::gate::Form;
-use crate::server::{CONNECTIONS, Protected, open_http};
+use crate::gate::{Form, Guard};
+use crate::server::{Protected, open_http};
 use crate::tls::Spoken;
-use crate::{Clock, Console, Error, Kind, Metrics, Protection, Sockets, console};
+use crate::{Bounds, Clock, Console, Error, Kind, Metrics, Protection, Sockets, console};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,8 +12,12 @@ use serde_json::json;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How long a page may take to be made.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Tells whether a process does its work.
 #[derive(Clone)]
@@ -30,7 +34,7 @@ impl fmt::Debug for Works {
 pub struct Watch {
     address: SocketAddr,
     stop: watch::Sender<()>,
-    door: JoinHandle<Result<(), String>>,
+    door: JoinHandle<()>,
     watching: Vec<JoinHandle<()>>,
 }
 
@@ -47,11 +51,13 @@ impl Watch {
         protection: Protection,
         clock: Clock,
         console: Option<Console>,
+        bounds: Bounds,
     ) -> Result<Watch, Error> {
         let (stop, stopped) = watch::channel(());
         let protected = Protected::start(protection, Sockets::default(), clock, &stopped);
         let protected = protected.await?;
-        let doorway = protected.open("http", address, Spoken::Http, CONNECTIONS);
+        let bounds = Arc::new(bounds);
+        let doorway = protected.open("http", address, Spoken::Http, &bounds);
         let doorway = doorway.await?;
         let address = doorway.address()?;
         let console = match console {
@@ -67,10 +73,15 @@ impl Watch {
                     "this process answers no lookups: ask one that runs as `run` or `serve`",
                 )
             });
+        let guard = Guard {
+            gate: protected.gate,
+            form: Form::Json,
+            longest: bounds.headers + TIMEOUT,
+        };
         Ok(Watch {
             address,
             stop,
-            door: open_http(doorway, router, (&protected.gate, Form::Json), stopped),
+            door: open_http(doorway, router, guard, &bounds, stopped),
             watching: protected.watching,
         })
     }
@@ -92,11 +103,7 @@ impl Watch {
             // They end by themselves once the stop channel is closed.
             let _ = watching.await;
         }
-        match door {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(reason)) => Err(Error::new(Kind::Bug, reason)),
-            Err(panic) => Err(Error::new(Kind::Bug, panic.to_string())),
-        }
+        door.map_err(|panic| Error::new(Kind::Bug, panic.to_string()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A real redis-server on a free port, or a cluster of them: loopback only, nothing kept on disk
+//! A real redis-server on a free port, one that sentinels look after, or a cluster of them: loopback only, nothing kept on disk
 //! unless asked.
 
 use crate::ports;
@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 mod cluster;
 pub use cluster::Cluster;
+
+mod sentinels;
+pub use sentinels::{MASTER, PASSWORD, Sentinels};
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
 

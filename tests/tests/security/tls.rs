@@ -1,6 +1,8 @@
 //! TLS at every door: who is not believed is not let in, and certificates change without a restart.
 
 use crate::world::{SPEND, Visitor, World, denials, metric, run, wait_logged};
+use std::io::Read;
+use std::net::TcpStream;
 use std::time::Duration;
 use tiderace_testkit::certificates::Authority;
 use tiderace_testkit::{bin, wait};
@@ -222,4 +224,28 @@ fn commands_reach_a_protected_server() {
 
 fn authority(name: &str) -> Authority {
     Authority::new(name).expect("an authority")
+}
+
+#[test]
+fn doors_bear_what_the_project_says() {
+    let own = authority("own");
+    let world = World::new();
+    world.certify(&own);
+    world.protect(&format!(
+        "{TLS}\n  limits: {{ handshake_time: 200ms, rows: 1, connection_idle: 1m }}"
+    ));
+    let visitor = Visitor::of(&own);
+    let server = world.run(&visitor);
+    let port = server.ports().http;
+    // Who says nothing does not get as far as a connection.
+    let mut silent = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let patience = Some(Duration::from_secs(20));
+    silent.set_read_timeout(patience).expect("a timeout");
+    assert_eq!(silent.read(&mut [0]).expect("it is closed"), 0);
+
+    let two = SPEND.replace("[596]", "[596, 597]");
+    let (status, told) = visitor.post(port, "/v1/features", &two).expect("an answer");
+    assert_eq!(status, 400);
+    assert!(told.contains("send at most 1 in one request"), "{told}");
+    server.stop().expect("it stops");
 }

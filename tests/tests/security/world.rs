@@ -82,8 +82,6 @@ impl World {
     pub fn run(&self, visitor: &Visitor) -> Server {
         let mut server = self.launch("run");
         self.wait_ready(&mut server, self.ports.http, visitor);
-        // It listens to signals by then.
-        wait_logged(&server, "running");
         server
     }
 

@@ -7,6 +7,7 @@
 from tiderace._channel import Certificates, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
+from tiderace._window import Lookup
 from tiderace.aio import AsyncClient
 from tiderace.client import Client
 from tiderace.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "Durability",
     "Pushed",
     "Rows",
+    "Lookup",
     "Event",
     "Tls",
     "Certificates",

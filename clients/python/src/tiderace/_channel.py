@@ -63,6 +63,11 @@ class Method(Generic[Asked, Answered]):
 LOOKUP = Method(
     "GetOnlineFeatures", lookup_pb2.GetOnlineFeaturesRequest, lookup_pb2.GetOnlineFeaturesResponse
 )
+STREAM = Method(
+    "StreamOnlineFeatures",
+    lookup_pb2.StreamOnlineFeaturesRequest,
+    lookup_pb2.StreamOnlineFeaturesResponse,
+)
 PUSH = Method("Push", push_pb2.PushRequest, push_pb2.PushResponse)
 CATALOGUE = Method("GetCatalogue", catalogue_pb2.GetCatalogueRequest, catalogue_pb2.GetCatalogueResponse)
 

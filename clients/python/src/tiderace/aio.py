@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -17,6 +18,8 @@ from tiderace._attempts import PASSING, Attempts
 from tiderace._channel import Method, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
+from tiderace._streaming_aio import Streaming
+from tiderace._window import Entry, Lookup, Window
 from tiderace.client import TIMEOUT
 from tiderace.features import OnlineFeatures
 from tiderace.v1 import catalogue_pb2
@@ -48,6 +51,11 @@ class AsyncClient:
         self._token = token
         self._timeout = timeout
         self._lookup = self._method(_channel.LOOKUP)
+        self._stream = self._channel.stream_stream(
+            _channel.STREAM.path,
+            request_serializer=_channel.STREAM.asked.SerializeToString,
+            response_deserializer=_channel.STREAM.answered.FromString,
+        )
         self._push = self._method(_channel.PUSH)
         self._catalogue = self._method(_channel.CATALOGUE)
 
@@ -67,6 +75,29 @@ class AsyncClient:
         request = _request.lookup(features, table, request_data, as_of, full_names, include_valid_until)
         response = await self._call(self._lookup, request, self._attempts(timeout))
         return OnlineFeatures(response, table.index)
+
+    async def stream_online_features(
+        self,
+        features: str | Sequence[str],
+        lookups: Iterable[Rows | Lookup] | AsyncIterable[Rows | Lookup],
+        *,
+        full_names: bool = False,
+        include_valid_until: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[OnlineFeatures | errors.TideraceError]:
+        """Looks features up for one request after another, as `Client.stream_online_features` does."""
+        seconds = self._timeout if timeout is None else timeout
+        streaming = Streaming(
+            Window(features, full_names=full_names, include_valid_until=include_valid_until),
+            lookups,
+            lambda requests: self._stream(requests, metadata=_channel.headers(self._token)),
+            lambda: self._attempts(seconds),
+            time.monotonic,
+            seconds,
+        )
+        async with contextlib.aclosing(streaming.entries()) as entries:
+            async for entry in entries:
+                yield await self._settled(entry, seconds)
 
     async def push(
         self,
@@ -134,6 +165,19 @@ class AsyncClient:
                 return await self._once(method, request, attempts)
             except PASSING as failure:
                 await asyncio.sleep(attempts.pause_after(failure))
+
+    async def _settled(self, entry: Entry, seconds: float) -> OnlineFeatures | errors.TideraceError:
+        """Gives the answer to a request of a stream; one that passes by itself is asked again, alone."""
+        assert entry.outcome is not None, "it has an answer"
+        if entry.request is None or not isinstance(entry.outcome, PASSING):
+            return entry.outcome
+        attempts = self._attempts(seconds)
+        try:
+            await asyncio.sleep(attempts.pause_after(entry.outcome))
+            response = await self._call(self._lookup, entry.request.lookup, attempts)
+            return OnlineFeatures(response, entry.index)
+        except errors.TideraceError as error:
+            return error
 
     async def _tells_copies(self, source: str, attempts: Attempts, failure: errors.TideraceError) -> bool:
         """Asks the server that is there now whether copies of the source's events count once."""

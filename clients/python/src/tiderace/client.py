@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -17,6 +17,8 @@ from tiderace._attempts import PASSING, Attempts
 from tiderace._channel import Method, Tls, Token
 from tiderace._events import Durability, Event, Pushed
 from tiderace._request import Rows
+from tiderace._streaming import Streaming
+from tiderace._window import Entry, Lookup, Window
 from tiderace.features import OnlineFeatures
 from tiderace.v1 import catalogue_pb2
 
@@ -63,6 +65,11 @@ class Client:
         self._timeout = timeout
         self._watched_until = 0.0
         self._lookup = self._method(_channel.LOOKUP)
+        self._stream = self._channel.stream_stream(
+            _channel.STREAM.path,
+            request_serializer=_channel.STREAM.asked.SerializeToString,
+            response_deserializer=_channel.STREAM.answered.FromString,
+        )
         self._push = self._method(_channel.PUSH)
         self._catalogue = self._method(_channel.CATALOGUE)
 
@@ -94,6 +101,37 @@ class Client:
         request = _request.lookup(features, table, request_data, as_of, full_names, include_valid_until)
         response = self._call(self._lookup, request, self._attempts(timeout))
         return OnlineFeatures(response, table.index)
+
+    def stream_online_features(
+        self,
+        features: str | Sequence[str],
+        lookups: Iterable[Rows | Lookup],
+        *,
+        full_names: bool = False,
+        include_valid_until: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[OnlineFeatures | errors.TideraceError]:
+        """Looks features up for one request after another, over one stream: answers come in order.
+
+        `lookups` gives the entities of each request, or a `Lookup` where there is more to it; a thread of
+        the stream's own asks for them, some ahead of the answers. Each request gets its `OnlineFeatures`,
+        or the error that it alone ended with, as a value.
+
+        Where the server is lost, or ends the stream, requests without an answer are sent again. `timeout`
+        is for each answer, in seconds, all attempts together. What is raised ends the stream.
+        """
+        seconds = self._timeout if timeout is None else timeout
+        streaming = Streaming(
+            Window(features, full_names=full_names, include_valid_until=include_valid_until),
+            lookups,
+            lambda requests: self._stream(requests, metadata=_channel.headers(self._token)),
+            self._pause,
+            lambda: self._attempts(seconds),
+            time.monotonic,
+            seconds,
+        )
+        for entry in streaming.entries():
+            yield self._settled(entry, seconds)
 
     def push(
         self,
@@ -169,6 +207,18 @@ class Client:
                 return self._once(method, request, attempts)
             except PASSING as failure:
                 self._pause(attempts.pause_after(failure))
+
+    def _settled(self, entry: Entry, seconds: float) -> OnlineFeatures | errors.TideraceError:
+        """Gives the answer to a request of a stream; one that passes by itself is asked again, alone."""
+        assert entry.outcome is not None, "it has an answer"
+        if entry.request is None or not isinstance(entry.outcome, PASSING):
+            return entry.outcome
+        attempts = self._attempts(seconds)
+        try:
+            self._pause(attempts.pause_after(entry.outcome))
+            return OnlineFeatures(self._call(self._lookup, entry.request.lookup, attempts), entry.index)
+        except errors.TideraceError as error:
+            return error
 
     def _pause(self, seconds: float) -> None:
         """Waits, and goes on connecting: while nobody waits for it, gRPC looks every 5 s only."""

@@ -70,3 +70,9 @@ def of_rpc(error: grpc.RpcError) -> TideraceError:
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), "every failed call tells its code"
     code, details = error.code(), error.details()
     return _BY_CODE.get(code, Internal)(details or f"the call ended as {code.name}")
+
+
+def of_code(number: int, message: str) -> TideraceError:
+    """Makes the error of one request of a stream."""
+    code = next((code for code in grpc.StatusCode if code.value[0] == number), grpc.StatusCode.UNKNOWN)
+    return _BY_CODE.get(code, Internal)(message or f"the request ended as {code.name}")

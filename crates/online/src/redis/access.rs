@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::error::Kind;
-use ::redis::{Client, ConnectionInfo, TlsCertificates};
+use ::redis::{Client, ConnectionInfo, RedisConnectionInfo, TlsCertificates};
 use std::fmt;
 
 /// What the URL does not say of how Redis is reached. The default is nothing more than the URL.
@@ -12,6 +12,17 @@ pub struct RedisAccess {
     pub login: Option<Login>,
     /// Certificates in PEM that Redis' own is checked by, in place of the public ones.
     pub ca: Option<Vec<u8>>,
+    /// The master that the servers of the URL, which are sentinels then, tell of.
+    pub sentinel: Option<Sentinel>,
+}
+
+/// A master that sentinels tell of.
+#[derive(Clone, Debug)]
+pub struct Sentinel {
+    /// What they call it.
+    pub master: String,
+    /// Who signs in to them; without it nobody does.
+    pub login: Option<Login>,
 }
 
 /// A user of Redis.
@@ -36,7 +47,18 @@ impl fmt::Debug for RedisAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisAccess")
             .field("login", &self.login)
+            .field("sentinel", &self.sentinel)
             .finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    fn sign_in(&self, settings: RedisConnectionInfo) -> RedisConnectionInfo {
+        let settings = settings.set_password(&self.password);
+        match &self.user {
+            Some(user) => settings.set_username(user),
+            None => settings,
+        }
     }
 }
 
@@ -46,13 +68,29 @@ impl RedisAccess {
         let info = match &self.login {
             None => info,
             Some(login) => {
-                let mut settings = info.redis_settings().clone().set_password(&login.password);
-                if let Some(user) = &login.user {
-                    settings = settings.set_username(user);
-                }
+                let settings = login.sign_in(info.redis_settings().clone());
                 info.set_redis_settings(settings)
             }
         };
+        self.believe(info)
+    }
+
+    /// What is said of a sentinel: of the URL its address alone.
+    pub(super) fn of_sentinel(
+        &self,
+        sentinel: &Sentinel,
+        info: ConnectionInfo,
+    ) -> Result<ConnectionInfo, Error> {
+        let settings = RedisConnectionInfo::default();
+        let settings = match &sentinel.login {
+            None => settings,
+            Some(login) => login.sign_in(settings),
+        };
+        self.believe(info.set_redis_settings(settings))
+    }
+
+    /// Adds the certificates that servers are checked by.
+    fn believe(&self, info: ConnectionInfo) -> Result<ConnectionInfo, Error> {
         let Some(ca) = &self.ca else {
             return Ok(info);
         };

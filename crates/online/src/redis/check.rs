@@ -39,6 +39,11 @@ impl RedisStore {
         let mut next = || texts.next().unwrap_or(Ok(String::new()));
         let (server, memory, config) = (next(), next(), next());
         let mode = server.ok().and_then(|info| field(&info, "redis_mode"));
+        if mode.as_deref() == Some("sentinel") {
+            let why =
+                "is a sentinel; name the master that it tells of: `sentinel: { master: NAME }`";
+            return Err(self.invalid(link, why));
+        }
         if alone && mode.as_deref() == Some("cluster") {
             let why = "is a Redis Cluster that does not say who holds what; permit CLUSTER SLOTS";
             return Err(self.invalid(link, why));

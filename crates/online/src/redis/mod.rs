@@ -1,4 +1,4 @@
-//! Redis as the online store, one server or a cluster: one round trip a lookup, fenced writes by
+//! Redis as the online store, one server, one that sentinels tell of, or a cluster: one round trip a lookup, fenced writes by
 //! script.
 //!
 //! A row is the string `tr:<project>:r{<entity>}<view u32><generation u32>` (numbers
@@ -12,13 +12,14 @@
 //! end in `:<first slot>-<last slot>{<tag>}`.
 
 mod access;
-pub use access::{Login, RedisAccess};
+pub use access::{Login, RedisAccess, Sentinel};
 mod calls;
 mod check;
 mod keys;
 mod link;
 mod read;
 mod script;
+mod sentinel;
 mod servers;
 mod topology;
 mod write;

@@ -59,7 +59,7 @@ impl RedisStore {
                 false => self.read_spread(&topology, &keys, witnessed, left).await,
             };
             let error = match read {
-                Err(error) if error.kind() == Kind::Retry && !topology.alone => error,
+                Err(error) if error.kind() == Kind::Retry && !topology.fixed => error,
                 read => return read,
             };
             let left = deadline.saturating_sub(began.elapsed());

@@ -1,12 +1,14 @@
-//! The servers behind one URL: one alone, or those of a cluster and who holds what.
+//! The servers behind one URL: one alone, the master that sentinels tell of, or those of a cluster and who
+//! holds what.
 //!
-//! Which of the two it is, the first server that answers says. The map of a cluster is asked of
+//! Whether it is a cluster, the first server that answers says. The map of a cluster is asked of
 //! every server known, the ones named in the URL always among them, and most of them decide; it is
 //! asked again when a call went astray (moved, refused, broken, too late), at most once in
 //! [`RENEWAL`], by one task for all who wait.
 
 use super::access::RedisAccess;
 use super::link::{self, Link};
+use super::sentinel::{self, REVIEW, Sentinels};
 use super::topology::{Address, Slots, most_common};
 use crate::Error;
 use crate::error::Kind;
@@ -33,6 +35,8 @@ pub(super) struct Topology {
     number: u64,
     /// Whether it is one server alone.
     pub(super) alone: bool,
+    /// Whether it is always the same.
+    pub(super) fixed: bool,
     /// The servers that hold something.
     pub(super) masters: Vec<Arc<Link>>,
     /// The servers that stand by.
@@ -55,6 +59,8 @@ pub(super) struct Servers(Arc<Inner>);
 
 struct Inner {
     seeds: Vec<Arc<Link>>,
+    /// Who tells of the one master, where the URL names those.
+    sentinels: Option<Sentinels>,
     /// How to reach a server but for its address.
     like: ConnectionInfo,
     connect_deadline: Duration,
@@ -78,11 +84,13 @@ impl Servers {
         access: &RedisAccess,
         connect_deadline: Duration,
     ) -> Result<Servers, Error> {
-        let infos = infos(url)?.into_iter().map(|info| access.apply(info));
+        let named = infos(url)?;
+        let sentinels = Sentinels::new(&named, access, connect_deadline)?;
+        let infos = named.into_iter().map(|info| access.apply(info));
         let infos = infos.collect::<Result<Vec<_>, Error>>()?;
         let open = |info: &ConnectionInfo| Link::new(info.clone(), connect_deadline).map(Arc::new);
         let seeds = infos.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let links = infos.iter().zip(&seeds);
+        let links = infos.iter().zip(&seeds).filter(|_| sentinels.is_none());
         let links = links.filter_map(|(info, link)| Some((address_of(info)?, Arc::clone(link))));
         Ok(Servers(Arc::new(Inner {
             known: Mutex::new(Known {
@@ -90,6 +98,7 @@ impl Servers {
                 ..Known::default()
             }),
             seeds,
+            sentinels,
             like: infos[0].clone(),
             connect_deadline,
         })))
@@ -100,22 +109,29 @@ impl Servers {
         self.0.seeds[0].address()
     }
 
-    /// How many servers the URL names.
+    /// How many servers the URL names; of sentinels one, who are one together.
     pub(super) fn named(&self) -> usize {
-        self.0.seeds.len()
+        match &self.0.sentinels {
+            Some(_) => 1,
+            None => self.0.seeds.len(),
+        }
     }
 
     /// Who holds what, as far as is known; asked first if nothing is.
     pub(super) async fn topology(&self) -> Result<Arc<Topology>, Error> {
-        if let Some(topology) = &self.0.known().topology {
-            return Ok(Arc::clone(topology));
+        let known = self.0.known().topology.clone();
+        if let Some(topology) = known {
+            if self.0.sentinels.is_some() && self.0.renewed_before(REVIEW) {
+                self.renew(&topology);
+            }
+            return Ok(topology);
         }
         self.renewing().await
     }
 
     /// Asks again who holds what; `None` if it is as in `stale`, or not to be told just now.
     pub(super) async fn renewed(&self, stale: &Topology) -> Option<Arc<Topology>> {
-        if stale.alone {
+        if stale.fixed {
             return None;
         }
         {
@@ -135,7 +151,7 @@ impl Servers {
 
     /// Has it asked again without waiting for it.
     pub(super) fn renew(&self, stale: &Topology) {
-        if !stale.alone {
+        if !stale.fixed {
             drop(tokio::spawn(self.renewing()));
         }
     }
@@ -180,7 +196,16 @@ impl Inner {
         Ok(topology)
     }
 
+    /// Whether it was asked longer ago than `age`, and nobody is asking.
+    fn renewed_before(&self, age: Duration) -> bool {
+        let known = self.known();
+        known.renewing.is_none() && known.renewed.is_some_and(|at| at.elapsed() >= age)
+    }
+
     async fn learn(&self) -> Result<Arc<Topology>, Error> {
+        if let Some(sentinels) = &self.sentinels {
+            return self.follow(sentinels).await;
+        }
         let told = self.ask_servers().await?;
         let old = self.known().topology.clone();
         if let Some(topology) = &old
@@ -194,6 +219,7 @@ impl Inner {
             None => Topology {
                 number,
                 alone: true,
+                fixed: true,
                 masters: vec![Arc::clone(&self.seeds[0])],
                 replicas: Vec::new(),
                 parts: vec![(Part::WHOLE, 0)],
@@ -209,6 +235,30 @@ impl Inner {
             "who holds what in redis"
         );
         Ok(topology)
+    }
+
+    /// The master that sentinels tell of.
+    async fn follow(&self, sentinels: &Sentinels) -> Result<Arc<Topology>, Error> {
+        let address = sentinels.ask().await?;
+        let link = self.link(&address)?;
+        let old = self.known().topology.clone();
+        if let Some(topology) = &old
+            && Arc::ptr_eq(&topology.masters[0], &link)
+        {
+            return Ok(Arc::clone(topology));
+        }
+        sentinel::confirm(&link).await?;
+        self.known().links.retain(|(held, _)| *held == address);
+        tracing::info!(address = link.address(), "the master, as sentinels say");
+        Ok(Arc::new(Topology {
+            number: old.map_or(1, |old| old.number + 1),
+            alone: true,
+            fixed: false,
+            masters: vec![link],
+            replicas: Vec::new(),
+            parts: vec![(Part::WHOLE, 0)],
+            slots: Slots::default(),
+        }))
     }
 
     /// What most servers say; `None` from one that is alone.
@@ -283,6 +333,7 @@ impl Inner {
         Ok(Topology {
             number,
             alone: false,
+            fixed: false,
             masters,
             replicas,
             parts,

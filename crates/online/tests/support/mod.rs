@@ -6,9 +6,10 @@ use bytes::Bytes;
 use std::time::{Duration as Span, Instant};
 use tempfile::TempDir;
 use tiderace_online::{
-    Clock, EmbeddedOptions, EmbeddedStore, MemoryStore, RedisOptions, RowWrite, Store,
+    Clock, EmbeddedOptions, EmbeddedStore, MemoryStore, RedisAccess, RedisLogin, RedisOptions,
+    RedisSentinel, RowWrite, Store,
 };
-use tiderace_testkit::redis::{Cluster, Redis};
+use tiderace_testkit::redis::{Cluster, MASTER, PASSWORD, Redis, Sentinels};
 use tiderace_types::{
     CoveredFrom, Duration, Generation, Marker, Partition, PartitionPosition, Positions, RowKey,
     ShardRange, SourceId, Timestamp, Version, ViewId, ViewMarker,
@@ -18,6 +19,7 @@ use tiderace_types::{
 pub enum Place {
     Redis(Redis, Store),
     Cluster(Cluster, Store),
+    Sentinels(Sentinels, Store),
     Embedded(TempDir, Store, Clock),
     Memory(MemoryStore, Clock),
 }
@@ -44,6 +46,13 @@ impl Place {
         Place::Cluster(cluster, store.expect("connect"))
     }
 
+    async fn sentinels() -> Place {
+        let sentinels = Sentinels::start().expect("start sentinels");
+        let store = behind(&sentinels, patient());
+        store.check().await.expect("connect");
+        Place::Sentinels(sentinels, store)
+    }
+
     fn embedded() -> Place {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::manual(Timestamp(1_000_000));
@@ -61,9 +70,10 @@ impl Place {
 
     pub fn store(&self) -> Store {
         match self {
-            Place::Redis(_, store) | Place::Cluster(_, store) | Place::Embedded(_, store, _) => {
-                store.clone()
-            }
+            Place::Redis(_, store)
+            | Place::Cluster(_, store)
+            | Place::Sentinels(_, store)
+            | Place::Embedded(_, store, _) => store.clone(),
             Place::Memory(store, _) => Store::Memory(store.clone()),
         }
     }
@@ -95,6 +105,13 @@ impl Place {
                     node.command(&["SCRIPT", "FLUSH"]).expect("forget scripts");
                 }
             })),
+            Place::Sentinels(sentinels, _) => Some(Box::new(|| {
+                let master = &sentinels.servers()[sentinels.master().expect("a master")];
+                master.flush().expect("flush");
+                master
+                    .command(&["SCRIPT", "FLUSH"])
+                    .expect("forget scripts");
+            })),
             Place::Embedded(..) => None,
             Place::Memory(store, _) => Some(Box::new(|| store.clear())),
         }
@@ -109,7 +126,11 @@ pub fn on_each(test: impl AsyncFn(&Place)) {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let redis = [Place::redis().await, Place::cluster().await];
+        let redis = [
+            Place::redis().await,
+            Place::cluster().await,
+            Place::sentinels().await,
+        ];
         for place in [Place::memory(), Place::embedded()]
             .into_iter()
             .chain(redis)
@@ -117,6 +138,22 @@ pub fn on_each(test: impl AsyncFn(&Place)) {
             test(&place).await;
         }
     });
+}
+
+/// The store whose master sentinels tell of.
+pub fn behind(sentinels: &Sentinels, options: RedisOptions) -> Store {
+    let access = RedisAccess {
+        sentinel: Some(RedisSentinel {
+            master: MASTER.to_owned(),
+            login: Some(RedisLogin {
+                user: None,
+                password: PASSWORD.to_owned(),
+            }),
+        }),
+        ..RedisAccess::default()
+    };
+    let store = Store::redis_with_access(&sentinels.url(), &access, "test", options);
+    store.expect("a store")
 }
 
 pub fn key(view: u32, entity: &[u8]) -> RowKey {

@@ -11,6 +11,7 @@ use super::serving::{
     GetOnlineFeaturesResponse,
 };
 use super::{Answer, Door, Fault, Question, selection, types, value};
+use crate::taking::weighed;
 use crate::{Column, convert};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl ServingService for Grpc {
         let caller = crate::grpc::caller(&request)?;
         let question = question(request.into_inner())?;
         let answer = self.0.answer(&caller, question).await?;
-        let mut response = Response::new(message(&answer).await);
+        let mut response = weighed(message(&answer).await);
         for (name, text) in [
             (super::AS_OF, answer.as_of()),
             (super::COMPLETENESS, answer.completeness()),

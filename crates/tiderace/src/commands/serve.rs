@@ -5,6 +5,7 @@ mod following;
 use crate::cli::Working;
 use crate::console::console;
 use crate::layout::Layout;
+use crate::limits;
 use crate::live::{self, Live};
 use crate::project::{Definitions, Home};
 use crate::protection::Guarded;
@@ -15,8 +16,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tiderace_durable::folder;
-use tiderace_online::{EmbeddedOptions, Kind, RedisAccess, RedisLogin, RedisOptions, Store};
-use tiderace_plan::model::{Password, Stream};
+use tiderace_online::{
+    EmbeddedOptions, Kind, RedisAccess, RedisLogin, RedisOptions, RedisSentinel, Store,
+};
+use tiderace_plan::model::{self, Password, Stream};
 use tiderace_plan::{Plan, SourceFile};
 use tiderace_serve::{Metrics, Options, Push, Server, Sockets, Watch, Works};
 use tiderace_types::Share;
@@ -186,6 +189,7 @@ impl Running {
                 }
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
+                limits::set(&plan.project.limits, &mut options);
                 options.feast = plan.project.feast.clone();
                 options.metrics = guarded.metrics(live.map(metrics));
                 options.protection = guarded.protection.clone();
@@ -212,7 +216,8 @@ impl Running {
                 let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
                 let (protection, clock) = (guarded.protection.clone(), Arc::new(live::now));
-                let watch = Watch::start(address, metrics, works, protection, clock, shown);
+                let bounds = limits::bounds(&plan.project.limits);
+                let watch = Watch::start(address, metrics, works, protection, clock, shown, bounds);
                 Some(watch.await?)
             }
             _ => None,
@@ -294,19 +299,26 @@ async fn open_online(plan: &Plan, layout: &Layout) -> Result<Store> {
 
 /// Who signs in to Redis, and by whose certificates it is believed.
 fn redis_access(plan: &Plan, layout: &Layout) -> Result<RedisAccess> {
-    let login = match &plan.project.redis_login {
+    let signing_in = |login: &model::RedisLogin| {
+        let password = match &login.password {
+            Password::Given(password) => password.0.clone(),
+            Password::File(path) => {
+                let path = layout.project().join(path);
+                let text = std::fs::read_to_string(&path);
+                let text = text.with_context(|| format!("read {}", path.display()))?;
+                text.lines().next().unwrap_or_default().trim().to_owned()
+            }
+        };
+        let user = login.user.clone();
+        anyhow::Ok(RedisLogin { user, password })
+    };
+    let login = plan.project.redis_login.as_ref();
+    let login = login.map(signing_in).transpose()?;
+    let sentinel = match &plan.project.redis_sentinel {
         None => None,
-        Some(login) => Some(RedisLogin {
-            user: login.user.clone(),
-            password: match &login.password {
-                Password::Given(password) => password.0.clone(),
-                Password::File(path) => {
-                    let path = layout.project().join(path);
-                    let text = std::fs::read_to_string(&path);
-                    let text = text.with_context(|| format!("read {}", path.display()))?;
-                    text.lines().next().unwrap_or_default().trim().to_owned()
-                }
-            },
+        Some(sentinel) => Some(RedisSentinel {
+            master: sentinel.master.clone(),
+            login: sentinel.login.as_ref().map(signing_in).transpose()?,
         }),
     };
     let ca = match &plan.project.redis_ca {
@@ -317,7 +329,11 @@ fn redis_access(plan: &Plan, layout: &Layout) -> Result<RedisAccess> {
             Some(read.with_context(|| format!("read {}", path.display()))?)
         }
     };
-    Ok(RedisAccess { login, ca })
+    Ok(RedisAccess {
+        login,
+        ca,
+        sentinel,
+    })
 }
 
 /// Makes the dead-letter topics; the sources' own topics are not ours to make.

@@ -9,11 +9,11 @@ use super::{Kept, Role, Running, ensure_topics};
 use crate::deployed::{Answer, Applied, Deployed, Refused, short};
 use crate::live::{self, Live};
 use crate::project::{Definitions, Home};
+use crate::signals::Signals;
 use anyhow::{Context, Result};
 use std::time::Duration;
 use tiderace_serve::Sockets;
 use tiderace_types::Share;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often it is looked whether something was applied, and whether a lane has died.
 const LOOKING: Duration = Duration::from_millis(200);
@@ -29,9 +29,9 @@ pub(super) async fn run(
         sockets: Sockets::kept(),
         ..Kept::default()
     };
+    // Before anything is open: who is told to end while it starts, ends in good order once it has.
+    let mut signals = Signals::take()?;
     let mut running = start(&definitions, role, share, &mut kept).await?;
-    // Before anything is said: who reads that it runs may stop it.
-    let mut signals = Signals::new()?;
     running.announce(&definitions.plan, share);
     let mut follower = Follower {
         home,
@@ -74,24 +74,6 @@ enum Told {
     Applied(Applied),
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals> {
-        let opened = signal(SignalKind::terminate()).and_then(|terminate| {
-            let interrupt = signal(SignalKind::interrupt())?;
-            Ok(Signals {
-                terminate,
-                interrupt,
-            })
-        });
-        opened.context("listen for signals")
-    }
-}
-
 /// A process beside what was applied.
 struct Follower {
     home: Home,
@@ -111,8 +93,7 @@ impl Follower {
         let mut look = tokio::time::interval(LOOKING);
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return Told::Stop,
-                _ = signals.interrupt.recv() => return Told::Stop,
+                () = signals.told() => return Told::Stop,
                 _ = look.tick() => {
                     if running.live.as_ref().is_some_and(Live::failed) {
                         return Told::Stop;

@@ -1,0 +1,283 @@
+//! What goes on in one connection, and when it has to end.
+//!
+//! The time is an argument. Nothing here closes a connection: `door` asks what is due.
+
+use crate::bounds::{Bounds, Unread};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// A connection's life.
+#[derive(Debug)]
+pub(crate) struct Life {
+    state: Mutex<State>,
+    unread: Unread,
+    /// Told when an answer has been taken.
+    taken: Notify,
+    /// True once the connection takes no more calls.
+    leaving: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Bytes that the client has sent.
+    heard: u64,
+    /// Since when the head of a call has been arriving, while there is no call.
+    arriving: Option<Instant>,
+    calls: usize,
+    /// When the last call ended, or the connection began.
+    idle: Instant,
+    /// Answers that wait for the client, since when.
+    waiting: HashMap<u64, Instant>,
+    /// Since when nothing can be written.
+    stuck: Option<Instant>,
+    next: u64,
+    unread: usize,
+}
+
+/// What a door does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing before this.
+    At(Instant),
+    /// No call is under way for long: it is closed in good order.
+    Leave,
+    /// Its client sends or takes nothing: it is cut.
+    Cut,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// By words of the client's, before any call.
+    Preface,
+    /// By a call.
+    Call,
+}
+
+/// What HTTP/2 begins with: 24 bytes, and the head of a first frame.
+const PREFACE: u64 = 24 + 9;
+
+impl Life {
+    pub(crate) fn new(now: Instant, unread: Unread) -> Arc<Life> {
+        Arc::new(Life {
+            state: Mutex::new(State {
+                heard: 0,
+                arriving: None,
+                calls: 0,
+                idle: now,
+                waiting: HashMap::new(),
+                stuck: None,
+                next: 0,
+                unread: 0,
+            }),
+            unread,
+            taken: Notify::new(),
+            leaving: watch::channel(false).0,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the client has sent something.
+    pub(crate) fn hear(&self, bytes: usize, now: Instant) {
+        let mut state = self.state();
+        state.heard += bytes as u64;
+        if state.calls == 0 {
+            state.arriving.get_or_insert(now);
+        }
+    }
+
+    /// Notes whether something could be written.
+    pub(crate) fn write(&self, written: bool, now: Instant) {
+        let mut state = self.state();
+        match written {
+            true => state.stuck = None,
+            false => {
+                state.stuck.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Begins a call, which lasts until its answer is taken.
+    pub(crate) fn begin(self: &Arc<Life>) -> Call {
+        let mut state = self.state();
+        state.calls += 1;
+        state.arriving = None;
+        state.next += 1;
+        Call {
+            number: state.next,
+            life: Arc::clone(self),
+        }
+    }
+
+    /// Tells whether the client has too many answers to take first.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unread.is_full(self.state().unread)
+    }
+
+    /// Waits until there is room for another answer, or it `may` do without.
+    pub(crate) async fn room(&self, may: impl Fn() -> bool) {
+        loop {
+            let taken = self.taken.notified();
+            if !self.is_full() || may() {
+                return;
+            }
+            // What other connections take is not told here.
+            let _ = tokio::time::timeout(LOOK, taken).await;
+        }
+    }
+
+    /// Holds the room that an answer takes, until it is dropped.
+    pub(crate) fn hold(self: &Arc<Life>, bytes: usize) -> Held {
+        self.state().unread += bytes;
+        self.unread.add(bytes);
+        Held {
+            life: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    /// Says that it takes no more calls.
+    pub(crate) fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Waits until it takes no more calls.
+    pub(crate) async fn left(&self) {
+        // It ends with the sender at the latest, which is here.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+
+    /// What is due, of a connection that began at `began`.
+    pub(crate) fn due(
+        &self,
+        bounds: &Bounds,
+        opening: Opening,
+        began: Instant,
+        now: Instant,
+    ) -> Due {
+        let state = self.state();
+        let head = match opening {
+            Opening::Preface => (state.heard < PREFACE).then_some(began),
+            Opening::Call => state.arriving,
+        };
+        let oldest = state.waiting.values().copied().chain(state.stuck).min();
+        let cut = [
+            head.map(|since| since + bounds.headers),
+            oldest.map(|since| since + bounds.unread),
+        ];
+        let cut = cut.into_iter().flatten().min();
+        let leave = (state.calls == 0).then(|| state.idle + bounds.idle);
+        if cut.is_some_and(|at| at <= now) {
+            return Due::Cut;
+        }
+        if leave.is_some_and(|at| at <= now) {
+            return Due::Leave;
+        }
+        // What begins meanwhile is due no sooner than one of these from now.
+        let soonest = now + bounds.headers.min(bounds.unread).min(bounds.idle);
+        let known = cut.into_iter().chain(leave).chain([soonest]);
+        Due::At(known.min().unwrap_or(soonest))
+    }
+}
+
+/// How often room is looked for.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// A call that is under way; dropped, it has ended.
+#[derive(Debug)]
+pub(crate) struct Call {
+    number: u64,
+    pub(crate) life: Arc<Life>,
+}
+
+impl Call {
+    /// Notes that its answer waits for the client.
+    pub(crate) fn waits(&self, now: Instant) {
+        self.life.state().waiting.insert(self.number, now);
+    }
+
+    /// Notes that the client waits for its answer.
+    pub(crate) fn works(&self) {
+        self.life.state().waiting.remove(&self.number);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut state = self.life.state();
+        state.waiting.remove(&self.number);
+        state.calls -= 1;
+        if state.calls == 0 {
+            state.idle = Instant::now();
+        }
+    }
+}
+
+/// Room that an answer takes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    life: Arc<Life>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.life.state().unread -= self.bytes;
+        self.life.unread.take(self.bytes);
+        self.life.taken.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_connection_is_let_be_as_long_as_something_goes_on() {
+        let bounds = Bounds::default();
+        let began = Instant::now();
+        let life = Life::new(began, Unread::new(1_000));
+        let due = |opening, after| life.due(&bounds, opening, began, began + seconds(after));
+
+        // HTTP/2 has its first words to say; HTTP/1 may be silent.
+        assert_eq!(due(Opening::Preface, 10), Due::Cut);
+        assert_eq!(due(Opening::Call, 10), Due::At(began + seconds(20)));
+        life.hear(PREFACE as usize, began);
+        assert_eq!(due(Opening::Preface, 10), Due::At(began + seconds(20)));
+        // What has begun to arrive is a head.
+        assert_eq!(due(Opening::Call, 10), Due::Cut);
+        assert_eq!(due(Opening::Preface, 600), Due::Leave);
+
+        let call = life.begin();
+        assert_eq!(due(Opening::Call, 601), Due::At(began + seconds(611)));
+        call.waits(began + seconds(601));
+        assert_eq!(due(Opening::Call, 660), Due::At(began + seconds(661)));
+        assert_eq!(due(Opening::Call, 661), Due::Cut);
+        call.works();
+        assert_eq!(due(Opening::Call, 661), Due::At(began + seconds(671)));
+        life.write(false, began + seconds(661));
+        life.write(false, began + seconds(700));
+        assert_eq!(due(Opening::Call, 721), Due::Cut);
+        life.write(true, began + seconds(721));
+        assert_eq!(due(Opening::Call, 721), Due::At(began + seconds(731)));
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let life = Life::new(Instant::now(), Unread::new(800));
+        let held = life.hold(101);
+        assert!(life.is_full());
+        drop(held);
+        assert!(!life.is_full());
+    }
+}

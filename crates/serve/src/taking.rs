@@ -1,0 +1,94 @@
+//! An answer as its client takes it: in parts, so that it is known how far it has come.
+
+use crate::life::{Call, Held};
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http_body::{Body as _, Frame, SizeHint};
+use prost::Message;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
+
+/// What is handed over at once. A connection asks for more when most of it has been taken.
+const PART: usize = 64 << 10;
+
+/// The bytes of an answer that does not know its own length before it is encoded.
+#[derive(Clone, Copy, Debug)]
+struct Weight(usize);
+
+/// An answer of gRPC, with its weight.
+pub(crate) fn weighed<M: Message>(answer: M) -> tonic::Response<M> {
+    let weight = Weight(answer.encoded_len());
+    let mut response = tonic::Response::new(answer);
+    response.extensions_mut().insert(weight);
+    response
+}
+
+/// The body of an answer, and the call that it ends.
+pub(crate) struct Taking {
+    body: Body,
+    rest: Bytes,
+    call: Call,
+    _held: Held,
+}
+
+/// Makes the call last until its answer is taken.
+pub(crate) fn taking(answer: Response, call: Call) -> Response {
+    let weight = match answer.extensions().get::<Weight>() {
+        Some(Weight(bytes)) => *bytes,
+        None => usize::try_from(answer.body().size_hint().lower()).unwrap_or(usize::MAX),
+    };
+    let held = call.life.hold(weight);
+    call.waits(Instant::now());
+    answer.map(|body| {
+        Body::new(Taking {
+            body,
+            rest: Bytes::new(),
+            call,
+            _held: held,
+        })
+    })
+}
+
+impl http_body::Body for Taking {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            // Asked for more, so what there was has been taken.
+            this.call.works();
+            let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+            this.call.waits(Instant::now());
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => return Poll::Ready(other),
+            }
+        } else {
+            this.call.waits(Instant::now());
+        }
+        let part = this.rest.split_to(this.rest.len().min(PART));
+        Poll::Ready(Some(Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
