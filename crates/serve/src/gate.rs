@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
+use tiderace_trace::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -178,7 +179,9 @@ pub(crate) async fn guard(
         Ok(caller)
     });
     match allowed {
-        Ok(caller) => {
+        Ok(mut caller) => {
+            let trace = request.headers().get(Context::HEADER);
+            caller.trace = trace.and_then(|trace| Context::parse(trace.to_str().ok()?));
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

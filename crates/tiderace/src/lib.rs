@@ -13,4 +13,5 @@ pub mod project;
 pub mod protection;
 pub mod push;
 pub mod spool;
+mod telemetry;
 pub mod testing;

@@ -58,6 +58,7 @@ use tiderace_source::{
     ensure_shared_topic, shared_topic,
 };
 use tiderace_state::{Options, RocksStore};
+use tiderace_trace::Tracer;
 use tiderace_types::{Generation, Marker, Positions, ShardRange, Share, SourceId};
 
 /// The queue of packets before a lane.
@@ -78,6 +79,8 @@ pub struct Live {
     lag: Option<JoinHandle<()>>,
     /// What is read, for it.
     read: Vec<lag::Read>,
+    /// What makes spans of batches.
+    tracer: Tracer,
     loader: Option<JoinHandle<()>>,
     syncer: Option<JoinHandle<()>>,
     /// Tells commands that this process runs.
@@ -112,6 +115,7 @@ impl Live {
         layout: &Layout,
         online: tiderace_online::Store,
         share: Share,
+        tracer: Tracer,
     ) -> Result<Live> {
         let options = Options {
             memory_bytes: usize::try_from(plan.project.state_memory)?,
@@ -147,6 +151,7 @@ impl Live {
             sweeper: None,
             lag: None,
             read: Vec::new(),
+            tracer,
             loader: None,
             syncer: None,
             presence: None,
@@ -408,7 +413,11 @@ impl Live {
                     .map(|reader| reader.only(headers.clone()))
             }
         };
-        reader.with_context(|| format!("open source `{}`", source.name))
+        let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
+        match self.tracer.is_on() {
+            true => Ok(reader.with_traces()),
+            false => Ok(reader),
+        }
     }
 
     #[expect(
@@ -467,6 +476,7 @@ impl Live {
                 stop: Arc::clone(&self.stop),
                 board: Arc::clone(&self.board),
                 standings: Arc::clone(&self.standings),
+                tracer: self.tracer.clone(),
             },
             consumed(plan)
                 .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
@@ -698,6 +708,7 @@ impl Live {
         let come = self.watch(&source, log);
         let intake = intake::Worker {
             come,
+            tracer: self.tracer.clone(),
             intake: judge,
             desk,
             ended: false,

@@ -7,6 +7,7 @@ use crate::live::{self, Live};
 use crate::project;
 use crate::protection::Guarded;
 use crate::push::Pusher;
+use crate::telemetry::Telemetry;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -98,6 +99,8 @@ pub struct Running {
     pub server: Option<Server>,
     /// How a worker is, for whoever asks.
     pub watch: Option<Watch>,
+    /// What sends traces, last of all.
+    pub telemetry: Telemetry,
 }
 
 impl Running {
@@ -109,11 +112,15 @@ impl Running {
     ) -> Result<Running> {
         let online = open_online(plan, layout).await?;
         let guarded = Guarded::new(plan, layout);
+        let telemetry = Telemetry::start()?;
         let live = match role {
             Role::Server => None,
             Role::Both | Role::Worker => {
                 ensure_topics(plan)?;
-                Some(Live::start(plan, layout, online.clone(), share).await?)
+                Some({
+                    let tracer = telemetry.tracer.clone();
+                    Live::start(plan, layout, online.clone(), share, tracer).await?
+                })
             }
         };
         let server = match role {
@@ -128,7 +135,8 @@ impl Running {
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 options.feast = plan.project.feast.clone();
-                options.metrics = guarded.metrics(live.as_ref().map(metrics));
+                options.metrics = telemetry.metrics(guarded.metrics(live.as_ref().map(metrics)));
+                options.tracer = telemetry.tracer.clone();
                 options.protection = guarded.protection.clone();
                 options.owner = live.as_ref().map(Live::owner);
                 let ledger = live.as_ref().map(Live::ledger);
@@ -148,7 +156,7 @@ impl Running {
                 };
                 let ledger = Some(live.ledger());
                 let shown = console(role.name(), plan, layout, address, ledger)?;
-                let metrics = guarded.metrics(Some(metrics(live)));
+                let metrics = telemetry.metrics(guarded.metrics(Some(metrics(live))));
                 let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
                 let (protection, clock) = (guarded.protection.clone(), Arc::new(live::now));
@@ -161,6 +169,7 @@ impl Running {
             live,
             server,
             watch,
+            telemetry,
         })
     }
 
@@ -216,9 +225,12 @@ impl Running {
             (None, Some(watch)) => watch.stop().await,
             (None, None) => Ok(()),
         };
-        if let Some(live) = self.live {
-            live.stop().await?;
-        }
+        let stopped = match self.live {
+            Some(live) => live.stop().await,
+            None => Ok(()),
+        };
+        self.telemetry.stop().await;
+        stopped?;
         closed.context("close the doors")
     }
 }
