@@ -2,6 +2,7 @@
 
 mod effects;
 mod json;
+pub use json::change as change_json;
 mod text;
 
 use super::check::print;
@@ -30,6 +31,7 @@ struct Planned<'a> {
     effects: Effects,
 }
 
+/// Says what the definitions come to beside the lock file.
 pub fn plan(args: &Plan) -> Result<ExitCode> {
     let folder = &args.project;
     let Checked { loaded, found, .. } = project::check(folder)?;
@@ -106,7 +108,8 @@ fn breaking(changes: &[Change]) -> Vec<String> {
     names
 }
 
-fn read(path: &Path) -> Result<Option<Lock>> {
+/// Reads a lock file, if there is one.
+pub fn read(path: &Path) -> Result<Option<Lock>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -17,7 +17,8 @@ pub(super) fn render(planned: &Planned<'_>) -> String {
     format!("{said:#}")
 }
 
-fn change(change: &Change) -> Json {
+/// One change.
+pub fn change(change: &Change) -> Json {
     let mut said = json!({
         "subject": match change.subject {
             Subject::Project => "project",
