@@ -18,9 +18,9 @@ function everything(project) {
     ...project.entities.map((own) => one('entity', own, own.keys.map((key) => key.name))),
     ...project.sources.map((own) => one('source', own, own.columns.map((column) => column.name))),
     ...project.views.flatMap((view) => view.features.map((own) => ({
-      ...one('feature', own, [view.name, own.of]), name: `${view.name}:${own.name}`,
+      ...one('feature', own, [view.name, own.of, own.words]), name: `${view.name}:${own.name}`,
       href: `#/view/${encodeURIComponent(view.name)}?feature=${encodeURIComponent(own.name)}`, owner: view.owner ?? '',
-      description: `${own.of ? `of ${own.of}, ` : ''}${own.window}, ${own.type}`,
+      description: own.words ?? `${own.of ? `of ${own.of}, ` : ''}${own.window}, ${own.type}`,
     }))),
     ...project.services.flatMap((service) => service.on_demand.map((own) => ({
       ...one('feature', own, [service.name, own.expr]), name: `${service.name}:${own.name}`,

@@ -79,8 +79,14 @@ function view(context, own, query) {
       ['topic of values', own.topic], ['fingerprint', h('code', null, own.fingerprint)]],
     live: place,
     rest: [h('h2', null, 'Features'), featureTable(context, 'view', own, own.features.map((one) => ({ ...one,
-      told: `${one.of ? `of ${one.of}` : 'of events'}${one.by ? ` by ${one.by}` : ''}`, window: one.window })), query)],
+      told: meaning(one), window: one.window })), query)],
   };
+}
+
+// What a feature is, without its type, which has a column of its own.
+function meaning(one) {
+  const type = `${one.type}, `;
+  return one.words?.startsWith(type) ? one.words.slice(type.length) : one.words ?? '';
 }
 
 function service(context, own, query) {

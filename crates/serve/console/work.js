@@ -1,5 +1,6 @@
 // What runs, since when it is whole, and how far backfills and syncs have come.
 
+import { ask } from './ask.js';
 import { badge, h, show, table } from './dom.js';
 import { standing, warming } from './overview.js';
 import { count, instant, low, seconds, share } from './words.js';
@@ -38,5 +39,31 @@ export function work({ project, live, until }) {
       h('h2', null, 'Syncs of batch views'),
       syncs.length ? table(['view', 'phase', 'taken in', { cell: 'rows', class: 'n' }, { cell: 'refused', class: 'n' }, 'took', ''], syncs) : h('p', null, 'There is no batch view that was synced.'));
   }));
-  return { title: 'Plan', element: place };
+  return { title: 'Plan', element: h('div', null, place, changes()) };
+}
+
+const SIGNS = { added: ['new', 'good'], removed: ['gone', 'bad'], renamed: ['renamed', 'mid'], changed: ['means something else', 'bad'], kept: ['kept otherwise', 'mid'] };
+
+// What runs beside the lock file, as `tiderace plan` says it of the same definitions.
+function changes() {
+  const place = h('section', { id: 'changes', 'aria-label': 'Against the lock file' });
+  const look = async () => {
+    const head = [h('h2', null, 'Against the lock file'), h('p', { class: 'quiet' }, 'The definitions of when this process began, beside ',
+      h('code', null, 'tiderace.lock'), ' as it is now. ', h('button', { type: 'button', onclick: look }, 'Look again'))];
+    try {
+      const told = await ask('/v1/console/changes');
+      if (told.changes === null) {
+        show(place, head, h('p', null, 'There is no lock file. ', h('code', null, 'tiderace plan PROJECT --write'), ' makes it.'));
+      } else if (told.changes.length === 0) {
+        show(place, head, h('p', null, badge('the same', 'good'), ' Everything means what the lock file says.'));
+      } else {
+        show(place, head, table(['what', 'name', 'change', 'before', 'now'], told.changes.map((one) => [
+          one.subject, one.part ? `${one.name}:${one.part}` : one.name, badge(...SIGNS[one.kind]), one.before ?? one.from ?? '–', one.after ?? '–'])));
+      }
+    } catch (error) {
+      show(place, head, h('p', { role: 'alert' }, error.message));
+    }
+  };
+  look();
+  return place;
 }

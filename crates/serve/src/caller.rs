@@ -7,13 +7,18 @@ use crate::{Error, Kind, Selection};
 use axum::http::{Method, Uri};
 use std::sync::Arc;
 use tiderace_plan::model::Rights;
+use tiderace_trace::Context;
 use tiderace_types::Timestamp;
 
 use crate::Clock;
 
 /// Who makes one call, or one stream of them.
 #[derive(Clone)]
-pub struct Caller(Option<Arc<Known>>);
+pub struct Caller {
+    known: Option<Arc<Known>>,
+    /// The trace that its call is of.
+    pub(crate) trace: Option<Context>,
+}
 
 /// One who had to say who it is.
 struct Known {
@@ -49,7 +54,10 @@ impl Caller {
     /// Anybody, where nobody is asked who they are.
     #[must_use]
     pub fn anybody() -> Caller {
-        Caller(None)
+        Caller {
+            known: None,
+            trace: None,
+        }
     }
 
     pub(crate) fn known(
@@ -58,12 +66,16 @@ impl Caller {
         reporter: Reporter,
         clock: Clock,
     ) -> Caller {
-        Caller(Some(Arc::new(Known {
+        let known = Known {
             identity,
             call,
             reporter,
             clock,
-        })))
+        };
+        Caller {
+            known: Some(Arc::new(known)),
+            trace: None,
+        }
     }
 
     /// Checks that it may look this up.
@@ -71,7 +83,7 @@ impl Caller {
     /// # Errors
     /// [`Kind::Forbidden`], or [`Kind::Unauthenticated`] when its token has expired since.
     pub(crate) fn may_read(&self, selection: &Selection) -> Result<(), Error> {
-        let Some(known) = &self.0 else {
+        let Some(known) = &self.known else {
             return Ok(());
         };
         match selection {
@@ -120,7 +132,7 @@ impl Caller {
 
     /// Whether one of its rights lets it. Nobody is told when not.
     pub(crate) fn has(&self, right: impl Fn(&Rights) -> bool) -> bool {
-        let known = self.0.as_deref();
+        let known = self.known.as_deref();
         known.is_none_or(|known| known.identity.rights.iter().any(|rights| right(rights)))
     }
 
@@ -129,7 +141,7 @@ impl Caller {
         right: impl Fn(&Rights) -> bool,
         what: impl Fn() -> String,
     ) -> Result<(), Error> {
-        match &self.0 {
+        match &self.known {
             Some(known) => known.need(right, what),
             None => Ok(()),
         }

@@ -8,6 +8,7 @@
 //! | `GET /v1/console/values/{kind}/{name}` | how values of a view, or a service's own, were spread lately |
 //! | `POST /v1/console/explain` | what one value was made of |
 //! | `GET /v1/console/dead-letters/{source}` | the newest dead letters of a source |
+//! | `GET /v1/console/changes` | what runs beside the lock file |
 //!
 //! The page is open; everything else needs the right to administer, and values of features the right to read
 //! them too. What it may cost is bounded: the page asks
@@ -66,6 +67,12 @@ pub trait Process: Send + Sync {
     /// What the live loop has counted, and how far backfills and syncs are; null where none runs here.
     fn counts(&self) -> Json;
 
+    /// What is different between the definitions that run and the lock file beside them.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read.
+    fn changes(&self) -> Result<Json, Error>;
+
     /// The newest dead letters of a source, at most `limit`, the newest first.
     ///
     /// # Errors
@@ -112,6 +119,7 @@ pub(crate) fn data(console: Console, serving: Option<Arc<Serving>>) -> Router {
         .route("/v1/console/values/{kind}/{name}", get(values))
         .route("/v1/console/explain", post(explain))
         .route("/v1/console/dead-letters/{source}", get(letters))
+        .route("/v1/console/changes", get(changes))
         .with_state(Arc::new(shared));
     match is_local {
         true => router.layer(middleware::from_fn(by_own_name)),
@@ -204,6 +212,13 @@ async fn explain(
         .lookup()
         .evidence(&asked.view, &asked.feature, keys, as_of);
     Ok(answer(evidence.await?.to_string().into()))
+}
+
+async fn changes(State(shared): State<Arc<Shared>>) -> Result<Response, Error> {
+    let _turn = shared.turn().await?;
+    let process = Arc::clone(&shared.console.process);
+    let changes = blocking(move || process.changes()).await??;
+    Ok(answer(changes.to_string().into()))
 }
 
 #[derive(serde::Deserialize)]

@@ -100,7 +100,7 @@ impl Door {
                 newest: true,
             },
         };
-        let looked = self.serving.look(&shape.prepared, ask).await?;
+        let looked = self.serving.look(caller, &shape.prepared, ask).await?;
         Ok(Answer::new(permit, shape, told, keys, looked)?)
     }
 

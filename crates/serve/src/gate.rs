@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
+use tiderace_trace::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -176,7 +177,9 @@ impl Guard {
         let allowed = self.judge(&request);
         let (form, longest) = (self.form, self.longest);
         match allowed {
-            Ok(caller) => {
+            Ok(mut caller) => {
+                let trace = request.headers().get(Context::HEADER);
+                caller.trace = trace.and_then(|trace| Context::parse(trace.to_str().ok()?));
                 request.extensions_mut().insert(caller);
                 let asked = match form {
                     Form::Grpc => deadline::asked(request.headers()),

@@ -13,9 +13,11 @@ use crate::{Column, Error, Kind, Markers, Owner, convert, rows};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tiderace_aggregate::{Bound, Passing, Row, Span, Window};
+use tiderace_aggregate::{self as aggregate, Bound, Passing, Row, Window};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::{Plan, View};
+use tiderace_trace::Kind::{Client, Internal};
+use tiderace_trace::{Span, child};
 use tiderace_types::{Duration, KeyBytes, RowKey, Shard, Timestamp, Value, ViewMarker};
 
 /// The wall clock.
@@ -180,7 +182,16 @@ impl Lookup {
             }
             break answers;
         };
+        let on_demand = match prepared.on_demand.expressions.len() {
+            0 => Span::none(),
+            features => {
+                let mut span = child("evaluate on demand", Internal);
+                span.note("tiderace.features", features);
+                span
+            }
+        };
         add_on_demand(prepared, &mut answers, &request_data, at.as_of, extras)?;
+        drop(on_demand);
         if ask.as_of.is_none() {
             self.recent.note(prepared, &answers, now);
         }
@@ -291,7 +302,15 @@ impl Lookup {
     async fn fetch(&self, keys: &[RowKey]) -> Result<Found, Error> {
         let found = match keys.is_empty() {
             true => Ok(Found::default()),
-            false => self.store.read(keys).await,
+            false => {
+                let mut span = child("read the online store", Client);
+                span.note("tiderace.keys", keys.len());
+                let read = self.store.read(keys).await;
+                if read.is_err() {
+                    span.fail("UNAVAILABLE");
+                }
+                read
+            }
         };
         found.map_err(|error| unreadable(&error))
     }
@@ -620,7 +639,10 @@ pub(crate) fn answer_view<'a>(
     let mut windows: Vec<(Window, Told)> = Vec::new();
     let mut tell_once = |index: usize| {
         let window = spec.outputs[index].window;
-        let by_events = matches!(window.span, Span::LastN(_) | Span::Session { .. });
+        let by_events = matches!(
+            window.span,
+            aggregate::Span::LastN(_) | aggregate::Span::Session { .. }
+        );
         if merged.is_some() || by_events {
             return tell(index);
         }

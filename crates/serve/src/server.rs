@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiderace_online::Store;
 use tiderace_plan::model::Plan;
+use tiderace_trace::Tracer;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
@@ -69,6 +70,8 @@ pub struct Options {
     pub protection: Protection,
     /// What keeps the sockets for the next server; by default nothing.
     pub sockets: Sockets,
+    /// What makes spans of calls.
+    pub tracer: Tracer,
 }
 
 /// How doors are protected: encryption, and who may ask for what. The default is not at all.
@@ -174,6 +177,7 @@ impl Options {
             bounds: Bounds::default(),
             protection: Protection::default(),
             sockets: Sockets::default(),
+            tracer: Tracer::off(),
         }
     }
 }
@@ -233,13 +237,8 @@ impl Server {
             options.limits,
         )?
         .with_owner(options.owner.clone());
-        let serving = Arc::new(Serving::new(
-            plan,
-            lookup,
-            push,
-            options.concurrency,
-            options.timeout,
-        ));
+        let serving = Serving::new(plan, lookup, push, options.concurrency, options.timeout);
+        let serving = Arc::new(serving.with_tracer(options.tracer.clone()));
         let mut services = vec!["", name_of::<FeatureStoreServer<grpc::Grpc>>()];
         if feast.is_some() {
             services.push(name_of::<ServingServiceServer<feast::grpc::Grpc>>());

@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_plan::model::Plan;
+use tiderace_trace::Kind::Server;
+use tiderace_trace::{Span, Tracer, within};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Everything that a server can be asked, whatever the protocol.
@@ -21,6 +23,7 @@ pub struct Serving {
     in_flight: Semaphore,
     timeout: Duration,
     traffic: Traffic,
+    tracer: Tracer,
 }
 
 impl Serving {
@@ -41,7 +44,14 @@ impl Serving {
             push,
             in_flight: Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)),
             timeout,
+            tracer: Tracer::off(),
         }
+    }
+
+    /// Has spans made of what is asked.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Tracer) -> Serving {
+        Serving { tracer, ..self }
     }
 
     /// Looks features up.
@@ -59,11 +69,19 @@ impl Serving {
             Selection::Service(name) => Some(name.clone()),
             Selection::Features(_) => None,
         };
+        let mut span = self.tracer.begin("lookup", Server, caller.trace);
         let admitted = caller.may_read(&request.selection);
         let answer = match admitted.and_then(|()| self.admit()) {
-            Ok(_permit) => self.within(self.lookup.get(request)).await,
+            Ok(_permit) => within(&span, self.within(self.lookup.get(request))).await,
             Err(refused) => Err(refused),
         };
+        if span.is_recorded() {
+            let rows = answer.as_ref().map(|answer| {
+                let width = answer.rows.first().map_or(0, |row| row.values.len());
+                (answer.rows.len(), width)
+            });
+            note_lookup(&mut span, service.as_deref(), rows);
+        }
         let tally = answer.as_ref().map(Tally::of_response);
         let tally = tally.map_err(Error::clone);
         self.traffic
@@ -83,10 +101,19 @@ impl Serving {
         payloads: Vec<Bytes>,
         durability: Durability,
     ) -> Result<PushReceipt, Error> {
+        let mut span = self.tracer.begin("push", Server, caller.trace);
+        span.note("tiderace.events", payloads.len());
         let receipt = match caller.may_push(source) {
-            Ok(()) => self.give(source, payloads, durability).await,
+            Ok(()) => within(&span, self.give(source, payloads, durability)).await,
             Err(refused) => Err(refused),
         };
+        if span.is_recorded() {
+            // What is asked for is a name of the plan only where the plan has it.
+            if self.plan.sources.iter().any(|known| known.name == source) {
+                span.note("tiderace.source", source);
+            }
+            note_end(&mut span, receipt.as_ref().err());
+        }
         let count = receipt.as_ref().map(|receipt| receipt.count);
         self.traffic.pushed(source, &count.map_err(Error::clone));
         receipt
@@ -137,9 +164,20 @@ impl Serving {
     ///
     /// # Errors
     /// As [`Serving::get`].
-    pub(crate) async fn look(&self, prepared: &Prepared, ask: Ask<'_>) -> Result<Looked, Error> {
+    pub(crate) async fn look(
+        &self,
+        caller: &Caller,
+        prepared: &Prepared,
+        ask: Ask<'_>,
+    ) -> Result<Looked, Error> {
         let began = Instant::now();
-        let looked = self.within(self.lookup.look(prepared, ask)).await;
+        let mut span = self.tracer.begin("lookup", Server, caller.trace);
+        let looked = within(&span, self.within(self.lookup.look(prepared, ask))).await;
+        if span.is_recorded() {
+            let rows = looked.as_ref();
+            let rows = rows.map(|looked| (looked.rows.len(), prepared.width()));
+            note_lookup(&mut span, prepared.service.as_deref(), rows);
+        }
         let tally = looked.as_ref().map(|looked| {
             Tally::of(looked.rows.iter().map(|row| {
                 let values = row.values.iter();
@@ -227,5 +265,40 @@ impl Serving {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// Notes what a lookup was of: how many rows and features, and how it ended.
+fn note_lookup(span: &mut Span, service: Option<&str>, rows: Result<(usize, usize), &Error>) {
+    match (&rows, service) {
+        // A name that there is not is whatever a caller sent.
+        (Err(error), Some(_)) if error.kind() == Kind::NotFound => {}
+        (_, Some(service)) => span.note("tiderace.service", service),
+        (_, None) => span.note("tiderace.service", "(features)"),
+    }
+    if let Ok((rows, features)) = rows {
+        span.note("tiderace.rows", rows);
+        span.note("tiderace.features", features);
+    }
+    note_end(span, rows.err());
+}
+
+/// Notes the code that a call ended with.
+fn note_end(span: &mut Span, error: Option<&Error>) {
+    let code = match error.map(Error::kind) {
+        None => "OK",
+        Some(Kind::Invalid) => "INVALID_ARGUMENT",
+        Some(Kind::NotFound) => "NOT_FOUND",
+        Some(Kind::Unauthenticated) => "UNAUTHENTICATED",
+        Some(Kind::Forbidden) => "PERMISSION_DENIED",
+        Some(Kind::TooMuch) => "RESOURCE_EXHAUSTED",
+        Some(Kind::Unavailable) => "UNAVAILABLE",
+        Some(Kind::Deadline) => "DEADLINE_EXCEEDED",
+        Some(Kind::Unsupported) => "UNIMPLEMENTED",
+        Some(Kind::Bug) => "INTERNAL",
+    };
+    span.note("tiderace.code", code);
+    if error.is_some() {
+        span.fail(code);
     }
 }

@@ -16,7 +16,7 @@ use tiderace_types::{RecordBatch, Share, SourceId};
 #[derive(Debug)]
 pub enum Reader {
     /// A Kafka topic.
-    Kafka(KafkaReader),
+    Kafka(Box<KafkaReader>),
     /// One process's part of a topic over which several share a source.
     Shared(Box<SharedReader>),
     /// The embedded log.
@@ -53,7 +53,8 @@ impl Reader {
         source: SourceId,
         start: &[(u32, i64)],
     ) -> Result<Reader, Error> {
-        KafkaReader::open(config, topic, source, start).map(Reader::Kafka)
+        let reader = KafkaReader::open(config, topic, source, start)?;
+        Ok(Reader::Kafka(Box::new(reader)))
     }
 
     /// Reads a Kafka topic on from what is remembered of it; see [`KafkaReader::resume`].
@@ -70,7 +71,7 @@ impl Reader {
         share: Share,
     ) -> Result<Reader, Error> {
         let reader = KafkaReader::resume(config, topic, source, start, trail, on_loss, share);
-        reader.map(Reader::Kafka)
+        Ok(Reader::Kafka(Box::new(reader?)))
     }
 
     /// Remembers the last records of `batch`, by which a topic is known again.
@@ -115,8 +116,25 @@ impl Reader {
     #[must_use]
     pub fn only(self, headers: Vec<(String, String)>) -> Reader {
         match self {
-            Reader::Kafka(reader) => Reader::Kafka(reader.only(headers)),
+            Reader::Kafka(reader) => Reader::Kafka(Box::new(reader.only(headers))),
             other => other,
+        }
+    }
+
+    /// Has the headers `traceparent` of records kept, a few of each batch, for [`Reader::take_traces`].
+    #[must_use]
+    pub fn with_traces(self) -> Reader {
+        match self {
+            Reader::Kafka(reader) => Reader::Kafka(Box::new(reader.with_traces())),
+            other => other,
+        }
+    }
+
+    /// What headers `traceparent` of records have said since the last call.
+    pub fn take_traces(&mut self) -> Vec<String> {
+        match self {
+            Reader::Kafka(reader) => reader.take_traces(),
+            Reader::Shared(_) | Reader::Log(_) | Reader::Memory(_) => Vec::new(),
         }
     }
 

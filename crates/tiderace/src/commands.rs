@@ -12,7 +12,7 @@ mod explain;
 mod history;
 mod init;
 mod past;
-mod plan;
+pub mod plan;
 mod reconcile;
 mod replay;
 mod serve;

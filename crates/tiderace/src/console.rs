@@ -1,5 +1,6 @@
 //! What the process tells its console: counters, backfills and syncs, dead letters, definitions as written.
 
+use crate::commands::plan::{LOCK_FILE, change_json, read as read_lock};
 use crate::layout::Layout;
 use crate::live::{Counts, Ledger, kafka};
 use crate::project;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tiderace_plan::model::{Source, Stream, is_loopback};
-use tiderace_plan::{Plan, SourceFile};
+use tiderace_plan::{Lock, Plan, SourceFile};
 use tiderace_serve::{Console, Error, Kind, Process};
 use tiderace_source::{Entry, KafkaDeadLetters, Letter, count_partitions, newest_in_file};
 use tiderace_types::{Reason, Timestamp, base64};
@@ -76,6 +77,18 @@ impl Process for Inside {
         let mut told = counts(&ledger.counts());
         told["jobs"] = self.jobs();
         told
+    }
+
+    fn changes(&self) -> Result<Json, Error> {
+        let held = read_lock(&self.layout.project().join(LOCK_FILE));
+        let held = held.map_err(|error| Error::new(Kind::Unavailable, format!("{error:#}")))?;
+        let changes = held.map(|held| {
+            let views: Vec<String> = self.plan.views.iter().map(|v| v.name.clone()).collect();
+            let changes = Lock::of(&self.plan).changes(&held);
+            let told = changes.iter().map(|each| change_json(each, &views));
+            told.collect::<Vec<_>>()
+        });
+        Ok(json!({"lock": LOCK_FILE, "changes": changes}))
     }
 
     fn letters(&self, name: &str, limit: usize) -> Result<Json, Error> {

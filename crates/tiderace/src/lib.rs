@@ -16,4 +16,5 @@ pub mod protection;
 pub mod push;
 pub mod signals;
 pub mod spool;
+mod telemetry;
 pub mod testing;

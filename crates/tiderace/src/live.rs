@@ -60,6 +60,7 @@ use tiderace_source::{
     count_partitions, ensure_shared_topic, shared_topic,
 };
 use tiderace_state::{Options, RocksStore};
+use tiderace_trace::Tracer;
 use tiderace_types::{Generation, Marker, Positions, ShardRange, Share, SourceId};
 
 /// The queue of packets before a lane.
@@ -80,6 +81,8 @@ pub struct Live {
     lag: Option<JoinHandle<()>>,
     /// What is read, for it.
     read: Vec<lag::Read>,
+    /// What makes spans of batches.
+    tracer: Tracer,
     loader: Option<JoinHandle<()>>,
     syncer: Option<JoinHandle<()>>,
     /// Tells commands that this process runs.
@@ -115,6 +118,7 @@ impl Live {
         online: tiderace_online::Store,
         share: Share,
         presence: Option<Presence>,
+        tracer: Tracer,
     ) -> Result<Live> {
         let options = Options {
             memory_bytes: usize::try_from(plan.project.state_memory)?,
@@ -135,6 +139,7 @@ impl Live {
             sweeper: None,
             lag: None,
             read: Vec::new(),
+            tracer,
             loader: None,
             syncer: None,
             presence,
@@ -441,7 +446,11 @@ impl Live {
                     .map(|reader| reader.only(headers.clone()))
             }
         };
-        reader.with_context(|| format!("open source `{}`", source.name))
+        let reader = reader.with_context(|| format!("open source `{}`", source.name))?;
+        match self.tracer.is_on() {
+            true => Ok(reader.with_traces()),
+            false => Ok(reader),
+        }
     }
 
     #[expect(
@@ -500,6 +509,7 @@ impl Live {
                 stop: Arc::clone(&self.stop),
                 board: Arc::clone(&self.board),
                 standings: Arc::clone(&self.standings),
+                tracer: self.tracer.clone(),
             },
             consumed(plan)
                 .map(|source| Ok((source.id, dead_letters(plan, layout, source)?)))
@@ -732,6 +742,7 @@ impl Live {
         let come = self.watch(&source, log);
         let intake = intake::Worker {
             come,
+            tracer: self.tracer.clone(),
             intake: judge,
             desk,
             ended: false,

@@ -9,6 +9,7 @@ server itself, so that it knows what is to be seen.
 import datetime
 import json
 import os
+import re
 import shutil
 import sys
 import urllib.error
@@ -97,8 +98,11 @@ def overview(watched: Watched) -> None:
     call("/v1/push/card_payments", json.dumps(payment(16)))
     expect(page.locator("#tile-read small")).to_have_text("22 records in all")
     expect(page.locator("section[aria-label=Sources]")).to_contain_text("card_payments")
+    # Everything that was pushed is taken in.
+    source = page.locator("section[aria-label=Sources] tr", has_text="card_payments")
+    expect(source.locator("td").nth(6)).to_have_text("0")
     expect(page.locator("section[aria-label='Feature views'], section[aria-label=Views]")).to_contain_text("risk-features")
-    for chart in ("Records read", "Lookups", "Latency of lookups", "Freshness", "Lag", "Age of the newest event"):
+    for chart in ("Records read", "Lookups", "Latency of lookups", "Freshness", "Lag", "Lag in records", "Age of the newest event"):
         expect(page.locator(f".chart svg[aria-label^='{chart}:']")).to_be_visible()
     expect(page.locator(".chart svg[aria-label^='Freshness: p50'] path").first).to_be_attached()
 
@@ -111,6 +115,7 @@ def search(watched: Watched) -> None:
     expect(page.locator("h1")).to_have_text("Catalogue")
     expect(page.locator(".list .item")).to_have_count(4)
     expect(page.locator(".list .item b").first).to_have_text("customer_spend:amount_avg_1d")
+    expect(page.locator(".list .item .what").first).to_contain_text("avg of amount over 1d")
     watched.picture("catalogue-search")
     page.keyboard.press("ArrowDown")
     expect(page.locator(".list .item").nth(0)).to_be_focused()
@@ -242,7 +247,17 @@ def plan(watched: Watched) -> None:
     expect(page.locator("h1")).to_have_text("Plan")
     expect(page.locator("main table").first).to_contain_text("terminal_risk")
     expect(page.locator("main table").first.locator("progress")).to_have_count(3)
-    watched.picture("plan")
+    # The view that the test has added is in no lock file; the others mean what it says.
+    changes = page.locator("#changes")
+    line = lambda name: changes.locator("tr", has=page.locator("td:nth-child(2)", has_text=re.compile(f"^{name}$")))
+    expect(line("page_visits")).to_contain_text("new")
+    expect(line("page_visits:visits_1d")).to_contain_text("int64, count over 1d")
+    expect(changes).not_to_contain_text("customer_spend")
+    changes.get_by_role("button", name="Look again").click()
+    expect(line("page_visits")).to_contain_text("new")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        watched.picture(f"plan-{scheme}")
 
 
 def looks(watched: Watched) -> None:

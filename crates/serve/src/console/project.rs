@@ -5,6 +5,7 @@ use crate::completeness::Terms;
 use crate::prepared::{Prepared, hexadecimal};
 use serde_json::{Value as Json, json};
 use tiderace_plan::model::{Service, Source, Stream, View};
+use tiderace_plan::{Group, Lock};
 use tiderace_types::DataType;
 
 /// Everything that stays as it is while the process runs. `answers` tells whether it can be asked for features.
@@ -15,9 +16,14 @@ pub(super) fn told(console: &Console, answers: bool) -> Json {
         let keys: Json = keys.map(|(name, ty)| field(name, ty)).collect();
         written(console, "entity", &entity.name, json!({"keys": keys}))
     });
+    let lock = Lock::of(plan);
     let sources = plan.sources.iter().map(|each| source(console, each));
-    let views = plan.views.iter().map(|each| view(console, each));
-    let services = plan.services.iter().map(|each| service(console, each));
+    let views = plan
+        .views
+        .iter()
+        .map(|each| view(console, &lock.views, each));
+    let services = plan.services.iter();
+    let services = services.map(|each| service(console, &lock.services, each));
     json!({
         "project": plan.project.name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -28,6 +34,13 @@ pub(super) fn told(console: &Console, answers: bool) -> Json {
         "views": views.collect::<Json>(),
         "services": services.collect::<Json>(),
     })
+}
+
+/// What a name means, in the words of the lock file.
+fn words<'a>(groups: &'a [Group], group: &str, name: &str) -> Option<&'a str> {
+    let group = groups.iter().find(|held| held.own.name == group)?;
+    let line = group.parts.iter().find(|line| line.name == name)?;
+    Some(&line.words)
 }
 
 fn field(name: &str, data_type: &DataType) -> Json {
@@ -67,7 +80,7 @@ fn source(console: &Console, source: &Source) -> Json {
     written(console, "source", &source.name, told)
 }
 
-fn view(console: &Console, view: &View) -> Json {
+fn view(console: &Console, lock: &[Group], view: &View) -> Json {
     let inputs = &view.inputs;
     let input = |place: Option<usize>| place.map(|place| inputs[place].canonical());
     let features = view.spec.outputs.iter().map(|output| {
@@ -77,6 +90,7 @@ fn view(console: &Console, view: &View) -> Json {
             "window": output.window.to_string(),
             "of": input(output.input),
             "by": input(output.by),
+            "words": words(lock, &view.name, &output.name),
         })
     });
     let told = json!({
@@ -92,7 +106,7 @@ fn view(console: &Console, view: &View) -> Json {
     written(console, "feature_view", &view.name, told)
 }
 
-fn service(console: &Console, service: &Service) -> Json {
+fn service(console: &Console, lock: &[Group], service: &Service) -> Json {
     let plan = &console.plan;
     let features = service.features.iter().map(|feature| {
         let view = &plan.views[feature.view];
@@ -103,6 +117,7 @@ fn service(console: &Console, service: &Service) -> Json {
             "name": feature.name,
             "type": feature.data_type.to_string(),
             "expr": feature.expr.canonical(),
+            "words": words(lock, &service.name, &feature.name),
         })
     });
     // A service that can never be answered has stopped the server before.

@@ -29,6 +29,9 @@ const DISCOVERY: Duration = Duration::from_secs(5);
 /// How long the look for new partitions may hold up reading.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The traces that are kept of a batch of records.
+const TRACES: usize = 8;
+
 /// Reads one topic.
 pub struct KafkaReader {
     consumer: Asker,
@@ -46,6 +49,8 @@ pub struct KafkaReader {
     on_loss: OnLoss,
     /// Which partitions are read.
     share: Share,
+    /// The traces that records are of, by their headers, since they were last taken; `None` where nobody asks.
+    traces: Option<Vec<String>>,
     /// What was found missing and has not been told.
     losses: Vec<Loss>,
     discovered: Instant,
@@ -103,6 +108,7 @@ impl KafkaReader {
             trail,
             on_loss,
             share,
+            traces: None,
             losses: Vec::new(),
             discovered: Instant::now(),
             request_timeout: config.request_timeout,
@@ -185,6 +191,18 @@ impl KafkaReader {
         }
     }
 
+    /// See [`crate::Reader::with_traces`].
+    #[must_use]
+    pub fn with_traces(mut self) -> KafkaReader {
+        self.traces = Some(Vec::new());
+        self
+    }
+
+    /// See [`crate::Reader::take_traces`].
+    pub fn take_traces(&mut self) -> Vec<String> {
+        self.traces.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// See [`crate::Reader::only`].
     #[must_use]
     pub fn only(mut self, headers: Vec<(String, String)>) -> KafkaReader {
@@ -221,6 +239,11 @@ impl KafkaReader {
                     let (source, headers) = (self.source, &self.headers);
                     if accept(source, headers, &mut self.next, shift, &message, batch) {
                         wait = Duration::ZERO;
+                        if let Some(traces) = &mut self.traces
+                            && traces.len() < TRACES
+                        {
+                            traces.extend(trace(&message));
+                        }
                     }
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
@@ -374,6 +397,13 @@ fn accept(
     batch.push(meta, message.payload().unwrap_or_default());
     *next = offset + 1;
     true
+}
+
+/// The trace that a message is of, if a header says it.
+fn trace(message: &BorrowedMessage<'_>) -> Option<String> {
+    let headers = message.headers()?;
+    let header = headers.iter().find(|header| header.key == "traceparent")?;
+    str::from_utf8(header.value?).ok().map(str::to_owned)
 }
 
 /// Tells whether a message has a header with a value. A name may stand there more than once.

@@ -2,6 +2,7 @@
 
 mod effects;
 mod json;
+pub use json::change as change_json;
 mod text;
 
 use super::check::print;
@@ -90,6 +91,7 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// Says what the definitions come to beside the lock file.
 pub fn plan(args: &Args) -> Result<ExitCode> {
     let folder = &args.project;
     let Checked { loaded, found, .. } = project::check(folder)?;
@@ -172,7 +174,8 @@ pub(super) fn breaking(changes: &[Change]) -> Vec<String> {
     names
 }
 
-pub(super) fn read(path: &Path) -> Result<Option<Lock>> {
+/// Reads a lock file, if there is one.
+pub fn read(path: &Path) -> Result<Option<Lock>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

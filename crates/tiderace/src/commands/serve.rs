@@ -11,6 +11,7 @@ use crate::project::{Definitions, Home};
 use crate::protection::Guarded;
 use crate::push::Pusher;
 use crate::spool::Presence;
+use crate::telemetry::Telemetry;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -116,6 +117,8 @@ pub struct Running {
     pub server: Option<Server>,
     /// How a worker is, for whoever asks.
     pub watch: Option<Watch>,
+    /// What sends traces, last of all.
+    pub telemetry: Telemetry,
 }
 
 impl Running {
@@ -141,20 +144,25 @@ impl Running {
             None => open_online(plan, layout).await?,
         };
         kept.online = Some(online.clone());
+        let telemetry = Telemetry::start()?;
         let live = match role {
             Role::Server => None,
             Role::Both | Role::Worker => {
                 ensure_topics(plan)?;
                 let presence = kept.presence.take();
-                Some(Live::start(plan, layout, online.clone(), share, presence).await?)
+                let tracer = telemetry.tracer.clone();
+                let live = Live::start(plan, layout, online.clone(), share, presence, tracer);
+                Some(live.await?)
             }
         };
-        let opened = Running::open_doors(plan, layout, files, role, live.as_ref(), online, kept);
+        let traced = (live.as_ref(), &telemetry);
+        let opened = Running::open_doors(plan, layout, files, role, traced, online, kept);
         match (opened.await, live) {
             (Ok((server, watch)), live) => Ok(Running {
                 live,
                 server,
                 watch,
+                telemetry,
             }),
             (Err(error), Some(live)) => {
                 // What has begun ends, so that something else can be started over the same state.
@@ -173,7 +181,7 @@ impl Running {
         layout: &Layout,
         files: Option<&[SourceFile]>,
         role: Role,
-        live: Option<&Live>,
+        (live, telemetry): (Option<&Live>, &Telemetry),
         online: Store,
         kept: &Kept,
     ) -> Result<(Option<Server>, Option<Watch>)> {
@@ -191,7 +199,8 @@ impl Running {
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 limits::set(&plan.project.limits, &mut options);
                 options.feast = plan.project.feast.clone();
-                options.metrics = guarded.metrics(live.map(metrics));
+                options.metrics = telemetry.metrics(guarded.metrics(live.map(metrics)));
+                options.tracer = telemetry.tracer.clone();
                 options.protection = guarded.protection.clone();
                 options.owner = live.map(Live::owner);
                 let ledger = live.map(Live::ledger);
@@ -212,7 +221,7 @@ impl Running {
                 };
                 let ledger = Some(live.ledger());
                 let shown = console(role.name(), plan, layout, address, ledger, files)?;
-                let metrics = guarded.metrics(Some(metrics(live)));
+                let metrics = telemetry.metrics(guarded.metrics(Some(metrics(live))));
                 let metrics = metrics.context("a worker counts")?;
                 let works = Works(Arc::new(works));
                 let (protection, clock) = (guarded.protection.clone(), Arc::new(live::now));
@@ -260,9 +269,12 @@ impl Running {
             (None, Some(watch)) => watch.stop().await,
             (None, None) => Ok(()),
         };
-        if let Some(live) = self.live {
-            live.stop().await?;
-        }
+        let stopped = match self.live {
+            Some(live) => live.stop().await,
+            None => Ok(()),
+        };
+        self.telemetry.stop().await;
+        stopped?;
         closed.context("close the doors")
     }
 }

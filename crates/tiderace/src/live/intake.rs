@@ -17,6 +17,7 @@ use tiderace_engine::{Intake, Sample};
 use tiderace_plan::model::Source;
 use tiderace_source::{DeadLetters, Kind, Limit, Reader, Trail};
 use tiderace_state::Store;
+use tiderace_trace::{Context as Trace, Kind as Of, Span, Tracer};
 use tiderace_types::{DeadLetter, Partition, RecordBatch, SourceId, ViewId};
 
 /// One batch: enough to amortise, little enough to be fresh.
@@ -48,6 +49,8 @@ pub struct Worker {
     pub ended: bool,
     /// How far it has come, for who tells how far that is behind.
     pub come: Arc<Come>,
+    /// What makes spans of batches.
+    pub tracer: Tracer,
     /// Whether what it reads was sent by processes that share the source, which count it too.
     pub is_shared: bool,
 }
@@ -147,6 +150,7 @@ impl Worker {
                 self.sample();
             }
             let mut records = RecordBatch::default();
+            let polled_at = self.tracer.is_on().then(Instant::now);
             match self.reader.poll(&mut records, LIMIT, POLL) {
                 Ok(()) => pause = Duration::from_millis(50),
                 Err(error) if error.kind() == Kind::Retry => {
@@ -170,7 +174,7 @@ impl Worker {
             }
             if records.is_empty() {
                 if !records.passed.is_empty() {
-                    self.take(records);
+                    self.take(records, &mut Span::none());
                 }
                 continue;
             }
@@ -184,8 +188,36 @@ impl Worker {
                 marked = Some(Instant::now());
                 self.mark(&records);
             }
-            self.take(records);
+            let mut span = match polled_at {
+                Some(polled_at) => self.trace(polled_at, &records),
+                None => Span::none(),
+            };
+            self.take(records, &mut span);
         }
+    }
+
+    /// Begins the span of a batch: of the trace that one of its records is of and that is recorded, or of its own.
+    fn trace(&mut self, polled_at: Instant, records: &RecordBatch) -> Span {
+        let traces = self.reader.take_traces();
+        let traces: Vec<Trace> = traces
+            .iter()
+            .filter_map(|text| Trace::parse(text))
+            .collect();
+        let parent = traces.iter().find(|trace| trace.sampled).copied();
+        let mut span = self.tracer.begin("ingest", Of::Consumer, parent);
+        span.since(polled_at);
+        span.note("tiderace.source", self.source.name.as_str());
+        span.note("tiderace.records", records.len());
+        for other in traces {
+            if Some(other) != parent {
+                span.link(other);
+            }
+        }
+        let mut poll = span.child("poll", Of::Client);
+        poll.since(polled_at);
+        poll.note("tiderace.records", records.len());
+        poll.note("tiderace.bytes", records.bytes.len());
+        span
     }
 
     /// Remembers the last records, by which the topic is known again.
@@ -253,7 +285,7 @@ impl Worker {
             .map(|(number, next)| (Partition { source, number }, next))
             .collect();
         if let Some(packet) = self.intake.begin(&starts) {
-            self.send_all(&Message::Packet(Arc::new(packet)));
+            self.send_all(&Message::Packet(Arc::new(packet), None));
         }
     }
 
@@ -279,11 +311,15 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, mut records: RecordBatch) {
+    fn take(&mut self, mut records: RecordBatch, span: &mut Span) {
+        let decode = span.child("decode", Of::Internal);
         let Some(decoded) = self.reading.read(&mut records, &self.stop) else {
             return;
         };
+        drop(decode);
         let taken = self.intake.take(records, decoded);
+        span.note("tiderace.refused", taken.dead.len());
+        span.note("tiderace.events", taken.packet.times.len());
         if !self.bury(&taken.dead) {
             return;
         }
@@ -301,7 +337,7 @@ impl Worker {
         let reached = taken.packet.reached.iter();
         let clocks = reached.map(|(partition, _, at)| (partition.number, at.clock));
         self.ledger.clocks(name, clocks);
-        self.send_all(&Message::Packet(Arc::new(taken.packet)));
+        self.send_all(&Message::Packet(Arc::new(taken.packet), span.context()));
     }
 
     /// Writes dead letters before anything moves past them; tells whether they are there.

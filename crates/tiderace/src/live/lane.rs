@@ -24,6 +24,7 @@ use tiderace_plan::Plan;
 use tiderace_serve::Asking;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
+use tiderace_trace::{Context as Trace, Kind as Of, Span, Tracer};
 use tiderace_types::{
     Commit, DeadLetter, Marker, Positions, RowKey, ShardRange, SourceId, Timestamp, Version,
 };
@@ -32,8 +33,8 @@ use tokio::sync::mpsc::Sender;
 /// What an intake tells a lane.
 #[derive(Clone)]
 pub enum Message {
-    /// The next events of a source.
-    Packet(Arc<Packet>),
+    /// The next events of a source, and the span that they are taken in by.
+    Packet(Arc<Packet>, Option<Trace>),
     /// A source's high watermarks.
     Sample(SourceId, Sample),
 }
@@ -59,6 +60,8 @@ pub struct Wires {
     pub stop: Arc<AtomicBool>,
     pub board: Arc<Board>,
     pub standings: Arc<Standings>,
+    /// What makes spans of what a lane does.
+    pub tracer: Tracer,
 }
 
 /// How many events are applied at one go, about. More cost less each, but what else a lane does
@@ -113,6 +116,11 @@ pub struct Worker {
     healing: Option<Healing>,
     committed_at: Instant,
     commits: u64,
+    /// The last recorded span of events that are not committed, and of those not published.
+    uncommitted: Option<Trace>,
+    unpublished: Option<Trace>,
+    /// The publication that is on its way.
+    publishing: Span,
 }
 
 impl Worker {
@@ -179,6 +187,9 @@ impl Worker {
             healing: None,
             committed_at: Instant::now(),
             commits: 0,
+            uncommitted: None,
+            unpublished: None,
+            publishing: Span::none(),
         })
     }
 
@@ -304,13 +315,21 @@ impl Worker {
         let mut packets: Vec<Arc<Packet>> = Vec::new();
         let mut events = 0;
         let mut next = Some(message);
-        while let Some(Message::Packet(packet)) = next {
+        let mut traced = None;
+        while let Some(Message::Packet(packet, trace)) = next {
+            traced = traced.or(trace);
             events += packet.times.len();
             packets.push(packet);
             let more = packets.len() < TOGETHER && events < EVENTS;
             next = more.then(|| self.wires.packets.try_recv().ok()).flatten();
         }
         if !packets.is_empty() {
+            let mut span = self.wires.tracer.go_on("apply", Of::Internal, traced);
+            if span.is_recorded() {
+                span.note("tiderace.packets", packets.len());
+                span.note("tiderace.events", events);
+                (self.uncommitted, self.unpublished) = (traced, traced);
+            }
             self.take(&packets.iter().map(|packet| &**packet).collect::<Vec<_>>())?;
         }
         if let Some(Message::Sample(source, sample)) = next {
@@ -456,7 +475,11 @@ impl Worker {
             self.lane.had_turn(slice);
         } else {
             let commit = self.lane.commit(slice);
+            let traced = self.uncommitted.take();
+            let mut span = self.wires.tracer.go_on("commit", Of::Client, traced);
+            span.note("tiderace.rows", commit.writes.len());
             let seq = self.store(commit)?;
+            drop(span);
             self.lane.committed(seq);
             self.commits += 1;
             self.lane.evict(self.row_memory());

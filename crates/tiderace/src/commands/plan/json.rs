@@ -22,7 +22,8 @@ pub(super) fn render(planned: &Planned<'_>) -> Json {
     })
 }
 
-fn change(change: &Change, views: &[String]) -> Json {
+/// One change; `views` are those that there are now.
+pub fn change(change: &Change, views: &[String]) -> Json {
     let mut said = json!({
         "subject": match change.subject {
             Subject::Project => "project",

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Publication, Stored};
 use tiderace_online::{Loss, Lost, Marked, Part, RowWrite};
+use tiderace_trace::Kind as Of;
 use tiderace_types::{RowKey, Timestamp, Version};
 
 /// Rows in one order to the publisher.
@@ -130,6 +131,9 @@ impl Worker {
         }
         self.last = chunk.last;
         self.sent = rows.len();
+        let traced = self.unpublished.take();
+        self.publishing = self.wires.tracer.go_on("publish", Of::Client, traced);
+        self.publishing.note("tiderace.rows", rows.len());
         self.order(Order::Rows(rows))
     }
 
@@ -227,6 +231,11 @@ impl Worker {
 
     pub(super) fn hear(&mut self, reply: Reply) -> Result<()> {
         self.busy = false;
+        let mut published = std::mem::take(&mut self.publishing);
+        if matches!(reply, Reply::GaveUp) {
+            published.fail("UNAVAILABLE");
+        }
+        drop(published);
         match reply {
             Reply::RowsThere => {
                 let healing = self.healing.as_mut();
