@@ -190,8 +190,12 @@ fn where_it_is_not_wanted_it_is_not() {
 fn example(folder: &Path, ports: Ports) {
     let features = Path::new(env!("CARGO_MANIFEST_DIR")).join("../features");
     for entry in std::fs::read_dir(features).expect("the example").flatten() {
-        if entry.path().extension().is_some_and(|kind| kind == "yaml") {
-            let copied = std::fs::copy(entry.path(), folder.join(entry.file_name()));
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|kind| kind == "yaml" || kind == "lock")
+        {
+            let copied = std::fs::copy(&path, folder.join(entry.file_name()));
             copied.expect("copy");
         }
     }

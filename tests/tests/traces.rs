@@ -233,6 +233,14 @@ fn calls_are_in_the_traces_of_their_callers() {
     );
     let (pushed, header) = called(1, true);
     push(&server, &header);
+    // Until it is known what the store holds, it is not read.
+    let body =
+        format!(r#"{{"features": ["spend:total"], "entities": {{"customer": [{CUSTOMER}]}}}}"#);
+    let known = wait::until("the payment to count", WITHIN, || {
+        let (_, answer) = server.post("/v1/features", &body).expect("an answer");
+        answer.contains("PRESENT")
+    });
+    known.unwrap_or_else(|late| panic!("{late}\n{}", server.log()));
     let (asked, header) = called(2, true);
     ask(&runtime, &server, &header);
     let (unsampled, header) = called(3, false);

@@ -99,6 +99,7 @@ pub(crate) struct Redis {
     #[schemars(example = &"certificates/redis.pem", extend("x-form" = "file"))]
     pub(crate) ca: Option<At<String>>,
     /// The master that sentinels tell of: then the URL names the sentinels.
+    #[schemars(example = json!({"master": "features"}))]
     pub(crate) sentinel: Option<At<Sentinel>>,
     /// Whether servers are accepted whose `maxmemory-policy` is not `noeviction`, or not told. They
     /// delete rows by themselves, and an entity whose row is gone is answered as one without
@@ -113,12 +114,16 @@ pub(crate) struct Redis {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sentinel {
     /// What sentinels call the master.
+    #[schemars(example = &"features", extend("x-form" = "name"))]
     pub(crate) master: At<String>,
     /// The user to sign in to sentinels as.
+    #[schemars(example = &"watcher", extend("x-form" = "text"))]
     pub(crate) user: Option<At<String>>,
     /// Their password, from the environment: `${NAME}`. Default: nobody signs in.
+    #[schemars(example = &"${SENTINEL_PASSWORD}", extend("x-form" = "secret"))]
     pub(crate) password: Option<At<String>>,
     /// A file with the password in its first line, relative to the project, in place of `password`.
+    #[schemars(example = &"/run/secrets/sentinel", extend("x-form" = "file"))]
     pub(crate) password_file: Option<At<String>>,
 }
 
@@ -185,6 +190,7 @@ pub(crate) struct Serving {
     #[schemars(example = json!({"callers": [{"name": "scoring", "tokens": ["sha256:…"], "services": ["fraud_v1"]}]}))]
     pub(crate) auth: Option<At<Auth>>,
     /// What the doors bear: calls, connections, time and memory.
+    #[schemars(example = json!({"calls": 256}))]
     pub(crate) limits: Option<At<Limits>>,
     /// Permits addresses that other machines reach, though it is not so that everything is encrypted
     /// and everybody asked who they are: `tls` with `auth`, or with `client_ca`. Default: false.

@@ -31,6 +31,13 @@ use tokio::time::{Instant, sleep_until};
 /// The largest list of headers taken, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 
+/// How long the first call of a connection may still take to arrive when the server stops: closed before
+/// it, its client would not know what became of it.
+const WELCOME: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether that has arrived.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What is served, and how.
 #[derive(Clone)]
 pub(crate) struct Door {
@@ -145,8 +152,14 @@ impl Attended {
         // From when on it is not waited for any more.
         let mut end: Option<Instant> = None;
         let mut stopping = false;
+        // Until when the first call of one that came before the stop is waited for.
+        let mut welcome: Option<Instant> = None;
         loop {
             let now = Instant::now();
+            if welcome.is_some_and(|until| until <= now || self.life.has_had_a_call()) {
+                welcome = None;
+                leave(served.as_mut());
+            }
             let due = self.life.due(&self.bounds, self.opening, began, now);
             let next = match (due, end) {
                 (Due::Cut, _) => return,
@@ -162,13 +175,18 @@ impl Attended {
                 end = Some(now + self.bounds.grace);
                 continue;
             }
+            let next = welcome.map_or(next, |_| next.min(now + LOOK));
             tokio::select! {
                 // Errors are of its client, which is gone.
                 _ = served.as_mut() => return,
                 () = sleep_until(next) => {}
                 _ = stopped.changed(), if !stopping => {
                     stopping = true;
-                    leave(served.as_mut());
+                    // By HTTP/2 a client is told that nothing was done of what it sent.
+                    match self.opening == Opening::Call && !self.life.has_had_a_call() {
+                        true => welcome = Some(Instant::now() + WELCOME),
+                        false => leave(served.as_mut()),
+                    }
                 }
             }
         }

@@ -114,6 +114,11 @@ impl Life {
         }
     }
 
+    /// Tells whether a call has come.
+    pub(crate) fn has_had_a_call(&self) -> bool {
+        self.state().next > 0
+    }
+
     /// Tells whether the client has too many answers to take first.
     pub(crate) fn is_full(&self) -> bool {
         self.unread.is_full(self.state().unread)
