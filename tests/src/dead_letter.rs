@@ -63,7 +63,8 @@ pub fn told(letters: &BTreeMap<Place, Letter>) -> String {
     format!("{counts:?}")
 }
 
-/// Reads every file of dead letters in a project's folder.
+/// Reads every file of dead letters in a project's folder. Lines that are not whole are passed over,
+/// as `tiderace dead-letters list` does.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -74,10 +75,12 @@ pub fn of_folder(folder: &Path) -> Result<BTreeMap<Place, Letter>> {
         if path.is_dir() {
             letters.extend(of_folder(&path)?);
         } else if path.to_string_lossy().contains("dead-letters") {
-            let text = std::fs::read_to_string(&path)?;
-            for line in text.lines() {
-                let letter: serde_json::Value = serde_json::from_str(line)
-                    .with_context(|| format!("{}: {line}", path.display()))?;
+            let bytes = std::fs::read(&path)?;
+            for line in bytes.split(|byte| *byte == b'\n') {
+                // What a crash left of a write that was not finished may be anything.
+                let Ok(letter) = serde_json::from_slice::<serde_json::Value>(line) else {
+                    continue;
+                };
                 let place = (
                     u32::try_from(letter["partition"].as_u64().context("partition")?)?,
                     letter["offset"].as_i64().context("offset")?,

@@ -24,7 +24,7 @@ import tempfile
 import time
 import urllib.request
 
-from history import DEFINITIONS, ROOT, install, measured, ran
+from history import DEFINITIONS, ROOT, install, measured, ran, seconds_of
 
 # A window over all of the past, so that no payment is left out.
 ONE_VIEW = DEFINITIONS.split("---\nkind: feature_view\nname: risk")[0].replace("30d", "365d") + """---
@@ -50,10 +50,6 @@ def push_one(http):
 def ready(port):
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-def seconds_of(usage):
-    return usage.ru_utime + usage.ru_stime
 
 
 def tiderace(binary, folder, source, arguments):

@@ -69,11 +69,12 @@ class Server:
 
     def wait(self, what: str, holds: Callable[[], bool]) -> None:
         """Waits until something holds of the server that was launched, which must not end meanwhile."""
-        deadline = time.monotonic() + READY_WITHIN
-        while not holds():
+
+        def holds_while_it_runs() -> bool:
             assert self.process and self.process.poll() is None, self._said()
-            assert time.monotonic() < deadline, f"waited {READY_WITHIN} s for {what}\n{self._said()}"
-            time.sleep(0.02)
+            return holds()
+
+        until(what, holds_while_it_runs, READY_WITHIN, self._said)
 
     def _said(self) -> str:
         return (self.folder / "run.log").read_text()
@@ -148,9 +149,9 @@ def _stands_still(stat: Path) -> bool:
         return True  # a thread that has ended meanwhile
 
 
-def until(what: str, holds: Any, within: float = 30.0) -> None:
-    """Waits until something holds."""
+def until(what: str, holds: Callable[[], Any], within: float = 30.0, said: Callable[[], str] = str) -> None:
+    """Waits until something holds; `said` is what helps to understand why it does not."""
     deadline = time.monotonic() + within
     while not holds():
-        assert time.monotonic() < deadline, f"waited {within} s for {what}"
+        assert time.monotonic() < deadline, f"waited {within} s for {what}\n{said()}"
         time.sleep(0.02)

@@ -83,14 +83,11 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Corked<Io> {
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Corked<Io> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let room = ready!(self.poll_room(context))?;
-        let taken = &bytes[..bytes.len().min(room)];
-        self.waiting.extend_from_slice(taken);
-        Poll::Ready(Ok(taken.len()))
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(

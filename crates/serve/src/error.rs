@@ -31,6 +31,24 @@ pub enum Kind {
     Bug,
 }
 
+impl Kind {
+    /// Its name, as gRPC has it.
+    #[must_use]
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Kind::Invalid => "INVALID_ARGUMENT",
+            Kind::NotFound => "NOT_FOUND",
+            Kind::Unauthenticated => "UNAUTHENTICATED",
+            Kind::Forbidden => "PERMISSION_DENIED",
+            Kind::TooMuch => "RESOURCE_EXHAUSTED",
+            Kind::Unavailable => "UNAVAILABLE",
+            Kind::Deadline => "DEADLINE_EXCEEDED",
+            Kind::Unsupported => "UNIMPLEMENTED",
+            Kind::Bug => "INTERNAL",
+        }
+    }
+}
+
 impl Error {
     /// Makes an error.
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {

@@ -119,18 +119,18 @@ fn durability(wanted: &[(String, String)]) -> Result<Durability, Error> {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, code) = match self.kind() {
-            Kind::Invalid => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
-            Kind::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-            Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
-            Kind::Forbidden => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
-            Kind::TooMuch => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
-            Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            Kind::Deadline => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
-            Kind::Unsupported => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
-            Kind::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        let status = match self.kind() {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::TooMuch => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+            Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let body = json!({"error": {"code": code, "message": self.to_string()}});
+        let body = json!({"error": {"code": self.kind().code(), "message": self.to_string()}});
         (status, Json(body)).into_response()
     }
 }

@@ -3,8 +3,8 @@
 use crate::lookup::{Ask, Looked};
 use crate::page::Page;
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
-use crate::traffic::{Tally, Traffic};
-use crate::{Caller, Error, Kind, Lookup, Prepared, Request, Selection, nearest, proto};
+use crate::traffic::{OK, Tally, Traffic};
+use crate::{Caller, Error, Kind, Lookup, Prepared, Request, Selection, deadline, nearest, proto};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -239,10 +239,7 @@ impl Serving {
     async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(result) => result,
-            Err(_) => Err(Error::new(
-                Kind::Deadline,
-                format!("no answer within {} ms", self.timeout.as_millis()),
-            )),
+            Err(_) => Err(deadline::passed(self.timeout)),
         }
     }
 
@@ -285,18 +282,7 @@ fn note_lookup(span: &mut Span, service: Option<&str>, rows: Result<(usize, usiz
 
 /// Notes the code that a call ended with.
 fn note_end(span: &mut Span, error: Option<&Error>) {
-    let code = match error.map(Error::kind) {
-        None => "OK",
-        Some(Kind::Invalid) => "INVALID_ARGUMENT",
-        Some(Kind::NotFound) => "NOT_FOUND",
-        Some(Kind::Unauthenticated) => "UNAUTHENTICATED",
-        Some(Kind::Forbidden) => "PERMISSION_DENIED",
-        Some(Kind::TooMuch) => "RESOURCE_EXHAUSTED",
-        Some(Kind::Unavailable) => "UNAVAILABLE",
-        Some(Kind::Deadline) => "DEADLINE_EXCEEDED",
-        Some(Kind::Unsupported) => "UNIMPLEMENTED",
-        Some(Kind::Bug) => "INTERNAL",
-    };
+    let code = error.map_or(OK, |error| error.kind().code());
     span.note("tiderace.code", code);
     if error.is_some() {
         span.fail(code);

@@ -4,16 +4,19 @@
 //! whatever callers send. A call costs some additions to atomics.
 
 use crate::page::Page;
-use crate::{Error, Kind, completeness, json, proto};
+use crate::{Error, completeness, json, proto};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tiderace_plan::model::Plan;
 
-/// How a call ended: [`Kind`] or not at all badly, by the names of the gRPC codes.
+/// How a call ended that was answered.
+pub(crate) const OK: &str = "OK";
+
+/// How a call ended: well, or by the code of a [`Kind`](crate::Kind).
 pub(crate) const CODES: [&str; 10] = [
-    "OK",
+    OK,
     "INVALID_ARGUMENT",
     "NOT_FOUND",
     "RESOURCE_EXHAUSTED",
@@ -135,18 +138,12 @@ fn read(counter: &AtomicU64) -> u64 {
 
 /// The code of a result, as a place in [`CODES`].
 fn code<T>(result: &Result<T, Error>) -> usize {
-    match result.as_ref().map_err(Error::kind) {
-        Ok(_) => 0,
-        Err(Kind::Invalid) => 1,
-        Err(Kind::NotFound) => 2,
-        Err(Kind::TooMuch) => 3,
-        Err(Kind::Unavailable) => 4,
-        Err(Kind::Deadline) => 5,
-        Err(Kind::Unsupported) => 6,
-        Err(Kind::Bug) => 7,
-        Err(Kind::Unauthenticated) => 8,
-        Err(Kind::Forbidden) => 9,
-    }
+    let code = match result {
+        Ok(_) => OK,
+        Err(error) => error.kind().code(),
+    };
+    let place = CODES.iter().position(|known| *known == code);
+    place.expect("every kind has its place")
 }
 
 impl Traffic {

@@ -15,17 +15,14 @@ mod bundle;
 
 pub use bundle::Bundle;
 
-use crate::spool;
-use anyhow::{Context, Result, bail};
+use crate::notes::{self, FORM};
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tiderace_types::Timestamp;
-
-/// The form of all of the files.
-const FORM: u32 = 1;
 
 /// How many applications are remembered.
 const KEPT: usize = 20;
@@ -249,38 +246,16 @@ impl Deployed {
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str, form: impl Fn(&T) -> u32) -> Result<Option<T>> {
-        let path = self.0.join(name);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-        };
-        let said: T =
-            serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
-        match form(&said) {
-            FORM => Ok(Some(said)),
-            other => bail!(
-                "{} has form {other}; this binary reads {FORM}",
-                path.display()
-            ),
-        }
+        notes::read(&self.0, name, form)
     }
 
     fn write(&self, name: &str, said: &impl Serialize) -> Result<()> {
-        replace(&self.0, name, &serde_json::to_vec(said)?)
+        notes::write(&self.0, name, said)
     }
 }
 
 fn answer_file(process: u32) -> String {
     format!("process-{process}.json")
-}
-
-/// Puts a file in the place of one, as a whole.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    tiderace_durable::folder::create(folder)
-        .with_context(|| format!("make folder {}", folder.display()))?;
-    spool::replace(folder, name, bytes)
-        .with_context(|| format!("write {}", folder.join(name).display()))
 }
 
 #[cfg(test)]

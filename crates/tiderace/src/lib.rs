@@ -11,6 +11,7 @@ pub mod formats;
 pub mod layout;
 pub mod limits;
 pub mod live;
+pub mod notes;
 pub mod project;
 pub mod protection;
 pub mod push;

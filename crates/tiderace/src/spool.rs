@@ -12,19 +12,17 @@
 //! | `repair.json` | `reconcile --repair` | the rows that are to be published again |
 //! | `repaired.json` | the live process | that its lanes know of them |
 
-use anyhow::{Context, Result, bail};
+use crate::notes::{self, FORM};
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tiderace_durable::failpoint::{self, Step};
 use tiderace_durable::folder;
 use tiderace_offline::backfill::Whole;
 use tiderace_types::{CoveredFrom, Timestamp};
-
-/// The form of all of them.
-const FORM: u32 = 1;
 
 /// How long ago a process that runs has said so at most, in microseconds.
 const ALIVE: i64 = 5_000_000;
@@ -386,47 +384,13 @@ impl Spool {
         self.write("repaired.json", &Repaired { form, request })
     }
 
-    fn read<T: for<'a> Deserialize<'a>>(
-        &self,
-        name: &str,
-        form: impl Fn(&T) -> u32,
-    ) -> Result<Option<T>> {
-        let path = self.0.join(name);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-        };
-        let said: T =
-            serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
-        match form(&said) {
-            FORM => Ok(Some(said)),
-            other => bail!(
-                "{} has form {other}; this binary reads {FORM}",
-                path.display()
-            ),
-        }
+    fn read<T: DeserializeOwned>(&self, name: &str, form: impl Fn(&T) -> u32) -> Result<Option<T>> {
+        notes::read(&self.0, name, form)
     }
 
     fn write(&self, name: &str, said: &impl Serialize) -> Result<()> {
-        folder::create(&self.0).with_context(|| format!("make folder {}", self.0.display()))?;
-        let written = replace(&self.0, name, &serde_json::to_vec(said)?);
-        written.with_context(|| format!("write {}", self.0.join(name).display()))
+        notes::write(&self.0, name, said)
     }
-}
-
-/// Puts a file in the place of one, as a whole and durably.
-pub fn replace(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let new = folder.join(format!("{name}.{}.new", std::process::id()));
-    write_synced(&new, bytes)?;
-    fs::rename(&new, folder.join(name))?;
-    folder::sync(folder)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// Coverage in the words of jobs.

@@ -5,6 +5,7 @@
 //! it and when. So the same definitions are the same bytes.
 
 use crate::formats;
+use crate::notes;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -103,7 +104,7 @@ impl Bundle {
         let name = format!("{id}.json");
         let there = fs::read(folder.join(&name));
         if !there.is_ok_and(|there| there == text.as_bytes()) {
-            super::replace(folder, &name, text.as_bytes())?;
+            notes::replace(folder, &name, text.as_bytes())?;
         }
         Ok(id)
     }
@@ -115,7 +116,7 @@ impl Bundle {
             let file = folder.join(within(Path::new(""), Path::new(path))?);
             let above = file.parent().unwrap_or(folder);
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            super::replace(above, &name, text.as_bytes())?;
+            notes::replace(above, &name, text.as_bytes())?;
         }
         Ok(())
     }
