@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::Dice;
 use tiderace_testkit::kafka::Kafka;
+use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ledger;
 use tiderace_tests::project::{Project, Settings, TOPIC};
@@ -566,6 +567,59 @@ fn with_kafka() {
     let sent = traffic.next.load(Ordering::Acquire);
     check(&server, sent);
     check_ledger(&server, sent, true);
+    server.stop().expect("stop");
+}
+
+/// A reader that has only Redis, while a view beside those that it reads begins anew: theirs are answered all along.
+#[test]
+fn views_that_stay_are_answered_all_along() {
+    let redis = Redis::start().expect("redis");
+    let settings = Settings {
+        redis: Some(redis.url()),
+        lanes: 2,
+        ..Settings::default()
+    };
+    let scene = Scene::new(&settings);
+    let server = scene.project.run().expect("run");
+    scene.applied(Shape::default());
+    let traffic = Traffic::default();
+    let sent = 400;
+    let lines: Vec<String> = (0..sent).map(event).collect();
+    let path = "/v1/push/card_payments?durability=disk";
+    let (status, said) = server.post(path, &lines.join("\n")).expect("pushed");
+    assert_eq!(status, 200, "{said}");
+    traffic.next.store(sent, Ordering::Release);
+    check(&server, sent);
+
+    let apart = Scene::new(&settings);
+    let reader = apart.project.serve().expect("serve");
+    check(&reader, sent);
+    let http = reader.ports().http;
+    std::thread::scope(|scope| {
+        let _ending = Ending(&traffic);
+        let asked = scope.spawn(|| {
+            while traffic.runs() {
+                let found = counts(http).expect("an answer");
+                let whole = found.iter().all(|(count, complete)| {
+                    let all = sent / CUSTOMERS as i64;
+                    *complete && *count == all
+                });
+                assert!(whole, "{found:?}");
+            }
+        });
+        for shape in &STEPS[1..3] {
+            scene.applied(*shape);
+            let published = wait::until("the view that is new to be published", WITHIN, || {
+                let body = json!({"features": ["weekly:*"], "entities": {"customer": [1]}});
+                let answer = server.post("/v1/features", &body.to_string());
+                let died = asked.is_finished();
+                died || answer
+                    .is_ok_and(|(status, said)| status == 200 && !said.contains("UNAVAILABLE"))
+            });
+            published.unwrap_or_else(|late| panic!("{late}\n{}", scene.log()));
+        }
+    });
+    reader.stop().expect("stop");
     server.stop().expect("stop");
 }
 

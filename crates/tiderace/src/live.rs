@@ -481,7 +481,10 @@ impl Live {
         }
         let recent = RECENT / plan.project.lanes.max(1);
         let store = online.clone();
-        let writer = Writer::new(store, lane.shards, epoch, recent, trusted.iter().copied());
+        let taken_over = trusted
+            .iter()
+            .map(|(part, trusted)| (*part, trusted.marker));
+        let writer = Writer::new(store, lane.shards, epoch, recent, taken_over);
         let publisher = publisher::Publisher {
             writer,
             shards: lane.shards,
