@@ -29,6 +29,7 @@ mod loader;
 mod metrics;
 mod publisher;
 mod reading;
+mod routes;
 pub use reading::{Folders, Reading as RecordReading};
 mod schemas;
 mod selector;
@@ -43,6 +44,7 @@ use crate::layout::Layout;
 use crate::spool::{Presence, Spool};
 use anyhow::{Context, Result, anyhow, bail};
 use coverage::Coverage;
+use routes::Routes;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -223,6 +225,7 @@ impl Live {
         let mut archives = live.open_archives(plan, layout).await?;
         let (start, mut readers) = live.open_readers(plan, &committed, &mut archives).await?;
         let mut markers = markers;
+        let mut routes = BTreeMap::new();
         for (source, reader) in &mut readers {
             let own = plan.views.iter().filter(|view| view.source.id == source.id);
             let own: Vec<_> = own.map(|view| view.id).collect();
@@ -231,6 +234,13 @@ impl Live {
             if intake::note_losses(source, reader, &own, &coverage, state, ledger)? {
                 // What they say was whole when it was said. Nothing is answered until others stand.
                 markers.clear();
+            }
+            if share.of > 1 {
+                // Before anything is said of its views.
+                let views = plan.views.iter().filter(|view| view.source.id == source.id);
+                let opened =
+                    Routes::open(source, views.cloned(), &start, (&live.state, &coverage))?;
+                routes.insert(source.id, opened);
             }
         }
         for lane in &mut lanes {
@@ -254,6 +264,7 @@ impl Live {
                 &start,
                 &known,
                 archives.remove(&source.id),
+                routes.remove(&source.id),
                 &coverage,
                 senders.clone(),
             )?;
@@ -705,6 +716,7 @@ impl Live {
         start: &Positions,
         known: &[Positions],
         archive: Option<archiver::Opened>,
+        routes: Option<Routes>,
         coverage: &Arc<Coverage>,
         lanes: Vec<crossbeam_channel::Sender<lane::Message>>,
     ) -> Result<()> {
@@ -757,7 +769,7 @@ impl Live {
             ledger: Arc::clone(&self.ledger),
             state: self.state.clone(),
             stop: Arc::clone(&self.stop),
-            is_shared: self.share.of > 1,
+            routes,
             source,
         };
         let own = start.0.iter().filter(|(p, _)| p.source == intake.source.id);
