@@ -623,6 +623,85 @@ fn views_that_stay_are_answered_all_along() {
     server.stop().expect("stop");
 }
 
+/// Every step of an application fails or crashes, before it and after it: what ran goes on, or what was applied
+/// runs, and once more makes it so.
+#[test]
+fn applying_fails_at_every_place() {
+    let scene = Scene::embedded();
+    let mut server = scene.project.run().expect("run");
+    scene.applied(Shape::default());
+    let mut kinds = [STEPS[0], STEPS[2]].into_iter().cycle();
+    for step in ["deploy.bundle", "deploy.journal"] {
+        for (side, action) in [
+            ("before", "error"),
+            ("after", "error"),
+            ("before", "crash"),
+            ("after", "crash"),
+        ] {
+            let shape = kinds.next().expect("for ever");
+            scene.define(shape);
+            let failpoint = format!("{step}.{side}={action}");
+            let mut command = bin::command(&["apply", scene.project.argument()]).expect("apply");
+            command.env("TIDERACE_FAILPOINTS", &failpoint);
+            let output = command.output().expect("run");
+            let said = text(&output);
+            let hit = format!("failpoint {step}.{side}");
+            assert!(
+                !output.status.success() && said.contains(&hit),
+                "{failpoint}: {said}"
+            );
+            let said = scene.applied(shape);
+            assert!(said.contains("it runs"), "{failpoint}: {said}");
+        }
+    }
+    for (side, action) in [
+        ("before", "error"),
+        ("after", "error"),
+        ("before", "crash"),
+        ("after", "crash"),
+    ] {
+        server.kill();
+        let failpoint = format!("deploy.answer.{side}={action}@2");
+        let armed = [("TIDERACE_FAILPOINTS", failpoint.clone())];
+        server = scene.project.launch_with(&armed).expect("launch");
+        server.wait_ready().expect("ready");
+        let shape = kinds.next().expect("for ever");
+        scene.define(shape);
+        // Who has died is not heard of any more.
+        let timeout = if action == "crash" { "2" } else { "60" };
+        let output = scene.apply(&["--timeout", timeout]);
+        let hit = format!("failpoint deploy.answer.{side}: {action}");
+        assert!(
+            scene.log().contains(&hit),
+            "{failpoint}: {}\n{}",
+            text(&output),
+            scene.log()
+        );
+        if action == "crash" {
+            let ended = server.process().wait(WITHIN).expect("it ends");
+            assert!(!ended.success(), "{failpoint}");
+            server = scene.project.run().expect("run");
+        } else {
+            assert!(
+                output.status.success(),
+                "{failpoint}: it is said again: {}",
+                text(&output)
+            );
+        }
+        let said = scene.applied(shape);
+        assert!(
+            said.contains("nothing to apply") && said.contains("it runs"),
+            "{failpoint}: {said}"
+        );
+    }
+    let lines: Vec<String> = (0..40).map(event).collect();
+    let path = "/v1/push/card_payments?durability=disk";
+    let (status, said) = server.post(path, &lines.join("\n")).expect("pushed");
+    assert_eq!(status, 200, "{said}");
+    check(&server, 40);
+    server.stop().expect("stop");
+}
+
 #[test]
 fn what_cannot_be_opened_leaves_what_ran() {
     let scene = Scene::embedded();
