@@ -623,6 +623,50 @@ fn views_that_stay_are_answered_all_along() {
     server.stop().expect("stop");
 }
 
+/// Who only works and who only answers, over one state folder: both take it up, each by itself.
+#[test]
+fn a_worker_and_a_reader_take_it_up() {
+    let redis = Redis::start().expect("redis");
+    let kafka = Kafka::start(1).expect("kafka");
+    kafka.create_topic(TOPIC, 3).expect("topic");
+    let scene = Scene::new(&Settings {
+        redis: Some(redis.url()),
+        kafka: Some(kafka.bootstrap()),
+        lanes: 2,
+        ..Settings::default()
+    });
+    let worker = scene.project.worker().expect("worker");
+    let reader = scene.project.serve().expect("serve");
+    scene.applied(Shape::default());
+    let sender = Sender::new(&kafka.bootstrap(), TOPIC).expect("sender");
+    let send = |ids: std::ops::Range<i64>| {
+        for id in ids {
+            let sent = sender.send(b"", event(id).as_bytes(), Some((id % 3) as i32));
+            sent.expect("sent");
+        }
+        sender.flush().expect("flushed");
+    };
+    send(0..200);
+    check(&reader, 200);
+    scene.applied(STEPS[4]);
+    send(200..400);
+    check(&reader, 400);
+    let body = json!({"service": "both", "entities": {"customer": [0]}});
+    let mut said = String::new();
+    // Of the newer version is what came since: of 200 payments every 40th, where that is even.
+    let taken = wait::until("the new service to be answered", WITHIN, || {
+        let answer = reader.post("/v1/features", &body.to_string());
+        answer.is_ok_and(|(status, answer)| {
+            said = answer;
+            let answer: Json = serde_json::from_str(&said).unwrap_or_default();
+            status == 200 && answer["rows"][0]["values"] == json!([10, 5])
+        })
+    });
+    taken.unwrap_or_else(|late| panic!("{late}: {said}\n{}", reader.log()));
+    reader.stop().expect("stop");
+    worker.stop().expect("stop");
+}
+
 /// Every step of an application fails or crashes, before it and after it: what ran goes on, or what was applied
 /// runs, and once more makes it so.
 #[test]
