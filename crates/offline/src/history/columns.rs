@@ -1,8 +1,9 @@
 //! A service's features as columns of a training set.
 
 use super::Made;
+use super::answers::Asking;
 use super::spine::{Spine, brought};
-use super::wholeness::{Warming, name_of};
+use super::wholeness::{Approximate, Warming, name_of};
 use crate::error::Error;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
@@ -129,6 +130,26 @@ impl<'a> Columns<'a> {
             warming.push(used.fold(Warming::None, Warming::or));
         }
         warming
+    }
+
+    /// Where each feature, on-demand ones last, is approximate in what was found for some rows.
+    pub(super) fn approximate(
+        &self,
+        found: &[Vec<ArrayRef>],
+        askings: &[Asking],
+    ) -> Vec<Approximate> {
+        let features = self.places.iter().map(|(view, place)| {
+            let marks = askings[*view].marks_of(*place);
+            Approximate::of(marks.and_then(|marks| found[*view].get(marks)))
+        });
+        let mut all: Vec<Approximate> = features.collect();
+        for feature in &self.service.on_demand {
+            let used = feature.expr.columns().iter();
+            let used =
+                used.filter_map(|place| all.get(*place).filter(|_| *place < self.names.len()));
+            all.push(used.fold(Approximate::default(), Approximate::or));
+        }
+        all
     }
 
     fn type_of(&self, feature: tiderace_plan::model::FeatureRef) -> &DataType {
