@@ -35,9 +35,11 @@ mod schemas;
 mod selector;
 mod sweeper;
 mod syncer;
+mod topic;
 
 pub use ledger::{Counts, FeedLedger, Ledger, SourceLedger, ViewLedger};
 pub use schemas::registry;
+pub use topic::read_topic;
 
 use crate::feed::Form;
 use crate::layout::Layout;
