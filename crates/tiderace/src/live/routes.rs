@@ -85,6 +85,19 @@ impl Routes {
             coverage.misses(partition(source.id, *number), &missing);
             true
         });
+        // Of whoever sends and has never told, only views that were there when it began to are known to it.
+        let begun = start.0.iter().filter(|(partition, at)| {
+            partition.source == source.id && partition.is_log() && at.next > 0
+        });
+        for (of, at) in begun.filter(|(of, _)| !routes.partitions.contains_key(&of.number)) {
+            let begins_here = |view: &ViewId| {
+                let begun = coverage.begun(*view);
+                begun.is_some_and(|begun| begun.positions.get(*of).next >= at.next)
+            };
+            let views = routes.own.iter().map(|(view, _)| *view);
+            let views: Vec<ViewId> = views.filter(begins_here).collect();
+            coverage.misses(*of, &views);
+        }
         Ok(routes)
     }
 
