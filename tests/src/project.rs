@@ -17,6 +17,10 @@ pub struct Settings {
     pub redis: Option<String>,
     /// What else is said of Redis: `sentinel: { master: … }`.
     pub redis_more: String,
+    /// How rows are kept near: `{ max_age: 100ms }`.
+    pub near_cache: Option<&'static str>,
+    /// What of `serving.limits` is said: `{ calls: 1 }`.
+    pub limits: Option<&'static str>,
     /// Lines added to the source: lateness, lag, checks.
     pub source: String,
     /// `history:` of the views.
@@ -181,7 +185,9 @@ impl Settings {
                 "" => String::new(),
                 more => format!(", {more}"),
             };
-            text += &format!("online: {{ redis: {{ url: \"{url}\"{more} }} }}\n");
+            let near = self.near_cache.map(|near| format!(", near_cache: {near}"));
+            let near = near.unwrap_or_default();
+            text += &format!("online: {{ redis: {{ url: \"{url}\"{more} }}{near} }}\n");
         }
         let mut state = "path: state".to_owned();
         if self.lanes > 0 {

@@ -68,6 +68,50 @@ fn answers_converge_whatever_redis_does() {
     scene.server.stop().expect("stop");
 }
 
+/// Rows that are kept near save calls to Redis, and no answer from them claims more than what it was read with.
+#[test]
+fn rows_are_kept_near_and_no_answer_is_wrong() {
+    let redis = Redis::start().expect("redis");
+    let settings = Settings {
+        redis: Some(redis.url()),
+        near_cache: Some("{ max_age: 1s, max_bytes: 1MiB }"),
+        ..Settings::default()
+    };
+    let mut scene = Scene::of(settings, CUSTOMERS).expect("a scene");
+    scene.pay();
+    scene.converges("the first payments");
+    for _ in 0..2 {
+        scene.pay();
+        scene.never_wrong_while(|scene| scene.converges("more payments"));
+    }
+    scene.never_wrong_while(|scene| {
+        redis.flush().expect("flush");
+        scene.converges("a flush");
+    });
+
+    // A lookup of one row is an MGET, or none.
+    let mgets = || {
+        let stats = redis.command(&["INFO", "commandstats"]).expect("stats");
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+        let calls = line.and_then(|line| line.split(',').next()?.parse::<u64>().ok());
+        calls.unwrap_or_default()
+    };
+    let near = |what: &str| scene.metric(&format!("tiderace_near_cache_{what}"));
+    let (asked, hits, misses) = (mgets(), near("hits_total"), near("misses_total"));
+    let questions = scene.questions();
+    let question = &questions[0];
+    for _ in 0..200 {
+        scene.asker.ask(question).expect("an answer");
+    }
+    let (hits, misses) = (near("hits_total") - hits, near("misses_total") - misses);
+    assert_eq!((hits + misses, mgets() - asked), (200, misses));
+    assert!(hits > 0, "nothing was kept");
+    assert!(near("bytes") > 0 && near("bytes") <= 1 << 20);
+    scene.server.stop().expect("stop");
+}
+
 /// As a replica that takes over without the last writes: the end of what was acknowledged is gone.
 #[test]
 fn a_redis_that_went_back_gets_what_it_lost_and_no_more() {

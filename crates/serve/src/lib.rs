@@ -39,6 +39,9 @@ mod rows;
 mod markers;
 pub use markers::{Markers, Refresher, Snapshot};
 
+mod near;
+pub use near::NearCache;
+
 mod lookup;
 pub use lookup::{Clock, Limits, Lookup};
 

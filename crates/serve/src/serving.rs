@@ -214,6 +214,9 @@ impl Serving {
     /// Finds or makes the prepared form of a selection.
     ///
     /// # Errors
+        if let Some(near) = self.lookup.near() {
+            near.metrics(page);
+        }
     /// As [`Lookup::prepared`].
     pub(crate) fn prepared(&self, selection: &Selection) -> Result<Arc<Prepared>, Error> {
         self.lookup.prepared(selection)
