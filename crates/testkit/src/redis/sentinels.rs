@@ -30,7 +30,7 @@ pub struct Sentinels {
     servers: [Redis; 2],
     sentinels: Vec<(u16, Process)>,
     /// Of the servers, then of the sentinels.
-    tls: Option<Tls>,
+    tls: Option<Box<Tls>>,
     _folder: TempDir,
 }
 
@@ -84,7 +84,7 @@ impl Sentinels {
         let started = Sentinels {
             sentinels: sentinels.collect::<Result<_>>()?,
             servers: [master, replica],
-            tls,
+            tls: tls.map(Box::new),
             _folder: folder,
         };
         started.wait_ready()?;
@@ -114,16 +114,13 @@ impl Sentinels {
     #[must_use]
     pub fn url(&self) -> String {
         let ports = self.sentinels.iter().map(|(port, _)| *port);
-        tls::url(
-            self.tls.as_ref().map(Tls::ports).map(|ports| &ports[2..]),
-            ports,
-        )
+        tls::url(self.tls.as_deref().map(|tls| &tls.ports()[2..]), ports)
     }
 
     /// The file of the authority by which those that speak TLS are believed.
     #[must_use]
     pub fn ca(&self) -> Option<String> {
-        self.tls.as_ref().map(Tls::ca)
+        self.tls.as_deref().map(Tls::ca)
     }
 
     /// The place of the master that all sentinels name, and that takes itself for it; `None` while they
