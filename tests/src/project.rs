@@ -173,6 +173,11 @@ impl Settings {
             true => ports.yaml_with_feast(),
             false => ports.yaml(),
         };
+        let limits = self.limits.map(|limits| format!(", limits: {limits} }}"));
+        let serving = match limits {
+            Some(limits) => serving.trim_end_matches(" }").to_owned() + &limits,
+            None => serving,
+        };
         let mut text = format!("project: tests\n{serving}\n");
         if let Some(brokers) = &self.kafka {
             let registry = self.registry.as_ref();

@@ -70,6 +70,8 @@ pub use sockets::Sockets;
 mod bounds;
 pub use bounds::Bounds;
 
+mod connections;
+
 mod life;
 mod taking;
 

@@ -244,6 +244,9 @@ impl Server {
         .with_owner(options.owner.clone())
         .with_near_cache(options.near_cache);
         let serving = Serving::new(plan, lookup, push, options.concurrency, options.timeout);
+        let doorways = [Some(&grpc), http.as_ref(), feast.as_ref()].into_iter();
+        let counted = doorways.flatten().map(Doorway::connections).cloned();
+        let serving = serving.with_doors(counted.collect());
         let serving = Arc::new(serving.with_tracer(options.tracer.clone()));
         let mut services = vec!["", name_of::<FeatureStoreServer<grpc::Grpc>>()];
         if feast.is_some() {
