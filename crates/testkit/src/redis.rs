@@ -19,6 +19,8 @@ pub use cluster::Cluster;
 mod sentinels;
 pub use sentinels::{MASTER, PASSWORD, Sentinels};
 
+mod tls;
+
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running redis-server, killed when dropped.
