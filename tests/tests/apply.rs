@@ -600,11 +600,9 @@ fn views_that_stay_are_answered_all_along() {
         let asked = scope.spawn(|| {
             while traffic.runs() {
                 let found = counts(http).expect("an answer");
-                let whole = found.iter().all(|(count, complete)| {
-                    let all = sent / CUSTOMERS as i64;
-                    *complete && *count == all
-                });
-                assert!(whole, "{found:?}");
+                // Where stopping and starting take long they say STALE, of the same values.
+                let all = sent / CUSTOMERS as i64;
+                assert!(found.iter().all(|(count, _)| *count == all), "{found:?}");
             }
         });
         for shape in &STEPS[1..3] {
