@@ -588,6 +588,16 @@ features: [\"shops:*\"]
         passed.expect("passed");
     }
 
+    /// Waits, while payments come, until all of a shop's window has come since every process knows of shops.
+    fn warm(&self, server: &Server) {
+        let mut found = Vec::new();
+        let warm = wait::until("shops to be whole", WITHIN, || {
+            found = Shops::ask(server, "shops", "shop", Shops::SHOPS, self.now());
+            found.iter().all(|(_, complete)| *complete)
+        });
+        warm.unwrap_or_else(|late| panic!("{late}: {found:?}\n{}", server.log()));
+    }
+
     /// Waits until every answer is complete, which is that of a recount.
     fn check(&self, server: &Server) {
         let times = self.times.lock().expect("no panic");
@@ -671,7 +681,7 @@ fn definitions_change_process_by_process() {
                 assert!(found.iter().all(|(_, complete)| !complete), "{found:?}");
             }
         }
-        payments.pass(2 * Shops::WINDOW);
+        payments.warm(&servers[0]);
     });
     servers.iter().for_each(|server| payments.check(server));
 
@@ -687,7 +697,7 @@ fn definitions_change_process_by_process() {
         });
         noticed.unwrap_or_else(|late| panic!("{late}: {:?}", shops(payments.now())));
         apply(1, true);
-        payments.pass(2 * Shops::WINDOW);
+        payments.warm(&servers[0]);
     });
     servers.iter().for_each(|server| payments.check(server));
     // Together they have counted each payment once.
