@@ -230,18 +230,17 @@ impl Live {
         let mut routes = BTreeMap::new();
         for (source, reader) in &mut readers {
             let own = plan.views.iter().filter(|view| view.source.id == source.id);
-            let own: Vec<_> = own.map(|view| view.id).collect();
-            intake::note_starts(source.id, reader, &own, &coverage)?;
+            let own: Vec<_> = own.collect();
+            let ids: Vec<_> = own.iter().map(|view| view.id).collect();
+            intake::note_starts(source.id, reader, &ids, &coverage)?;
             let (state, ledger) = (&live.state, &live.ledger);
-            if intake::note_losses(source, reader, &own, &coverage, state, ledger)? {
+            if intake::note_losses(source, reader, &ids, &coverage, state, ledger)? {
                 // What they say was whole when it was said. Nothing is answered until others stand.
                 markers.clear();
             }
             if share.of > 1 {
                 // Before anything is said of its views.
-                let views = plan.views.iter().filter(|view| view.source.id == source.id);
-                let opened =
-                    Routes::open(source, views.cloned(), &start, (&live.state, &coverage))?;
+                let opened = Routes::open(source, &own, &start, (state, &coverage))?;
                 routes.insert(source.id, opened);
             }
         }

@@ -24,8 +24,9 @@ pub(super) fn whole_from(source: &Source, earliest: Option<Timestamp>) -> Covere
 }
 
 /// Which of some instants a feature lacks events at, or may.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Warming {
+    #[default]
     None,
     All,
     Some(Vec<bool>),

@@ -54,7 +54,7 @@ impl Routes {
     /// know nothing from here on.
     pub fn open(
         source: &Arc<Source>,
-        views: impl Iterator<Item = Arc<View>>,
+        views: &[&Arc<View>],
         start: &Positions,
         (state, coverage): (&Store, &Coverage),
     ) -> Result<Routes> {
@@ -66,7 +66,7 @@ impl Routes {
             partitions.with_context(|| format!("read what the senders of `{name}` know"))?;
         let mut routes = Routes {
             source: Arc::clone(source),
-            own: views.map(|view| (view.id, route(&view))).collect(),
+            own: views.iter().map(|view| (view.id, route(view))).collect(),
             partitions: partitions.unwrap_or_default(),
             state: state.clone(),
         };

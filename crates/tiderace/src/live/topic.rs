@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Accepted, Intake};
 use tiderace_plan::Plan;
-use tiderace_plan::model::{Archive, Source, Stream};
+use tiderace_plan::model::{Source, Stream};
 use tiderace_source::{Kind, Reader};
 use tiderace_types::{CoveredFrom, Positions, RecordBatch, Timestamp};
 
@@ -36,17 +36,16 @@ pub fn read_topic(
         bail!("source `{}` has no topic", source.name);
     };
     let context = || format!("read topic \"{topic}\" of source `{}`", source.name);
-    let source = Arc::new(accepting(source));
     let schemas = layout.schemas();
     let folders = Folders {
         project: layout.project(),
         definitions: layout.definitions(),
         kept: &schemas,
     };
-    let mut reading = Reading::new(&source, plan, folders)?;
+    let mut reading = Reading::new(source, plan, folders)?;
     let reader = Reader::kafka(&kafka(plan)?, topic, source.id, &[]);
     let mut reader = reader.with_context(context)?.only(headers.clone());
-    let mut intake = Intake::new(Arc::clone(&source), Vec::new(), &Positions::default());
+    let mut intake = Intake::new(Arc::clone(source), Vec::new(), &Positions::default()).telling();
     let begins: BTreeMap<u32, i64> = reader.positions().into_iter().collect();
     let ends = reader.ends().with_context(context)?;
     let has_come = |reader: &Reader| {
@@ -86,7 +85,7 @@ pub fn read_topic(
                 .position(|number| *number == meta.partition.number)
             {
                 cut.swap_remove(at);
-                whole = later(whole, before(&source, meta.broker_time));
+                whole = later(whole, before(source, meta.broker_time));
             }
         }
         let Some(decoded) = reading.read(&mut records, &stop) else {
@@ -99,22 +98,8 @@ pub fn read_topic(
     // Of those in which nothing is left there may be anything up to now.
     match cut.is_empty() {
         true => Ok(whole),
-        false => Ok(later(whole, before(&source, now()))),
+        false => Ok(later(whole, before(source, now()))),
     }
-}
-
-/// The source, as one that tells which events it accepts.
-fn accepting(source: &Source) -> Source {
-    let mut source = source.clone();
-    let archive = source.archive.get_or_insert_with(|| Archive {
-        parquet: String::new(),
-        write: true,
-        retention: None,
-        flush_interval: tiderace_types::Duration::ZERO,
-        renamed: BTreeMap::new(),
-    });
-    archive.write = true;
-    source
 }
 
 /// Up to when events may be of that came before an instant.
