@@ -1,11 +1,12 @@
 //! Asking a server, as a model would: by gRPC.
 
 use crate::answer::Answer;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::time::{Duration, Instant};
 use tiderace_serve::proto::feature_store_client::FeatureStoreClient;
 use tiderace_serve::proto::get_online_features_request::Selection;
+use tiderace_serve::proto::push_and_get_response::Answer as Outcome;
 use tiderace_serve::proto::{self, column::Values};
 use tiderace_testkit::wait;
 use tiderace_types::Timestamp;
@@ -179,6 +180,41 @@ impl Asker {
         let mut client = self.client.clone();
         let response = self.runtime.block_on(client.push(request))?;
         Ok(response.into_inner().count)
+    }
+
+    /// Pushes events and asks a question, whose answer has them in or leaves them out; gives the answer and the
+    /// instant that it is for.
+    ///
+    /// # Errors
+    /// What the server says, of the push or of the lookup.
+    pub fn push_and_get(
+        &self,
+        payloads: Vec<Vec<u8>>,
+        question: &Question,
+        events: proto::EventsInAnswer,
+    ) -> Result<(Answer, Timestamp)> {
+        let push = proto::PushRequest {
+            source: "card_payments".to_owned(),
+            payloads: payloads.into_iter().map(Into::into).collect(),
+            durability: proto::Durability::Disk.into(),
+        };
+        let request = proto::PushAndGetRequest {
+            push: Some(push),
+            get: Some(question.request()),
+            events: events.into(),
+        };
+        let mut client = self.client.clone();
+        let response = self.runtime.block_on(client.push_and_get(request))?;
+        let response = response.into_inner();
+        ensure!(response.refused.is_empty(), "{:?}", response.refused);
+        let features = match response.answer {
+            Some(Outcome::Features(features)) => features,
+            other => bail!("no features: {other:?}"),
+        };
+        let as_of = features.as_of.as_ref().context("an instant")?;
+        let as_of = Timestamp(as_of.seconds * 1_000_000 + i64::from(as_of.nanos) / 1_000);
+        let answer = Answer::rows(features)?.pop().context("a row")?;
+        Ok((answer, as_of))
     }
 
     /// Waits until everything that was in the source when this is called is in the answers:

@@ -32,6 +32,10 @@ def test_many_at_once(server: Server, client: Client) -> None:
             answer = await asking.get_online_features(["item_sales:*"], {"item": "tea"}, as_of=AT)
             same(answer, server.features(features=["item_sales:*"], **http))
             assert (await asking.push("taps", {"at": AT, "shop": "async"})).count == 1
+            keys = {"shop": "async", "till": 1}
+            sale = {"id": "async", "at": AT} | keys
+            scored = await asking.push_and_get("sales", sale, ["till_sales:sold"], keys)
+            assert scored.pushed.count == 1 and len(scored.features.names) > 0
             with pytest.raises(NotFound, match="did you mean"):
                 await asking.get_online_features("kind", {"shop": "north"})
 

@@ -34,6 +34,23 @@ def test_events_of_every_form_count(client: Client) -> None:
     assert counted() == 5
 
 
+def test_a_sale_is_in_the_features_that_are_asked_with_it(client: Client) -> None:
+    keys = {"shop": "scored", "till": 1}
+    now = datetime.now(UTC)
+    for number in range(1, 4):
+        sale = {"id": f"scored-{number}", "at": now + timedelta(milliseconds=number)} | keys
+        # A copy counts once, and is told where it is to be left out.
+        for include_events in [False, True, True, False]:
+            scored = client.push_and_get(
+                "sales", sale, ["till_sales:sold"], keys, include_events=include_events
+            )
+            assert scored.features[0]["sold_1d"] == number - (not include_events)
+            assert scored.pushed.count == 1 and scored.refused == ()
+    bad = client.push_and_get("sales", '{"id": "bad"}', ["till_sales:sold"], keys)
+    assert bad.refused[0].index == 0 and bad.refused[0].view is None
+    assert bad.features[0]["sold_1d"] == 3
+
+
 def test_every_type_of_value_comes_back(client: Client) -> None:
     event = {
         "id": "types",

@@ -195,6 +195,16 @@ impl Events {
         }
     }
 
+    /// Takes the event of this identity away; tells whether there was one.
+    pub fn remove<E: Incoming>(&mut self, event: &E) -> bool {
+        let Ok(found) = self.find(event, self.len()) else {
+            return false;
+        };
+        let rest: Vec<usize> = (0..self.len()).filter(|index| *index != found).collect();
+        *self = self.pick(&rest);
+        true
+    }
+
     /// Where an event belongs, or what it is a copy of; those from `end` on are later.
     fn place<E: Incoming>(&self, event: &E, end: usize) -> Result<usize, Insert> {
         match self.find(event, end) {

@@ -58,6 +58,9 @@ pub use row::{Base, Offer, Row};
 
 mod changing;
 
+mod pushed;
+pub use pushed::{PushFailure, PushedEvents, PushedMember, PushedRecord};
+
 mod codec;
 pub use codec::{CodecError, is_merged, is_spent, version_of};
 

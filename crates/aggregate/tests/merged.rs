@@ -61,4 +61,41 @@ proptest! {
             support::check(&spec, &read, &facts, as_of, answers);
         }
     }
+
+    #[test]
+    fn what_was_pushed_counts_once_or_not_at_all(case in cases()) {
+        let (spec, mut facts) = (case.spec(), case.facts());
+        facts.retain(|fact| fact.time > Timestamp::MIN);
+        let mut state = case.shuffle ^ 0x9054;
+        let mut one_of = |count: u64| next(&mut state).is_multiple_of(count);
+        let pushed: Vec<Fact> = facts.iter().filter(|_| one_of(3)).cloned().collect();
+        // Of what was pushed some has come by the stream, and lies in spans or by itself.
+        facts.retain(|fact| !pushed.contains(fact) || one_of(2));
+        let row = merged(&case, &spec, &facts);
+        let (mut with, mut without) = (row.clone(), row);
+        let (mut counted, mut left) = (facts.clone(), facts);
+        for fact in &pushed {
+            let events = support::row(&spec, std::slice::from_ref(fact)).events;
+            let spans = with.merged.as_deref();
+            let in_span = spans.is_some_and(|spans| spans.place_at(fact.time).is_some());
+            prop_assert_eq!(with.include(&spec, &events), !in_span);
+            prop_assert_eq!(without.exclude(&spec, &events), !in_span);
+            if in_span {
+                continue;
+            }
+            left.retain(|held| held != fact);
+            if !counted.contains(fact) {
+                counted.push(fact.clone());
+            }
+        }
+        for as_of in case.instants(&spec, &counted) {
+            for (row, facts) in [(&with, &counted), (&without, &left)] {
+                let answers = |output: &Output| {
+                    let place = spec.outputs.iter().position(|held| std::ptr::eq(held, output));
+                    place.is_some_and(|index| row.answers(&spec, index, as_of))
+                };
+                support::check(&spec, row, facts, as_of, answers);
+            }
+        }
+    }
 }

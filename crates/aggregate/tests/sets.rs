@@ -49,6 +49,23 @@ proptest! {
     }
 
     #[test]
+    fn of_what_was_folded_nobody_can_say_whether_it_had_come(case in cases()) {
+        let (spec, facts) = (case.spec(), case.facts());
+        let Some(upto) = facts.iter().map(|fact| fact.time).min() else {
+            return Ok(());
+        };
+        let mut row = support::row(&spec, &facts);
+        row.trim(&spec, upto);
+        for fact in facts.iter().filter(|fact| fact.time <= upto) {
+            let events = support::row(&spec, std::slice::from_ref(fact)).events;
+            let before = row.clone();
+            prop_assert_eq!(row.include(&spec, &events), !spec.unbounded());
+            prop_assert_eq!(row.clone().exclude(&spec, &events), !spec.unbounded());
+            prop_assert_eq!(&row, &before);
+        }
+    }
+
+    #[test]
     fn what_is_not_kept_any_more_cannot_come_back(case in cases()) {
         let (spec, facts) = (case.spec(), case.facts());
         let mut row = support::row(&spec, &facts);

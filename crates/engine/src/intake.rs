@@ -445,7 +445,7 @@ fn told(dropped: Vec<(u32, Dropped)>, refused: &[(u32, Reason, String)]) -> Vec<
 }
 
 /// Whether an event is too early or too late, and the particulars.
-fn out_of_time(
+pub(crate) fn out_of_time(
     source: &Source,
     time: Timestamp,
     broker_time: Timestamp,

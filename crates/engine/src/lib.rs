@@ -27,6 +27,9 @@ pub use routing::{Owners, Routed};
 mod past;
 pub use past::{LEFT_FROM, Past, PastCounts, PastEvents, PastTaken, row_number};
 
+mod pushed;
+pub use pushed::PushReader;
+
 mod density;
 mod part;
 pub use density::Density;

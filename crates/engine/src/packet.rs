@@ -46,7 +46,7 @@ pub enum Origin {
 }
 
 /// Identities by event.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum PacketIds {
     /// Integer ids.
     Int(ScalarBuffer<i64>),

@@ -171,7 +171,12 @@ pub struct PastEvents {
 }
 
 impl PastEvents {
-    fn new(spec: &RowSpec, times: Vec<i64>, ids: PacketIds, mut batch: ViewBatch) -> PastEvents {
+    pub(crate) fn new(
+        spec: &RowSpec,
+        times: Vec<i64>,
+        ids: PacketIds,
+        mut batch: ViewBatch,
+    ) -> PastEvents {
         batch.words = Words::of(spec, &batch, &times, &ids);
         PastEvents { times, ids, batch }
     }

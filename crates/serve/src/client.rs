@@ -247,16 +247,28 @@ impl Client {
         payloads: Vec<Bytes>,
         durability: Durability,
     ) -> Result<PushResponse, Error> {
-        let durability = match durability {
-            Durability::Disk => proto::Durability::Disk,
-            Durability::Process => proto::Durability::Process,
-        };
-        let request = proto::PushRequest {
-            source: source.to_owned(),
-            payloads,
-            durability: durability.into(),
-        };
+        let request = push_request(source, payloads, durability);
         Ok(self.inner.push(request).await?.into_inner())
+    }
+
+    /// Pushes events and asks for features, which have them in or leave them out.
+    ///
+    /// # Errors
+    /// What the server says; where the events were accepted, the error of the lookup is in the answer.
+    pub async fn push_and_get(
+        &mut self,
+        source: &str,
+        payloads: Vec<Bytes>,
+        durability: Durability,
+        get: GetOnlineFeaturesRequest,
+        events: proto::EventsInAnswer,
+    ) -> Result<proto::PushAndGetResponse, Error> {
+        let request = proto::PushAndGetRequest {
+            push: Some(push_request(source, payloads, durability)),
+            get: Some(get),
+            events: events.into(),
+        };
+        Ok(self.inner.push_and_get(request).await?.into_inner())
     }
 
     /// Lists what there is.
@@ -266,6 +278,18 @@ impl Client {
     pub async fn catalogue(&mut self) -> Result<proto::GetCatalogueResponse, Error> {
         let request = proto::GetCatalogueRequest {};
         Ok(self.inner.get_catalogue(request).await?.into_inner())
+    }
+}
+
+fn push_request(source: &str, payloads: Vec<Bytes>, durability: Durability) -> proto::PushRequest {
+    let durability = match durability {
+        Durability::Disk => proto::Durability::Disk,
+        Durability::Process => proto::Durability::Process,
+    };
+    proto::PushRequest {
+        source: source.to_owned(),
+        payloads,
+        durability: durability.into(),
     }
 }
 

@@ -168,6 +168,11 @@ impl RowStanding<'_> {
         (self.entity, flags)
     }
 
+    /// Is no surer than `other`.
+    pub(crate) fn rests_on(&mut self, other: &RowStanding<'_>) {
+        self.exact &= other.exact;
+    }
+
     /// How long ago the rows were last known to hold everything; `None` when unavailable, and
     /// when they never were.
     #[must_use]

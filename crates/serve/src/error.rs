@@ -1,5 +1,6 @@
 //! What can go wrong in a call, and whose matter it is.
 
+use crate::proto::LookupError;
 use axum::http::StatusCode;
 
 /// A call that got no answer.
@@ -105,6 +106,16 @@ impl From<Error> for tonic::Status {
             Kind::Bug => tonic::Code::Internal,
         };
         tonic::Status::new(code, error.message)
+    }
+}
+
+impl From<Error> for LookupError {
+    fn from(error: Error) -> LookupError {
+        let status = tonic::Status::from(error);
+        LookupError {
+            code: i32::from(status.code()),
+            message: status.message().to_owned(),
+        }
     }
 }
 

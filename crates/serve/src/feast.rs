@@ -99,6 +99,7 @@ impl Door {
                 ends: false,
                 newest: true,
             },
+            pushed: None,
         };
         let looked = self.serving.look(caller, &shape.prepared, ask).await?;
         Ok(Answer::new(permit, shape, told, keys, looked)?)

@@ -153,6 +153,7 @@ fn needs(form: Form, path: &str) -> Needs {
             _ if path.starts_with("/console/") => Needs::Nothing,
             "/v1/features" | "/v1/catalogue" => Needs::Token,
             _ if path.starts_with("/v1/push/") => Needs::Token,
+            _ if path.starts_with("/v1/push-and-get/") => Needs::Token,
             _ => Needs::Admin,
         },
     }
@@ -256,6 +257,7 @@ mod tests {
         check(Form::Grpc, "/grpc.health.v1.Health/Check", Needs::Nothing);
         check(Form::Grpc, "/grpc.health.v1.Healthy/Check", Needs::Token);
         check(Form::Grpc, "/tiderace.v1.FeatureStore/Push", Needs::Token);
+        check(Form::Json, "/v1/push-and-get/payments", Needs::Token);
         check(Form::Feast, "/health", Needs::Nothing);
         check(Form::Feast, "/get-online-features", Needs::Token);
     }

@@ -3,7 +3,7 @@
 use crate::life::Life;
 use crate::proto::feature_store_server::FeatureStore;
 use crate::taking::weighed;
-use crate::{Caller, Durability, Error, Request, Serving, proto, stream};
+use crate::{Caller, Durability, Error, PushAndGet, Request, Serving, proto, stream};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
@@ -55,24 +55,20 @@ impl FeatureStore for Grpc {
     ) -> Result<Response<proto::PushResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let durability = match proto::Durability::try_from(request.durability) {
-            Ok(proto::Durability::Unspecified | proto::Durability::Disk) => Durability::Disk,
-            Ok(proto::Durability::Process) => Durability::Process,
-            Err(_) => {
-                let message = format!(
-                    "durability {} is unknown; expected DISK (1) or PROCESS (2)",
-                    request.durability
-                );
-                return Err(Error::invalid(message).into());
-            }
-        };
+        let durability = durability(request.durability)?;
         let (source, payloads) = (&request.source, request.payloads);
         let pushed = self.serving.push(&caller, source, payloads, durability);
-        let receipt = pushed.await?;
-        Ok(Response::new(proto::PushResponse {
-            first_offset: receipt.first_offset,
-            count: receipt.count,
-        }))
+        Ok(Response::new(pushed.await?.into()))
+    }
+
+    async fn push_and_get(
+        &self,
+        request: tonic::Request<proto::PushAndGetRequest>,
+    ) -> Result<Response<proto::PushAndGetResponse>, Status> {
+        let caller = caller(&request)?;
+        let asked = PushAndGet::try_from(request.into_inner())?;
+        let done = self.serving.push_and_get(&caller, asked).await?;
+        Ok(weighed(done.into()))
     }
 
     async fn get_catalogue(
@@ -81,5 +77,43 @@ impl FeatureStore for Grpc {
     ) -> Result<Response<proto::GetCatalogueResponse>, Status> {
         let caller = caller(&request)?;
         Ok(Response::new(self.serving.catalogue(&caller).into_owned()))
+    }
+}
+
+fn durability(asked: i32) -> Result<Durability, Error> {
+    match proto::Durability::try_from(asked) {
+        Ok(proto::Durability::Unspecified | proto::Durability::Disk) => Ok(Durability::Disk),
+        Ok(proto::Durability::Process) => Ok(Durability::Process),
+        Err(_) => Err(Error::invalid(format!(
+            "durability {asked} is unknown; expected DISK (1) or PROCESS (2)"
+        ))),
+    }
+}
+
+impl TryFrom<proto::PushAndGetRequest> for PushAndGet {
+    type Error = Error;
+
+    fn try_from(request: proto::PushAndGetRequest) -> Result<PushAndGet, Error> {
+        use proto::EventsInAnswer;
+        let missing = |what: &str| Error::invalid(format!("nothing is {what}"));
+        let push = request.push.ok_or_else(|| missing("pushed: set `push`"))?;
+        let get = request.get.ok_or_else(|| missing("asked: set `get`"))?;
+        let included = match EventsInAnswer::try_from(request.events) {
+            Ok(EventsInAnswer::Unspecified | EventsInAnswer::Included) => true,
+            Ok(EventsInAnswer::Excluded) => false,
+            Err(_) => {
+                return Err(Error::invalid(format!(
+                    "events {} is unknown; expected INCLUDED (1) or EXCLUDED (2)",
+                    request.events
+                )));
+            }
+        };
+        Ok(PushAndGet {
+            durability: durability(push.durability)?,
+            source: push.source,
+            payloads: push.payloads,
+            get: Request::try_from(get)?,
+            included,
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/features` | a lookup |
 //! | `POST /v1/push/{source}?durability=disk` | an event, JSON lines, or an array of events |
+//! | `POST /v1/push-and-get/{source}?events=included` | a lookup, and after it events, JSON one after another |
 //! | `GET /v1/catalogue` | what there is |
 //! | `GET /health` | the process lives |
 //! | `GET /ready` | lookups can be answered |
@@ -15,7 +16,10 @@
 //!
 //! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
 
-use crate::{Caller, Console, Durability, Error, Metrics, Page, Serving, console, json};
+use crate::{
+    Caller, Console, Durability, Error, Metrics, Page, PushAndGet, PushReceipt, Serving, console,
+    json,
+};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -47,6 +51,7 @@ pub(crate) fn router(
     Router::new()
         .route("/v1/features", post(features))
         .route("/v1/push/{source}", post(push))
+        .route("/v1/push-and-get/{source}", post(push_and_get))
         .route("/v1/catalogue", get(catalogue))
         .route("/health", get(async || Json(json!({"status": "ok"}))))
         .route("/ready", get(ready))
@@ -77,8 +82,64 @@ async fn push(
     let durability = durability(&wanted)?;
     let payloads = json::events(&readable(body)?)?;
     let receipt = serving.push(&caller, &source, payloads, durability).await?;
-    let accepted = json!({"first_offset": receipt.first_offset, "count": receipt.count});
-    Ok(Json(accepted).into_response())
+    Ok(Json(accepted(&receipt)).into_response())
+}
+
+async fn push_and_get(
+    State(serving): State<Arc<Serving>>,
+    Extension(caller): Extension<Caller>,
+    Path(source): Path<String>,
+    Query(wanted): Query<Vec<(String, String)>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    let (answered, wanted): (Vec<_>, Vec<_>) =
+        wanted.into_iter().partition(|(name, _)| name == "events");
+    let mut included = true;
+    for (_, value) in answered {
+        included = match value.as_str() {
+            "included" => true,
+            "excluded" => false,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "parameter \"events\" = {value:?}: expected events=included or events=excluded"
+                )));
+            }
+        };
+    }
+    let durability = durability(&wanted)?;
+    let mut payloads = json::events(&readable(body)?)?.into_iter();
+    let get = payloads.next().ok_or_else(|| {
+        Error::invalid(
+            "the body is empty; send a lookup as for /v1/features, and after it the events",
+        )
+    })?;
+    let asked = PushAndGet {
+        source,
+        payloads: payloads.collect(),
+        durability,
+        get: json::request(&get)?,
+        included,
+    };
+    let done = serving.push_and_get(&caller, asked).await?;
+    let mut out = accepted(&done.receipt);
+    match &done.answer {
+        Ok(features) => out["features"] = json::response(features),
+        Err(error) => out["error"] = failure(error),
+    }
+    let refused = done.refused.iter().map(|event| {
+        json!({
+            "index": event.index,
+            "view": (!event.view.is_empty()).then_some(&event.view),
+            "reason": event.reason,
+            "message": event.message,
+        })
+    });
+    out["refused"] = refused.collect();
+    Ok(Json(out).into_response())
+}
+
+fn accepted(receipt: &PushReceipt) -> serde_json::Value {
+    json!({"first_offset": receipt.first_offset, "count": receipt.count})
 }
 
 async fn catalogue(
@@ -120,7 +181,11 @@ fn durability(wanted: &[(String, String)]) -> Result<Durability, Error> {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let status = self.kind().status();
-        let body = json!({"error": {"code": self.kind().code(), "message": self.to_string()}});
+        let body = json!({"error": failure(&self)});
         (status, Json(body)).into_response()
     }
+}
+
+fn failure(error: &Error) -> serde_json::Value {
+    json!({"code": error.kind().code(), "message": error.to_string()})
 }

@@ -51,7 +51,9 @@ pub use told::{
 };
 
 mod push;
-pub use push::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
+pub use push::{
+    Durability, Push, PushError, PushErrorKind, PushFuture, PushReader, PushReceipt, Written,
+};
 
 mod catalogue;
 pub use catalogue::catalogue;
@@ -93,7 +95,7 @@ pub use caller::Caller;
 mod gate;
 
 mod serving;
-pub use serving::Serving;
+pub use serving::{PushAndGet, PushedAndGot, Serving};
 
 mod stream;
 

@@ -1,6 +1,9 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
 mod evidence;
+mod pushed;
+
+pub(crate) use pushed::{Late, Pushed, ToRow};
 
 use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
@@ -119,6 +122,19 @@ impl Lookup {
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
     /// change; [`Kind::Unavailable`] when the store does not answer.
     pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        let answer = self.get_pushed(request, None).await;
+        answer.map(|(answer, _)| answer)
+    }
+
+    /// Answers one request, told of events that were pushed; tells which of these are too late.
+    ///
+    /// # Errors
+    /// As [`Lookup::get`].
+    pub(crate) async fn get_pushed(
+        &self,
+        request: Request,
+        pushed: Option<Pushed<'_>>,
+    ) -> Result<(proto::GetOnlineFeaturesResponse, Late), Error> {
         let prepared = self.prepared(&request.selection)?;
         let ask = Ask {
             entities: &request.entities,
@@ -129,6 +145,7 @@ impl Lookup {
                 ends: request.include_valid_until,
                 newest: false,
             },
+            pushed,
         };
         let looked = self.look(&prepared, ask).await?;
         let mut rows = Vec::with_capacity(looked.rows.len());
@@ -136,11 +153,25 @@ impl Lookup {
             take_turns(row).await;
             rows.push(answer.into_row());
         }
-        Ok(proto::GetOnlineFeaturesResponse {
+        let answer = proto::GetOnlineFeaturesResponse {
             metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
             rows,
             as_of: Some(convert::to_timestamp(looked.as_of)),
-        })
+        };
+        Ok((answer, looked.late))
+    }
+
+    /// Tells whether a request can be answered, as far as that hangs on the request.
+    ///
+    /// # Errors
+    /// As [`Lookup::get`], for the caller's mistakes.
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
+        let prepared = self.prepared(&request.selection)?;
+        let columns = rows::Columns::match_up(&prepared, &request.entities, &request.request_data)?;
+        self.bound(&prepared, columns.rows)?;
+        columns.keys(&prepared)?;
+        columns.request_data(&prepared)?;
+        Ok(())
     }
 
     /// Answers what is asked of a prepared selection, in no protocol's form.
@@ -153,18 +184,25 @@ impl Lookup {
         let keys = columns.keys(prepared)?;
         let request_data = columns.request_data(prepared)?;
         let now = (self.clock)();
+        let as_of = ask.as_of.unwrap_or(now);
         let at = At {
-            as_of: ask.as_of.unwrap_or(now),
+            as_of: ask.pushed.map_or(as_of, |pushed| pushed.as_of(as_of)),
             now,
         };
         let extras = ask.extras;
+        // Whose event has just been pushed is read where it is newest.
+        let near = self.near.as_ref().filter(|_| ask.pushed.is_none());
+        let mut late = Late::new();
         let mut snapshot = self.markers.latest()?;
         let mut doubts = 0;
         let mut answers = loop {
             let asked_at = Instant::now();
             let mut kept = Vec::new();
             let mut reads = Reads::new(prepared, &snapshot, &keys);
-            if let Some(near) = &self.near {
+            if let Some(pushed) = &ask.pushed {
+                late = reads.push(prepared, &snapshot, pushed);
+            }
+            if let Some(near) = near {
                 kept = reads.kept(near, prepared, at, asked_at);
             }
             let missing = reads.missing(&kept);
@@ -181,7 +219,7 @@ impl Lookup {
                 continue;
             }
             let mut found = merge(&kept, found.rows);
-            if let Some(near) = &self.near {
+            if let Some(near) = near {
                 reads.keep(near, prepared, &kept, &found, asked_at);
                 reads.judge_by(&kept);
             }
@@ -194,7 +232,7 @@ impl Lookup {
                 let mut answer = reads.answer(prepared, row, at, &found, extras);
                 if !answer.damaged.is_empty() {
                     let damaged = std::mem::take(&mut answer.damaged);
-                    if let Some(near) = &self.near {
+                    if let Some(near) = near {
                         damaged.iter().for_each(|at| near.forget(&reads.keys[*at]));
                     }
                     if let Some(owner) = &self.owner {
@@ -206,6 +244,13 @@ impl Lookup {
                     }
                 }
                 answers.push(answer);
+            }
+            let patience = ask.pushed.and_then(|pushed| pushed.patience());
+            if let Some(patience) = patience.filter(|_| answers.iter().any(|row| row.untold))
+                && self.markers.renewed(patience).await
+            {
+                snapshot = self.markers.latest()?;
+                continue;
             }
             break answers;
         };
@@ -225,6 +270,7 @@ impl Lookup {
         Ok(Looked {
             rows: answers,
             as_of: at.as_of,
+            late,
         })
     }
 
@@ -364,6 +410,8 @@ struct Reads<'a> {
     keys: Vec<RowKey>,
     /// One per row and view, row by row.
     cells: Vec<Cell<'a>>,
+    /// What is pushed to the row of each cell; empty where nothing is.
+    pushed: Vec<ToRow<'a>>,
 }
 
 struct Cell<'a> {
@@ -383,6 +431,7 @@ impl<'a> Reads<'a> {
         let mut reads = Reads {
             keys: Vec::with_capacity(count),
             cells: Vec::with_capacity(count),
+            pushed: Vec::new(),
         };
         for row in entities.chunks(width) {
             for read in &prepared.views {
@@ -545,9 +594,11 @@ impl<'a> Reads<'a> {
         let cells = &self.cells[row * views..(row + 1) * views];
         let mut answer = Answer::default();
         let mut values: Vec<Vec<Judged>> = Vec::with_capacity(views);
-        for (read, cell) in prepared.views.iter().zip(cells) {
+        for (view, (read, cell)) in prepared.views.iter().zip(cells).enumerate() {
             let bytes = cell.key.and_then(|place| found[place].as_ref());
-            let mut of_view = answer_view(read, cell.said, bytes, at);
+            let pushed = self.pushed.get(row * views + view);
+            let mut of_view = answer_view(read, cell.said, bytes, at, pushed);
+            answer.untold |= !of_view.told;
             answer
                 .damaged
                 .extend(cell.key.filter(|_| !of_view.readable));
@@ -602,6 +653,8 @@ pub(crate) struct Ask<'a> {
     /// The instant; `None` for now.
     pub(crate) as_of: Option<Timestamp>,
     pub(crate) extras: Extras,
+    /// Events that were pushed to go with it.
+    pub(crate) pushed: Option<Pushed<'a>>,
 }
 
 /// What is answered beside values.
@@ -622,6 +675,8 @@ pub(crate) struct Looked {
     pub(crate) rows: Vec<Answer>,
     /// The instant that it is for.
     pub(crate) as_of: Timestamp,
+    /// Pushed events that are too late.
+    pub(crate) late: Late,
 }
 
 /// One value with all that is said of it.
@@ -647,6 +702,8 @@ pub(crate) struct OfView<'a> {
     pub(crate) standing: RowStanding<'a>,
     /// Whether its bytes could be read.
     pub(crate) readable: bool,
+    /// Whether it could be told which pushed events it has.
+    told: bool,
     row: Option<Row>,
 }
 
@@ -655,6 +712,8 @@ pub(crate) struct OfView<'a> {
 pub(crate) struct Answer {
     /// The places of the rows that could not be read.
     damaged: Vec<usize>,
+    /// Whether of a pushed event it cannot be told if a row has it.
+    untold: bool,
     /// One per feature, then one per on-demand feature.
     pub(crate) values: Vec<Judged>,
     details: Vec<proto::ViewDetails>,
@@ -704,19 +763,35 @@ struct Told {
     off: Duration,
 }
 
-/// Finishes and judges the asked outputs of one row of one view.
+/// Finishes and judges the asked outputs of one row of one view, with what is pushed to it.
 pub(crate) fn answer_view<'a>(
     read: &'a ViewRead,
     said: Option<&'a ViewMarker>,
     bytes: Option<&Bytes>,
     at: At,
+    pushed: Option<&ToRow<'_>>,
 ) -> OfView<'a> {
     let spec = &read.view.spec;
     let row = match bytes
         .map(|bytes| read.asked.decode(spec, bytes))
         .transpose()
     {
-        Ok(row) => row.map(|row| row.into_net(spec)),
+        Ok(row) => {
+            let (row, told) = match pushed {
+                None => (row, true),
+                Some(pushed) => pushed.apply(spec, row),
+            };
+            if !told {
+                return OfView {
+                    judged: pushed::untold(read, at),
+                    standing: judge(&read.terms, said, at, Held::Absent),
+                    readable: true,
+                    told: false,
+                    row: None,
+                };
+            }
+            row.map(|row| row.into_net(spec))
+        }
         Err(error) => {
             let message = format!(
                 "the row of view {:?} cannot be read: {error}",
@@ -732,6 +807,7 @@ pub(crate) fn answer_view<'a>(
                 judged: vec![failed; read.outputs.len()],
                 standing,
                 readable: false,
+                told: true,
                 row: None,
             };
         }
@@ -749,7 +825,11 @@ pub(crate) fn answer_view<'a>(
             },
         },
     };
-    let standing = judge(&read.terms, said, at, held);
+    let mut standing = judge(&read.terms, said, at, held);
+    if row.is_some() && bytes.is_none() {
+        // It is made of what was pushed alone: of the rest nothing is known but what its absence says.
+        standing.rests_on(&judge(&read.terms, said, at, Held::Absent));
+    }
     // A dense row that its owner has not cut anew in time is answered as of the last instant
     // that it was cut for, and called stale.
     let merged = row.as_ref().and_then(|row| row.merged.as_ref());
@@ -852,6 +932,7 @@ pub(crate) fn answer_view<'a>(
         judged,
         standing,
         readable: true,
+        told: true,
         row,
     }
 }

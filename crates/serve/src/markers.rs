@@ -207,6 +207,14 @@ impl Markers {
         self.reading.borrow().clone()
     }
 
+    /// Waits for a refresh that ends from now on; `false` when there was none in time.
+    pub(crate) async fn renewed(&self, within: Duration) -> bool {
+        let mut reading = self.reading.clone();
+        reading.mark_unchanged();
+        let changed = tokio::time::timeout(within, reading.changed()).await;
+        changed.is_ok_and(|changed| changed.is_ok())
+    }
+
     /// Waits for the next refresh; `false` when there will be none.
     pub async fn changed(&mut self) -> bool {
         self.reading.changed().await.is_ok()

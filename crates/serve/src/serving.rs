@@ -1,5 +1,9 @@
 //! What every door leads to: lookups, pushes and the catalogue, within bounds.
 
+mod push_and_get;
+
+pub use push_and_get::{PushAndGet, PushedAndGot};
+
 use crate::connections::{self, Connections};
 use crate::lookup::{Ask, Looked};
 use crate::page::Page;
@@ -10,7 +14,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tiderace_plan::model::Plan;
+use tiderace_plan::model::{Plan, Source};
 use tiderace_trace::Kind::Server;
 use tiderace_trace::{Span, Tracer, within};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -136,13 +140,21 @@ impl Serving {
     ) -> Result<PushReceipt, Error> {
         let _permit = self.admit()?;
         self.check(source, &payloads)?;
+        self.accept(self.source(source)?, payloads, durability)
+            .await
+    }
+
+    /// Has events accepted that are in order as far as bounds go.
+    async fn accept(
+        &self,
+        source: &Source,
+        payloads: Vec<Bytes>,
+        durability: Durability,
+    ) -> Result<PushReceipt, Error> {
         let Some(push) = &self.push else {
-            return Err(Error::new(
-                Kind::Unsupported,
-                format!("source {source:?}: this server takes no events; push to a worker"),
-            ));
+            return Err(self.takes_none(&source.name));
         };
-        let pushed = async { Ok(push.push(source, payloads, durability).await) };
+        let pushed = async { Ok(push.push(&source.name, payloads, durability).await) };
         self.within(pushed).await?.map_err(|error| {
             let kind = match error.kind {
                 PushErrorKind::Invalid => Kind::Invalid,
@@ -153,6 +165,15 @@ impl Serving {
             };
             Error::new(kind, error.message)
         })
+    }
+
+    /// What is said where nothing can be pushed to a source.
+    fn takes_none(&self, source: &str) -> Error {
+        let message = match self.push {
+            Some(_) => format!("source {source:?} takes no pushed events in this process"),
+            None => format!("source {source:?}: this server takes no events; push to a worker"),
+        };
+        Error::new(Kind::Unsupported, message)
     }
 
     /// Lets a call in that is not made of a [`Request`]; it is in flight as long as that is kept.
@@ -256,12 +277,18 @@ impl Serving {
         }
     }
 
-    fn check(&self, name: &str, payloads: &[Bytes]) -> Result<(), Error> {
-        let Some(source) = self.plan.sources.iter().find(|source| source.name == name) else {
+    fn source(&self, name: &str) -> Result<&Source, Error> {
+        let mut sources = self.plan.sources.iter();
+        let source = sources.find(|source| source.name == name);
+        source.map(|source| &**source).ok_or_else(|| {
             let known = self.plan.sources.iter().map(|source| source.name.as_str());
             let hint = nearest::hint(name, known);
-            return Err(Error::not_found(format!("unknown source {name:?}{hint}")));
-        };
+            Error::not_found(format!("unknown source {name:?}{hint}"))
+        })
+    }
+
+    fn check(&self, name: &str, payloads: &[Bytes]) -> Result<(), Error> {
+        let source = self.source(name)?;
         if payloads.is_empty() {
             return Err(Error::invalid(format!(
                 "source {name:?}: nothing is pushed; send at least one event"

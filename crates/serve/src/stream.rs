@@ -106,11 +106,7 @@ async fn look(
 }
 
 fn failed(error: Error) -> Outcome {
-    let status = Status::from(error);
-    Outcome::Error(LookupError {
-        code: i32::from(status.code()),
-        message: status.message().to_owned(),
-    })
+    Outcome::Error(LookupError::from(error))
 }
 
 fn ending(why: &str) -> Status {

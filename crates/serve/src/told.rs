@@ -81,7 +81,7 @@ impl Teller {
     #[must_use]
     pub fn tell(&self, said: &ViewMarker, row: Option<&Bytes>, as_of: Timestamp) -> Told {
         let at = At { as_of, now: as_of };
-        let mut of_view = answer_view(&self.read, Some(said), row, at);
+        let mut of_view = answer_view(&self.read, Some(said), row, at, None);
         of_view.find_ends(&self.read, as_of);
         let (newest, lag) = (of_view.standing.newest(), of_view.standing.lag());
         let ahead = of_view.ahead(as_of);
@@ -116,7 +116,7 @@ impl Teller {
         as_of: Timestamp,
     ) -> Option<Timestamp> {
         let at = At { as_of, now: as_of };
-        let mut of_view: OfView<'_> = answer_view(&self.read, Some(said), Some(row), at);
+        let mut of_view: OfView<'_> = answer_view(&self.read, Some(said), Some(row), at, None);
         of_view.find_ends(&self.read, as_of);
         of_view
             .judged

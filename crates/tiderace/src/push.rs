@@ -1,21 +1,28 @@
-//! Pushed events, into the embedded log or to Kafka.
+//! Pushed events, into the embedded log or to Kafka, and what they will be to the views of their source.
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use tiderace_engine::PushReader as EventReader;
 use tiderace_plan::Plan;
-use tiderace_plan::model::{Encoding, Stream};
-use tiderace_serve::{Durability, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
+use tiderace_plan::model::{Encoding, Source, Stream};
+use tiderace_serve::{
+    Durability, Push, PushError, PushErrorKind, PushFuture, PushReader, PushReceipt, Written,
+};
 use tiderace_source::{Error, KafkaConfig, KafkaProducer, Kind, Log};
-use tiderace_types::SourceId;
+use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId, Timestamp};
 
-use crate::live::{kafka, now};
+use crate::live::{Folders, RecordReading, kafka, now};
 
 /// Where each source's pushed events go.
 pub struct Pusher {
     sources: BTreeMap<String, Door>,
     /// Sources whose records are not JSON, which pushed events are.
     closed: BTreeMap<String, Encoding>,
+    /// What reads events before they come by the stream.
+    readers: BTreeMap<String, PushReader>,
 }
 
 #[derive(Clone)]
@@ -40,6 +47,7 @@ impl Pusher {
     /// When a source is in Kafka and the project names no brokers.
     pub fn new(plan: &Plan, logs: &BTreeMap<SourceId, Log>) -> anyhow::Result<Pusher> {
         let (mut sources, mut closed) = (BTreeMap::new(), BTreeMap::new());
+        let mut readers = BTreeMap::new();
         for source in &plan.sources {
             if source.format.encoding != Encoding::Json {
                 closed.insert(source.name.clone(), source.format.encoding);
@@ -59,8 +67,13 @@ impl Pusher {
                 (Stream::Embedded, None) | (Stream::Table(_), _) => continue,
             };
             sources.insert(source.name.clone(), door);
+            readers.insert(source.name.clone(), reader(source, plan)?);
         }
-        Ok(Pusher { sources, closed })
+        Ok(Pusher {
+            sources,
+            closed,
+            readers,
+        })
     }
 
     /// Reaches every topic, so that no push has to wait for it. A process that only answers does without: it
@@ -108,6 +121,43 @@ impl Push for Pusher {
             }
         })
     }
+
+    fn reader(&self, source: &str) -> Option<PushReader> {
+        self.readers.get(source).cloned()
+    }
+}
+
+/// What reads pushed events of a source as its stream will.
+fn reader(source: &Arc<Source>, plan: &Plan) -> anyhow::Result<PushReader> {
+    // JSON has no schemas, so no folder is looked into.
+    let nowhere = Path::new("");
+    let folders = Folders {
+        project: nowhere,
+        definitions: nowhere,
+        kept: nowhere,
+    };
+    let reading = Mutex::new(RecordReading::new(source, plan, folders)?);
+    let events = EventReader::new(Arc::clone(source), &plan.views);
+    let source = source.id;
+    Ok(Arc::new(move |payloads: &[Bytes], written: &Written| {
+        let mut records = RecordBatch::default();
+        for (payload, (number, offset)) in payloads.iter().zip(&written.places) {
+            let meta = RecordMeta {
+                partition: Partition {
+                    source,
+                    number: *number,
+                },
+                offset: *offset,
+                broker_time: written.at,
+            };
+            records.push(meta, payload);
+        }
+        let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let decoded = reading.read(&mut records, &AtomicBool::new(false));
+        drop(reading);
+        let decoded = decoded.expect("without a registry nothing is waited for");
+        events.read(decoded, &written.places, written.at)
+    }))
 }
 
 impl Door {
@@ -120,18 +170,26 @@ impl Door {
                     Durability::Disk => tiderace_source::Durability::Disk,
                     Durability::Process => tiderace_source::Durability::Process,
                 };
-                let offsets = log.append(&slices, now(), durability)?;
+                let at = now();
+                let offsets = log.append(&slices, at, durability)?;
                 Ok(PushReceipt {
                     first_offset: Some(offsets.start),
                     count,
+                    written: Written {
+                        places: offsets.map(|offset| (0, offset)).collect(),
+                        at,
+                    },
                 })
             }
             Door::Kafka(topic) => {
                 let mut topic = topic.lock().unwrap_or_else(PoisonError::into_inner);
-                topic.push(payloads)?;
+                // Kafka has milliseconds.
+                let at = Timestamp(now().0.div_euclid(1_000) * 1_000);
+                let places = topic.push(payloads, at)?;
                 Ok(PushReceipt {
                     first_offset: None,
                     count,
+                    written: Written { places, at },
                 })
             }
         }
@@ -144,17 +202,14 @@ impl Topic {
         Ok(producer.with_headers(self.headers.clone()))
     }
 
-    fn push(&mut self, payloads: &[Bytes]) -> Result<(), Error> {
+    fn push(&mut self, payloads: &[Bytes], at: Timestamp) -> Result<Vec<(u32, i64)>, Error> {
         let mut producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.open()?,
         };
-        for payload in payloads {
-            producer.send(b"", payload, now())?;
-        }
-        producer.flush()?;
+        let places = producer.place(payloads, at)?;
         self.producer = Some(producer);
-        Ok(())
+        Ok(places)
     }
 }
 

@@ -5,7 +5,7 @@
 """
 
 from tiderace._channel import Certificates, Tls, Token
-from tiderace._events import Durability, Event, Pushed
+from tiderace._events import Durability, Event, Pushed, PushedFeatures, RefusedEvent
 from tiderace._request import Rows
 from tiderace._window import Lookup
 from tiderace.aio import AsyncClient
@@ -46,6 +46,8 @@ __all__ = [
     "ViewDetails",
     "Durability",
     "Pushed",
+    "PushedFeatures",
+    "RefusedEvent",
     "Rows",
     "Lookup",
     "Event",

@@ -69,6 +69,7 @@ STREAM = Method(
     lookup_pb2.StreamOnlineFeaturesResponse,
 )
 PUSH = Method("Push", push_pb2.PushRequest, push_pb2.PushResponse)
+PUSH_AND_GET = Method("PushAndGet", push_pb2.PushAndGetRequest, push_pb2.PushAndGetResponse)
 CATALOGUE = Method("GetCatalogue", catalogue_pb2.GetCatalogueRequest, catalogue_pb2.GetCatalogueResponse)
 
 

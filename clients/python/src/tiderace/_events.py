@@ -9,8 +9,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from tiderace import errors
 from tiderace.errors import InvalidArgument
-from tiderace.v1 import catalogue_pb2, push_pb2
+from tiderace.features import OnlineFeatures
+from tiderace.v1 import catalogue_pb2, lookup_pb2, push_pb2
 
 Event = Mapping[str, Any] | str | bytes
 """One event: by column, or the text of its JSON object."""
@@ -35,6 +37,39 @@ class Pushed:
     """How many were taken."""
 
 
+@dataclass(frozen=True)
+class RefusedEvent:
+    """A pushed event that does not count; it goes to the dead letters."""
+
+    index: int
+    """Which of the events, from 0."""
+    view: str | None
+    """The view that it does not count in; `None` for all."""
+    reason: str
+    """Why, as dead letters and metrics have it."""
+    message: str
+    """The particulars."""
+
+
+@dataclass(frozen=True)
+class PushedFeatures:
+    """Events that were accepted, and the features that were asked for with them."""
+
+    pushed: Pushed
+    """Where the events are."""
+    refused: tuple[RefusedEvent, ...]
+    """Those that do not count."""
+    outcome: OnlineFeatures | errors.TideraceError
+    """The features, or why there are none: the events are accepted all the same."""
+
+    @property
+    def features(self) -> OnlineFeatures:
+        """The features; raises why there are none."""
+        if isinstance(self.outcome, errors.TideraceError):
+            raise self.outcome
+        return self.outcome
+
+
 def request(source: str, events: Event | Sequence[Event], durability: Durability) -> push_pb2.PushRequest:
     """Makes the request of a push."""
     given = [events] if isinstance(events, Mapping | str | bytes) else events
@@ -49,6 +84,31 @@ def pushed(response: push_pb2.PushResponse) -> Pushed:
     """Reads the answer of a push."""
     has_offset = response.HasField("first_offset")
     return Pushed(response.first_offset if has_offset else None, response.count)
+
+
+def get_request(
+    push: push_pb2.PushRequest,
+    get: lookup_pb2.GetOnlineFeaturesRequest,
+    *,
+    include_events: bool,
+) -> push_pb2.PushAndGetRequest:
+    """Makes the request of a push and get."""
+    events = "INCLUDED" if include_events else "EXCLUDED"
+    return push_pb2.PushAndGetRequest(push=push, get=get, events=f"EVENTS_IN_ANSWER_{events}")
+
+
+def pushed_features(response: push_pb2.PushAndGetResponse, index: Any) -> PushedFeatures:
+    """Reads the answer of a push and get."""
+    outcome: OnlineFeatures | errors.TideraceError
+    if response.HasField("features"):
+        outcome = OnlineFeatures(response.features, index)
+    else:
+        outcome = errors.of_code(response.error.code, response.error.message)
+    refused = tuple(
+        RefusedEvent(event.index, event.view or None, event.reason, event.message)
+        for event in response.refused
+    )
+    return PushedFeatures(pushed(response.push), refused, outcome)
 
 
 def _payload(place: int, event: Event) -> bytes:

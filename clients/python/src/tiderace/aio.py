@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from tiderace import _channel, _events, _request, errors
 from tiderace._attempts import PASSING, Attempts
 from tiderace._channel import Method, Tls, Token
-from tiderace._events import Durability, Event, Pushed
+from tiderace._events import Durability, Event, Pushed, PushedFeatures
 from tiderace._request import Rows
 from tiderace._streaming_aio import Streaming
 from tiderace._window import Entry, Lookup, Window
@@ -57,6 +57,7 @@ class AsyncClient:
             response_deserializer=_channel.STREAM.answered.FromString,
         )
         self._push = self._method(_channel.PUSH)
+        self._push_and_get = self._method(_channel.PUSH_AND_GET)
         self._catalogue = self._method(_channel.CATALOGUE)
 
     async def get_online_features(
@@ -110,14 +111,29 @@ class AsyncClient:
         """Gives one event or many to a source, as `Client.push` does."""
         request = _events.request(source, events, durability)
         attempts = self._attempts(timeout)
-        try:
-            return _events.pushed(await self._once(self._push, request, attempts))
-        except PASSING as failure:
-            await asyncio.sleep(attempts.pause_after(failure))
-            if not await self._tells_copies(source, attempts, failure):
-                failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
-                raise
-        return _events.pushed(await self._call(self._push, request, attempts))
+        return _events.pushed(await self._give(self._push, request, source, attempts))
+
+    async def push_and_get(
+        self,
+        source: str,
+        events: Event | Sequence[Event],
+        features: str | Sequence[str],
+        entities: Rows,
+        request_data: Rows | None = None,
+        *,
+        include_events: bool = True,
+        durability: Durability = Durability.DISK,
+        full_names: bool = False,
+        include_valid_until: bool = False,
+        timeout: float | None = None,
+    ) -> PushedFeatures:
+        """Gives events to a source and looks features up, as `Client.push_and_get` does."""
+        table = _request.table("entities", entities)
+        get = _request.lookup(features, table, request_data, None, full_names, include_valid_until)
+        push = _events.request(source, events, durability)
+        request = _events.get_request(push, get, include_events=include_events)
+        response = await self._give(self._push_and_get, request, source, self._attempts(timeout))
+        return _events.pushed_features(response, table.index)
 
     async def close(self) -> None:
         """Closes the connection; calls that are under way end."""
@@ -153,6 +169,23 @@ class AsyncClient:
             return await method(request, timeout=attempts.seconds_left(), metadata=headers)
         except grpc.aio.AioRpcError as error:
             raise errors.of_rpc(error) from None
+
+    async def _give(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Asked, Answered],
+        request: Asked,
+        source: str,
+        attempts: Attempts,
+    ) -> Answered:
+        """Calls a method that pushes; again only where that cannot count an event twice."""
+        try:
+            return await self._once(method, request, attempts)
+        except PASSING as failure:
+            await asyncio.sleep(attempts.pause_after(failure))
+            if not await self._tells_copies(source, attempts, failure):
+                failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
+                raise
+        return await self._call(method, request, attempts)
 
     async def _call(
         self,

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from tiderace import _channel, _events, _request, errors
 from tiderace._attempts import PASSING, Attempts
 from tiderace._channel import Method, Tls, Token
-from tiderace._events import Durability, Event, Pushed
+from tiderace._events import Durability, Event, Pushed, PushedFeatures
 from tiderace._request import Rows
 from tiderace._streaming import Streaming
 from tiderace._window import Entry, Lookup, Window
@@ -71,6 +71,7 @@ class Client:
             response_deserializer=_channel.STREAM.answered.FromString,
         )
         self._push = self._method(_channel.PUSH)
+        self._push_and_get = self._method(_channel.PUSH_AND_GET)
         self._catalogue = self._method(_channel.CATALOGUE)
 
     def get_online_features(
@@ -151,14 +152,36 @@ class Client:
         """
         request = _events.request(source, events, durability)
         attempts = self._attempts(timeout)
-        try:
-            return _events.pushed(self._once(self._push, request, attempts))
-        except PASSING as failure:
-            self._pause(attempts.pause_after(failure))
-            if not self._tells_copies(source, attempts, failure):
-                failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
-                raise
-        return _events.pushed(self._call(self._push, request, attempts))
+        return _events.pushed(self._give(self._push, request, source, attempts))
+
+    def push_and_get(
+        self,
+        source: str,
+        events: Event | Sequence[Event],
+        features: str | Sequence[str],
+        entities: Rows,
+        request_data: Rows | None = None,
+        *,
+        include_events: bool = True,
+        durability: Durability = Durability.DISK,
+        full_names: bool = False,
+        include_valid_until: bool = False,
+        timeout: float | None = None,
+    ) -> PushedFeatures:
+        """Gives events to a source and looks features up with these events in: each counts once, whether or
+        not it has come by the stream already. For a model that scores the event it is given.
+
+        Without `include_events` the features are those without the events, which are told by their
+        identity. The answer is for now, or for the time of the latest event where that is later; the rest is
+        as for `get_online_features` and `push`. Mistakes are raised before an event is accepted; where the
+        events were accepted and the features cannot be had, `PushedFeatures.features` raises why.
+        """
+        table = _request.table("entities", entities)
+        get = _request.lookup(features, table, request_data, None, full_names, include_valid_until)
+        push = _events.request(source, events, durability)
+        request = _events.get_request(push, get, include_events=include_events)
+        response = self._give(self._push_and_get, request, source, self._attempts(timeout))
+        return _events.pushed_features(response, table.index)
 
     def close(self) -> None:
         """Closes the connection; calls that are under way end."""
@@ -195,6 +218,23 @@ class Client:
             return method(request, timeout=attempts.seconds_left(), metadata=headers)
         except grpc.RpcError as error:
             raise errors.of_rpc(error) from None
+
+    def _give(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Asked, Answered],
+        request: Asked,
+        source: str,
+        attempts: Attempts,
+    ) -> Answered:
+        """Calls a method that pushes; again only where that cannot count an event twice."""
+        try:
+            return self._once(method, request, attempts)
+        except PASSING as failure:
+            self._pause(attempts.pause_after(failure))
+            if not self._tells_copies(source, attempts, failure):
+                failure.add_note(f'not sent again: source "{source}" has no event_id to tell copies by')
+                raise
+        return self._call(method, request, attempts)
 
     def _call(
         self,

@@ -47,6 +47,7 @@ impl Lookup {
                 ends: true,
                 newest: false,
             },
+            pushed: None,
         };
         let columns = rows::Columns::match_up(&prepared, ask.entities, ask.request_data)?;
         let keys = columns.keys(&prepared)?;

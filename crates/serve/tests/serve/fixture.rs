@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost_types::Timestamp as ProtoTimestamp;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tiderace_aggregate::{Cell, Event, Id, Row};
 use tiderace_online::{Clock as StoreClock, MarkerWrite, MemoryStore, RowWrite, Store};
 use tiderace_plan::model::{Plan, View};
@@ -99,7 +100,11 @@ pub struct Fixture {
     pub store: Store,
     pub server: Server,
     pub client: Client,
+    /// How far the next marker says that the stream has come.
+    pub positions: Positions,
     version: Version,
+    /// How many rows were published, and one.
+    rows: AtomicU64,
 }
 
 /// An event of a view with one input: its time, and its input.
@@ -137,7 +142,9 @@ impl Fixture {
             store,
             server,
             client,
+            positions: Positions::default(),
             version: Version { epoch: 1, seq: 0 },
+            rows: AtomicU64::new(1),
         }
     }
 
@@ -168,7 +175,7 @@ impl Fixture {
             incarnation: 1,
             shards: ShardRange::ALL,
             written_at: NOW,
-            positions: Positions::default(),
+            positions: self.positions.clone(),
             views: views.collect(),
         };
         let written = self.store.put_marker(expected, &marker).await.unwrap();
@@ -203,7 +210,8 @@ impl Fixture {
     }
 
     pub async fn put_row(&self, view: &View, key: &[Value], row: Row) {
-        let bytes = row.encode(&view.spec, Version { epoch: 1, seq: 1 });
+        let seq = self.rows.fetch_add(1, Ordering::Relaxed);
+        let bytes = row.encode(&view.spec, Version { epoch: 1, seq });
         self.put_bytes(view, key, bytes).await;
     }
 

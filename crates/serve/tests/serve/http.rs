@@ -11,7 +11,7 @@ use tiderace_types::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn call(fixture: &Fixture, method: &str, path: &str, body: &str) -> (u16, Json) {
+pub async fn call(fixture: &Fixture, method: &str, path: &str, body: &str) -> (u16, Json) {
     let address = fixture.server.http().unwrap();
     let (status, _, body) = exchange(address, method, path, "", body).await;
     (status, serde_json::from_str(&body).unwrap())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiderace_aggregate::Cell;
 use tiderace_serve::client::{Client, Extras};
-use tiderace_serve::{Durability, Kind, Push, PushFuture, PushReceipt, render};
+use tiderace_serve::{Durability, Kind, Push, PushFuture, PushReceipt, Written, render};
 use tiderace_types::Value;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -127,6 +127,10 @@ impl Push for Gate {
             Ok(PushReceipt {
                 first_offset: None,
                 count: 1,
+                written: Written {
+                    places: vec![(0, 0)],
+                    at: NOW,
+                },
             })
         })
     }

@@ -12,3 +12,4 @@ mod limits;
 mod mistakes;
 mod near;
 mod push;
+mod push_and_get;

@@ -3,7 +3,9 @@
 use crate::fixture::*;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
-use tiderace_serve::{Durability, Kind, Push, PushError, PushErrorKind, PushFuture, PushReceipt};
+use tiderace_serve::{
+    Durability, Kind, Push, PushError, PushErrorKind, PushFuture, PushReceipt, Written,
+};
 
 /// Keeps what it is given; refuses events that say so.
 #[derive(Default)]
@@ -27,6 +29,13 @@ impl Push for Kept {
             let receipt = PushReceipt {
                 first_offset: Some(kept.len() as i64),
                 count: payloads.len() as u64,
+                written: Written {
+                    places: (kept.len() as i64..)
+                        .map(|at| (0, at))
+                        .take(payloads.len())
+                        .collect(),
+                    at: NOW,
+                },
             };
             kept.push((source.to_owned(), payloads, durability));
             Ok(receipt)

@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,11 +22,15 @@ pub struct Outbox {
     flush_timeout: Duration,
 }
 
-/// Remembers the first record that could not be delivered.
+/// Remembers the first record that could not be delivered, and where those lie that are asked for.
 struct Deliveries {
     news: News,
     failure: Mutex<Option<KafkaError>>,
+    places: Mutex<Vec<Placed>>,
 }
+
+/// The number of a record that is asked for, with its partition and offset.
+type Placed = (usize, u32, i64);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, kind: &str, what: &str) {
@@ -39,11 +43,18 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    /// One more than the number of a record whose place is asked for; 0 where nobody asks.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, asked: usize) {
         match result {
-            Ok(_) => self.news.answered(),
+            Ok(record) => {
+                self.news.answered();
+                if let Some(number) = asked.checked_sub(1) {
+                    let partition = u32::try_from(record.partition()).unwrap_or_default();
+                    self.places().push((number, partition, record.offset()));
+                }
+            }
             Err((cause, _)) => self.fail(cause),
         }
     }
@@ -52,6 +63,10 @@ impl ProducerContext for Deliveries {
 impl Deliveries {
     fn failure(&self) -> MutexGuard<'_, Option<KafkaError>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Placed>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, cause: &KafkaError) {
@@ -76,6 +91,7 @@ impl Outbox {
         let deliveries = Deliveries {
             news: News::of(&config.brokers),
             failure: Mutex::default(),
+            places: Mutex::default(),
         };
         let producer = settings
             .create_with_context(deliveries)
@@ -88,8 +104,37 @@ impl Outbox {
 
     /// Hands a record over; waits while the queue is full.
     pub fn send(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), Error> {
+        self.hand_over(record, 0)
+    }
+
+    /// As [`Outbox::send`], to be asked afterwards where record `number` lies.
+    pub fn send_asking(
+        &self,
+        record: BaseRecord<'_, [u8], [u8]>,
+        number: usize,
+    ) -> Result<(), Error> {
+        self.hand_over(record, number + 1)
+    }
+
+    /// Where the records lie that were asked for, by their numbers, once all are kept.
+    pub fn places(&self) -> Vec<(u32, i64)> {
+        let mut places = std::mem::take(&mut *self.producer.context().places());
+        places.sort_unstable();
+        let place = |(_, partition, offset)| (partition, offset);
+        places.into_iter().map(place).collect()
+    }
+
+    fn hand_over(&self, record: BaseRecord<'_, [u8], [u8]>, asked: usize) -> Result<(), Error> {
         let topic = record.topic.to_owned();
-        let mut record = record;
+        let mut record = BaseRecord {
+            topic: record.topic,
+            partition: record.partition,
+            payload: record.payload,
+            key: record.key,
+            timestamp: record.timestamp,
+            headers: record.headers,
+            delivery_opaque: asked,
+        };
         loop {
             match self.producer.send(record) {
                 Ok(()) => {

@@ -83,6 +83,26 @@ impl KafkaProducer {
         self.outbox.send(self.headed(record))
     }
 
+    /// Sends records, letting the client choose partitions, and waits until all are kept; tells the partition and
+    /// offset of each.
+    ///
+    /// # Errors
+    /// As [`KafkaProducer::send`]; some of them may be there then.
+    pub fn place(
+        &mut self,
+        payloads: &[impl AsRef<[u8]>],
+        time: Timestamp,
+    ) -> Result<Vec<(u32, i64)>, Error> {
+        for (number, payload) in payloads.iter().enumerate() {
+            let record = BaseRecord::<[u8], [u8]>::to(&self.topic)
+                .payload(payload.as_ref())
+                .timestamp(time.0.div_euclid(1000).max(1));
+            self.outbox.send_asking(self.headed(record), number)?;
+        }
+        self.flush()?;
+        Ok(self.outbox.places())
+    }
+
     /// Sends a record to a partition that the topic has; any other leaves the choice to the client.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ from tiderace.v1 import lookup_pb2 as tiderace_dot_v1_dot_lookup__pb2
 from tiderace.v1 import push_pb2 as tiderace_dot_v1_dot_push__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftiderace/v1/feature_store.proto\x12\x0btiderace.v1\x1a\x1btiderace/v1/catalogue.proto\x1a\x18tiderace/v1/lookup.proto\x1a\x16tiderace/v1/push.proto2\xf5\x02\n\x0c\x46\x65\x61tureStore\x12\x62\n\x11GetOnlineFeatures\x12%.tiderace.v1.GetOnlineFeaturesRequest\x1a&.tiderace.v1.GetOnlineFeaturesResponse\x12o\n\x14StreamOnlineFeatures\x12(.tiderace.v1.StreamOnlineFeaturesRequest\x1a).tiderace.v1.StreamOnlineFeaturesResponse(\x01\x30\x01\x12;\n\x04Push\x12\x18.tiderace.v1.PushRequest\x1a\x19.tiderace.v1.PushResponse\x12S\n\x0cGetCatalogue\x12 .tiderace.v1.GetCatalogueRequest\x1a!.tiderace.v1.GetCatalogueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftiderace/v1/feature_store.proto\x12\x0btiderace.v1\x1a\x1btiderace/v1/catalogue.proto\x1a\x18tiderace/v1/lookup.proto\x1a\x16tiderace/v1/push.proto2\xc4\x03\n\x0c\x46\x65\x61tureStore\x12\x62\n\x11GetOnlineFeatures\x12%.tiderace.v1.GetOnlineFeaturesRequest\x1a&.tiderace.v1.GetOnlineFeaturesResponse\x12o\n\x14StreamOnlineFeatures\x12(.tiderace.v1.StreamOnlineFeaturesRequest\x1a).tiderace.v1.StreamOnlineFeaturesResponse(\x01\x30\x01\x12;\n\x04Push\x12\x18.tiderace.v1.PushRequest\x1a\x19.tiderace.v1.PushResponse\x12M\n\nPushAndGet\x12\x1e.tiderace.v1.PushAndGetRequest\x1a\x1f.tiderace.v1.PushAndGetResponse\x12S\n\x0cGetCatalogue\x12 .tiderace.v1.GetCatalogueRequest\x1a!.tiderace.v1.GetCatalogueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tiderace.v1.feature_store_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FEATURESTORE']._serialized_start=128
-  _globals['_FEATURESTORE']._serialized_end=501
+  _globals['_FEATURESTORE']._serialized_end=580
 # @@protoc_insertion_point(module_scope)

@@ -22,19 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from tiderace.v1 import lookup_pb2 as tiderace_dot_v1_dot_lookup__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tiderace/v1/push.proto\x12\x0btiderace.v1\"\\\n\x0bPushRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08payloads\x18\x02 \x03(\x0c\x12+\n\ndurability\x18\x03 \x01(\x0e\x32\x17.tiderace.v1.Durability\"I\n\x0cPushResponse\x12\x19\n\x0c\x66irst_offset\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x42\x0f\n\r_first_offset*U\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44URABILITY_DISK\x10\x01\x12\x16\n\x12\x44URABILITY_PROCESS\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tiderace/v1/push.proto\x12\x0btiderace.v1\x1a\x18tiderace/v1/lookup.proto\"\\\n\x0bPushRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08payloads\x18\x02 \x03(\x0c\x12+\n\ndurability\x18\x03 \x01(\x0e\x32\x17.tiderace.v1.Durability\"I\n\x0cPushResponse\x12\x19\n\x0c\x66irst_offset\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x42\x0f\n\r_first_offset\"\x9c\x01\n\x11PushAndGetRequest\x12&\n\x04push\x18\x01 \x01(\x0b\x32\x18.tiderace.v1.PushRequest\x12\x32\n\x03get\x18\x02 \x01(\x0b\x32%.tiderace.v1.GetOnlineFeaturesRequest\x12+\n\x06\x65vents\x18\x03 \x01(\x0e\x32\x1b.tiderace.v1.EventsInAnswer\"\xda\x01\n\x12PushAndGetResponse\x12\'\n\x04push\x18\x01 \x01(\x0b\x32\x19.tiderace.v1.PushResponse\x12:\n\x08\x66\x65\x61tures\x18\x02 \x01(\x0b\x32&.tiderace.v1.GetOnlineFeaturesResponseH\x00\x12)\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x18.tiderace.v1.LookupErrorH\x00\x12*\n\x07refused\x18\x04 \x03(\x0b\x32\x19.tiderace.v1.RefusedEventB\x08\n\x06\x61nswer\"L\n\x0cRefusedEvent\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04view\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t*U\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44URABILITY_DISK\x10\x01\x12\x16\n\x12\x44URABILITY_PROCESS\x10\x02*p\n\x0e\x45ventsInAnswer\x12 \n\x1c\x45VENTS_IN_ANSWER_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45VENTS_IN_ANSWER_INCLUDED\x10\x01\x12\x1d\n\x19\x45VENTS_IN_ANSWER_EXCLUDED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tiderace.v1.push_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DURABILITY']._serialized_start=208
-  _globals['_DURABILITY']._serialized_end=293
-  _globals['_PUSHREQUEST']._serialized_start=39
-  _globals['_PUSHREQUEST']._serialized_end=131
-  _globals['_PUSHRESPONSE']._serialized_start=133
-  _globals['_PUSHRESPONSE']._serialized_end=206
+  _globals['_DURABILITY']._serialized_start=692
+  _globals['_DURABILITY']._serialized_end=777
+  _globals['_EVENTSINANSWER']._serialized_start=779
+  _globals['_EVENTSINANSWER']._serialized_end=891
+  _globals['_PUSHREQUEST']._serialized_start=65
+  _globals['_PUSHREQUEST']._serialized_end=157
+  _globals['_PUSHRESPONSE']._serialized_start=159
+  _globals['_PUSHRESPONSE']._serialized_end=232
+  _globals['_PUSHANDGETREQUEST']._serialized_start=235
+  _globals['_PUSHANDGETREQUEST']._serialized_end=391
+  _globals['_PUSHANDGETRESPONSE']._serialized_start=394
+  _globals['_PUSHANDGETRESPONSE']._serialized_end=612
+  _globals['_REFUSEDEVENT']._serialized_start=614
+  _globals['_REFUSEDEVENT']._serialized_end=690
 # @@protoc_insertion_point(module_scope)
