@@ -6,8 +6,9 @@ use tiderace_serve::proto::column::Values;
 use tiderace_serve::proto::feature_store_client::FeatureStoreClient;
 use tiderace_serve::proto::get_online_features_request::Selection;
 use tiderace_serve::proto::{
-    Column, DoubleColumn, Durability, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse,
-    Int64Column, PushRequest, Status,
+    Column, DoubleColumn, Durability, EventsInAnswer, GetOnlineFeaturesRequest,
+    GetOnlineFeaturesResponse, Int64Column, PushAndGetRequest, PushAndGetResponse, PushRequest,
+    Status,
 };
 use tiderace_testkit::bin::Server;
 use tiderace_types::Timestamp;
@@ -103,6 +104,30 @@ impl Asker {
             self.runtime.block_on(self.client.push(request))?;
         }
         Ok(())
+    }
+
+    /// Pushes an event, durable when it returns, and asks for features that have it in.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn push_and_get(
+        &mut self,
+        source: &str,
+        payload: Vec<u8>,
+        get: GetOnlineFeaturesRequest,
+    ) -> Result<PushAndGetResponse> {
+        let push = PushRequest {
+            source: source.to_owned(),
+            payloads: vec![payload.into()],
+            durability: Durability::Disk.into(),
+        };
+        let request = PushAndGetRequest {
+            push: Some(push),
+            get: Some(get),
+            events: EventsInAnswer::Included.into(),
+        };
+        let asked = self.client.push_and_get(request);
+        Ok(self.runtime.block_on(asked)?.into_inner())
     }
 
     /// Asks again when a busy machine has made the store's answer late.

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `ingest` | events to committed state and acknowledged publication | parse the needed fields and drop |
 //! | `freshness` | from produce to the first answer that shows the event | consume, SET, GET |
+//! | `scoring` | push and get: until the event is durable and in the answer | a write and sync of the same bytes |
 //! | `lookup` | one entity with all its features, at 1, 16 and 64 in flight | a bare tonic echo; plain GETs |
 //! | `footprint` | bytes per event and entity, memory of the process | – |
 //! | `healing` | rows a second after a FLUSHALL, one server and a cluster; the time to heal after a failover | – |
@@ -37,6 +38,7 @@ mod footprint;
 mod freshness;
 mod healing;
 mod recount;
+mod scoring;
 
 mod ingest;
 mod lookup;
@@ -71,6 +73,8 @@ enum Command {
     Ingest(ingest::Arguments),
     /// From produce to the first gRPC answer that shows the event.
     Freshness(freshness::Arguments),
+    /// Push and get, beside a write and sync.
+    Scoring(scoring::Arguments),
     /// Lookups of one entity with all its features.
     Lookup(lookup::Arguments),
     /// Bytes per event and per entity.
@@ -111,6 +115,7 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Ingest(arguments) => ingest::run(&arguments),
+        Command::Scoring(arguments) => scoring::run(&arguments),
         Command::Freshness(arguments) => freshness::run(&arguments),
         Command::Lookup(arguments) => lookup::run(&arguments),
         Command::Footprint(arguments) => footprint::run(&arguments),
