@@ -11,7 +11,7 @@ use tiderace_tests::ask::{Asker, Question};
 use tiderace_tests::input::{Payment, made_up, now};
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{Project, Settings, TOPIC};
-use tiderace_types::Duration;
+use tiderace_types::{Duration, Value};
 
 /// What the source is: nothing is too late, and no answer is called stale for a slow machine.
 const SOURCE: &str = "complete_since: beginning\nallowed_lateness: 60d\nmax_lag: 60s\n";
@@ -65,7 +65,8 @@ fn scored_payments_count_once_embedded_without_ids() {
 #[test]
 fn scored_payments_count_once_with_kafka_and_redis() {
     let kafka = Kafka::start(1).expect("kafka");
-    kafka.create_topic(TOPIC, 4).expect("topic");
+    let settings = [("max.message.bytes", "30000")];
+    kafka.create_topic_with(TOPIC, 4, &settings).expect("topic");
     let redis = Redis::start().expect("redis");
     let settings = Settings {
         kafka: Some(kafka.bootstrap()),
@@ -81,8 +82,59 @@ fn scored_payments_count_once_with_kafka_and_redis() {
     let server = project.serve().expect("serve");
     let asker = Asker::new(&server.grpc_url()).expect("connect");
     check(&asker, false);
+    pushed_at_once(&server.grpc_url(), &asker);
     server.stop().expect("stop");
     worker.stop().expect("stop");
+}
+
+/// Pushes that go to Kafka together count each by itself; one that the topic does not take fails alone.
+fn pushed_at_once(url: &str, asker: &Asker) {
+    const THREADS: i64 = 8;
+    const PUSHES: i64 = 25;
+    let pay = |id: i64| Payment {
+        id,
+        time: now(),
+        customer: 2 * FIRST,
+        terminal: 1,
+        amount: 2.0,
+        is_fraud: 0,
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                let asker = Asker::new(url).expect("connect");
+                for push in 0..PUSHES {
+                    let payment = pay(2 * FIRST + thread * PUSHES + push);
+                    if thread == 0 && push % 5 == 0 {
+                        let mut dice = Dice::new(push as u64);
+                        let mut large = payment.to_json();
+                        large.extend((0..200_000).map(|_| b" \t\r\n"[dice.below(4) as usize]));
+                        let refused = asker
+                            .push(vec![large])
+                            .expect_err("too large for the topic");
+                        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+                    }
+                    assert_eq!(asker.push(vec![payment.to_json()]).expect("push"), 1);
+                }
+            });
+        }
+    });
+    let question = Question::at("spend", 2 * FIRST, now());
+    let counted = |asker: &Asker| {
+        let question = Question {
+            as_of: None,
+            ..question.clone()
+        };
+        asker
+            .ask(&question)
+            .expect("an answer")
+            .value("tx_count_1d")
+            .clone()
+    };
+    let all = Value::Int(THREADS * PUSHES);
+    wait::until("all payments", WITHIN, || counted(asker) == all).expect("they count");
+    asker.wait_caught_up().expect("caught up");
+    assert_eq!(counted(asker), all);
 }
 
 /// Scores payments one by one. With ids some are sent twice.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 /// An error of a source.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     kind: Kind,

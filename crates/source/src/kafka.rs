@@ -19,7 +19,7 @@ pub use watermarks::Watermarks;
 mod outbox;
 
 mod producer;
-pub use producer::KafkaProducer;
+pub use producer::{KafkaProducer, Placed};
 
 mod shared;
 pub use shared::{SharedReader, SharedSender, Told, ensure_shared_topic, shared_topic};

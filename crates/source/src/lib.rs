@@ -19,7 +19,7 @@ pub use reader::{Limit, Reader};
 
 mod kafka;
 pub use kafka::{
-    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, SharedReader,
+    KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, Placed, SharedReader,
     SharedSender, Told, ValueRecord, Watermarks, count_partitions, ensure_shared_topic,
     ensure_topic, shared_topic,
 };

@@ -1,5 +1,7 @@
 //! Pushed events, into the embedded log or to Kafka, and what they will be to the views of their source.
 
+mod topic;
+
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +13,9 @@ use tiderace_plan::model::{Encoding, Source, Stream};
 use tiderace_serve::{
     Durability, Push, PushError, PushErrorKind, PushFuture, PushReader, PushReceipt, Written,
 };
-use tiderace_source::{Error, KafkaConfig, KafkaProducer, Kind, Log};
-use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId, Timestamp};
+use tiderace_source::{Error, Kind, Log};
+use tiderace_types::{Partition, RecordBatch, RecordMeta, SourceId};
+use topic::Topic;
 
 use crate::live::{Folders, RecordReading, kafka, now};
 
@@ -28,16 +31,7 @@ pub struct Pusher {
 #[derive(Clone)]
 enum Door {
     Log(Log),
-    Kafka(Arc<Mutex<Topic>>),
-}
-
-/// A source's topic, which is reached at the latest when something is pushed there.
-struct Topic {
-    config: KafkaConfig,
-    name: String,
-    headers: Vec<(String, String)>,
-    /// None before the first use, and after one that failed: such a producer is not to be used again.
-    producer: Option<KafkaProducer>,
+    Kafka(Arc<Topic>),
 }
 
 impl Pusher {
@@ -55,13 +49,8 @@ impl Pusher {
             }
             let door = match (&source.stream, logs.get(&source.id)) {
                 (Stream::Kafka { topic, headers, .. }, _) => {
-                    let topic = Topic {
-                        config: kafka(plan)?,
-                        name: topic.clone(),
-                        headers: headers.clone(),
-                        producer: None,
-                    };
-                    Door::Kafka(Arc::new(Mutex::new(topic)))
+                    let topic = Topic::new(kafka(plan)?, topic, headers);
+                    Door::Kafka(Arc::new(topic))
                 }
                 (Stream::Embedded, Some(log)) => Door::Log(log.clone()),
                 (Stream::Embedded, None) | (Stream::Table(_), _) => continue,
@@ -84,8 +73,7 @@ impl Pusher {
     pub fn reach(&self) -> Result<(), Error> {
         for door in self.sources.values() {
             if let Door::Kafka(topic) = door {
-                let mut topic = topic.lock().unwrap_or_else(PoisonError::into_inner);
-                topic.producer = Some(topic.open()?);
+                topic.reach()?;
             }
         }
         Ok(())
@@ -111,7 +99,7 @@ impl Push for Pusher {
                     None => format!("source `{source}` takes no pushed events in this process"),
                 },
             })?;
-            let pushed = tokio::task::spawn_blocking(move || door.push(&payloads, durability));
+            let pushed = tokio::task::spawn_blocking(move || door.push(payloads, durability));
             match pushed.await {
                 Ok(result) => result.map_err(refused),
                 Err(error) => Err(PushError {
@@ -161,7 +149,7 @@ fn reader(source: &Arc<Source>, plan: &Plan) -> anyhow::Result<PushReader> {
 }
 
 impl Door {
-    fn push(&self, payloads: &[Bytes], durability: Durability) -> Result<PushReceipt, Error> {
+    fn push(&self, payloads: Vec<Bytes>, durability: Durability) -> Result<PushReceipt, Error> {
         let count = payloads.len() as u64;
         match self {
             Door::Log(log) => {
@@ -182,34 +170,14 @@ impl Door {
                 })
             }
             Door::Kafka(topic) => {
-                let mut topic = topic.lock().unwrap_or_else(PoisonError::into_inner);
-                // Kafka has milliseconds.
-                let at = Timestamp(now().0.div_euclid(1_000) * 1_000);
-                let places = topic.push(payloads, at)?;
+                let written = topic.push(payloads)?;
                 Ok(PushReceipt {
                     first_offset: None,
                     count,
-                    written: Written { places, at },
+                    written,
                 })
             }
         }
-    }
-}
-
-impl Topic {
-    fn open(&self) -> Result<KafkaProducer, Error> {
-        let producer = KafkaProducer::open(&self.config, &self.name)?;
-        Ok(producer.with_headers(self.headers.clone()))
-    }
-
-    fn push(&mut self, payloads: &[Bytes], at: Timestamp) -> Result<Vec<(u32, i64)>, Error> {
-        let mut producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => self.open()?,
-        };
-        let places = producer.place(payloads, at)?;
-        self.producer = Some(producer);
-        Ok(places)
     }
 }
 

@@ -22,15 +22,15 @@ pub struct Outbox {
     flush_timeout: Duration,
 }
 
-/// Remembers the first record that could not be delivered, and where those lie that are asked for.
+/// Remembers the first record that could not be delivered, and what became of those that are asked for.
 struct Deliveries {
     news: News,
     failure: Mutex<Option<KafkaError>>,
-    places: Mutex<Vec<Placed>>,
+    placed: Mutex<Vec<Placed>>,
 }
 
 /// The number of a record that is asked for, with its partition and offset.
-type Placed = (usize, u32, i64);
+type Placed = (usize, Result<(u32, i64), KafkaError>);
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, kind: &str, what: &str) {
@@ -50,11 +50,10 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(record) => {
                 self.news.answered();
-                if let Some(number) = asked.checked_sub(1) {
-                    let partition = u32::try_from(record.partition()).unwrap_or_default();
-                    self.places().push((number, partition, record.offset()));
-                }
+                let partition = u32::try_from(record.partition()).unwrap_or_default();
+                self.place(asked, || Ok((partition, record.offset())));
             }
+            Err((cause, _)) if asked > 0 => self.place(asked, || Err(cause.clone())),
             Err((cause, _)) => self.fail(cause),
         }
     }
@@ -65,8 +64,15 @@ impl Deliveries {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> MutexGuard<'_, Vec<Placed>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn placed(&self) -> MutexGuard<'_, Vec<Placed>> {
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what became of a record, if somebody asks.
+    fn place(&self, asked: usize, place: impl FnOnce() -> Result<(u32, i64), KafkaError>) {
+        if let Some(number) = asked.checked_sub(1) {
+            self.placed().push((number, place()));
+        }
     }
 
     fn fail(&self, cause: &KafkaError) {
@@ -91,7 +97,7 @@ impl Outbox {
         let deliveries = Deliveries {
             news: News::of(&config.brokers),
             failure: Mutex::default(),
-            places: Mutex::default(),
+            placed: Mutex::default(),
         };
         let producer = settings
             .create_with_context(deliveries)
@@ -107,7 +113,7 @@ impl Outbox {
         self.hand_over(record, 0)
     }
 
-    /// As [`Outbox::send`], to be asked afterwards where record `number` lies.
+    /// As [`Outbox::send`], to be asked afterwards what became of record `number`: its failure is its own.
     pub fn send_asking(
         &self,
         record: BaseRecord<'_, [u8], [u8]>,
@@ -116,12 +122,14 @@ impl Outbox {
         self.hand_over(record, number + 1)
     }
 
-    /// Where the records lie that were asked for, by their numbers, once all are kept.
-    pub fn places(&self) -> Vec<(u32, i64)> {
-        let mut places = std::mem::take(&mut *self.producer.context().places());
-        places.sort_unstable();
-        let place = |(_, partition, offset)| (partition, offset);
-        places.into_iter().map(place).collect()
+    /// What became of the records that were asked for, by their numbers, once all are answered.
+    pub fn placed(&self, topic: &str) -> Vec<Result<(u32, i64), Error>> {
+        let mut placed = std::mem::take(&mut *self.producer.context().placed());
+        placed.sort_unstable_by_key(|(number, _)| *number);
+        let placed = placed.into_iter();
+        placed
+            .map(|(_, place)| place.map_err(|cause| given_up(topic, &cause)))
+            .collect()
     }
 
     fn hand_over(&self, record: BaseRecord<'_, [u8], [u8]>, asked: usize) -> Result<(), Error> {
@@ -145,6 +153,10 @@ impl Outbox {
                     record = back;
                     self.producer.poll(Duration::from_millis(10));
                     self.check(&topic)?;
+                }
+                Err((cause, _)) if asked > 0 => {
+                    self.producer.context().place(asked, || Err(cause));
+                    return Ok(());
                 }
                 Err((cause, _)) => {
                     self.producer.context().fail(&cause);
@@ -186,14 +198,7 @@ impl Outbox {
         let failure = self.producer.context().failure();
         match failure.as_ref() {
             None => Ok(()),
-            Some(cause) => {
-                let found = error(&produce(topic), cause);
-                let kind = match found.kind() {
-                    Kind::Retry => Kind::Closed,
-                    kind => kind,
-                };
-                Err(Error::new(kind, found.to_string()))
-            }
+            Some(cause) => Err(given_up(topic, cause)),
         }
     }
 
@@ -203,6 +208,16 @@ impl Outbox {
         let code = failure.as_ref().and_then(KafkaError::rdkafka_error_code);
         code == Some(Code::MessageSizeTooLarge)
     }
+}
+
+/// The error of a record that is not tried again.
+fn given_up(topic: &str, cause: &KafkaError) -> Error {
+    let found = error(&produce(topic), cause);
+    let kind = match found.kind() {
+        Kind::Retry => Kind::Closed,
+        kind => kind,
+    };
+    Error::new(kind, found.to_string())
 }
 
 fn produce(topic: &str) -> String {

@@ -11,6 +11,9 @@ use std::time::Duration;
 use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::Timestamp;
 
+/// The partition and offset of a record, or why it could not be delivered.
+pub type Placed = Result<(u32, i64), Error>;
+
 /// Produces to one topic: idempotent, acknowledged by all replicas in sync.
 pub struct KafkaProducer {
     outbox: Outbox,
@@ -83,24 +86,24 @@ impl KafkaProducer {
         self.outbox.send(self.headed(record))
     }
 
-    /// Sends records, letting the client choose partitions, and waits until all are kept; tells the partition and
-    /// offset of each.
+    /// Sends records, letting the client choose partitions, and waits until all are kept or given up; tells the
+    /// partition and offset of each, or why it could not be delivered, which is the matter of that record alone.
     ///
     /// # Errors
-    /// As [`KafkaProducer::send`]; some of them may be there then.
-    pub fn place(
+    /// When what became of them is not known; open a new producer then.
+    pub fn place<'a>(
         &mut self,
-        payloads: &[impl AsRef<[u8]>],
+        payloads: impl IntoIterator<Item = &'a [u8]>,
         time: Timestamp,
-    ) -> Result<Vec<(u32, i64)>, Error> {
-        for (number, payload) in payloads.iter().enumerate() {
+    ) -> Result<Vec<Placed>, Error> {
+        for (number, payload) in payloads.into_iter().enumerate() {
             let record = BaseRecord::<[u8], [u8]>::to(&self.topic)
-                .payload(payload.as_ref())
+                .payload(payload)
                 .timestamp(time.0.div_euclid(1000).max(1));
             self.outbox.send_asking(self.headed(record), number)?;
         }
         self.flush()?;
-        Ok(self.outbox.places())
+        Ok(self.outbox.placed(&self.topic))
     }
 
     /// Sends a record to a partition that the topic has; any other leaves the choice to the client.
