@@ -108,6 +108,13 @@ async fn tables(args: &Args, plan: &Plan, service: &Service) -> Result<BTreeMap<
     let mut tables = BTreeMap::new();
     for feature in &service.features {
         let source: &Source = &plan.views[feature.view].source;
+        if source.query().is_some() {
+            bail!(
+                "view `{}` is a SQL view, of which only the last answer is kept: what it answered before is not \
+                 known; have its query write a table of its own by time, and make a batch view of that",
+                source.name
+            );
+        }
         if let Entry::Vacant(entry) = tables.entry(source.id) {
             entry.insert(past.open(source).await?);
         }
