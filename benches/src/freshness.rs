@@ -60,7 +60,7 @@ const PROBE: Duration = Duration::from_millis(10);
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let cores = Cores::divide(arguments.shared)?;
-    let kafka = Kafka::start(1)?;
+    let kafka = Kafka::start_for_load(1)?;
     kafka.create_topic(TOPIC, 4)?;
     kafka.create_topic(FLOOR_TOPIC, 4)?;
     let redis = Redis::start()?;

@@ -99,7 +99,7 @@ const WITHIN: Duration = Duration::from_mins(3);
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let cores = Cores::divide(arguments.shared)?;
-    let kafka = Kafka::start(1)?;
+    let kafka = Kafka::start_for_load(1)?;
     kafka.create_topic(TOPIC, 4)?;
     let folder = tempfile::tempdir()?;
     let input = match &arguments.file {

@@ -10,6 +10,7 @@ pub mod archive;
 pub mod ask;
 pub mod avro;
 pub mod dead_letter;
+pub mod deadline;
 pub mod disk;
 pub mod duckdb;
 pub mod encode;

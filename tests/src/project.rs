@@ -17,6 +17,10 @@ pub struct Settings {
     pub redis: Option<String>,
     /// What else is said of Redis: `sentinel: { master: … }`.
     pub redis_more: String,
+    /// How rows are kept near: `{ max_age: 100ms }`.
+    pub near_cache: Option<&'static str>,
+    /// What of `serving.limits` is said: `{ calls: 1 }`.
+    pub limits: Option<&'static str>,
     /// Lines added to the source: lateness, lag, checks.
     pub source: String,
     /// `history:` of the views.
@@ -169,6 +173,11 @@ impl Settings {
             true => ports.yaml_with_feast(),
             false => ports.yaml(),
         };
+        let limits = self.limits.map(|limits| format!(", limits: {limits} }}"));
+        let serving = match limits {
+            Some(limits) => serving.trim_end_matches(" }").to_owned() + &limits,
+            None => serving,
+        };
         let mut text = format!("project: tests\n{serving}\n");
         if let Some(brokers) = &self.kafka {
             let registry = self.registry.as_ref();
@@ -181,7 +190,9 @@ impl Settings {
                 "" => String::new(),
                 more => format!(", {more}"),
             };
-            text += &format!("online: {{ redis: {{ url: \"{url}\"{more} }} }}\n");
+            let near = self.near_cache.map(|near| format!(", near_cache: {near}"));
+            let near = near.unwrap_or_default();
+            text += &format!("online: {{ redis: {{ url: \"{url}\"{more} }}{near} }}\n");
         }
         let mut state = "path: state".to_owned();
         if self.lanes > 0 {

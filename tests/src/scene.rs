@@ -46,13 +46,24 @@ impl Scene {
     /// # Errors
     /// As that.
     pub fn with(url: String, more: &str, customers: usize, lanes: usize) -> Result<Scene> {
-        let project = Project::new(&Settings {
+        let settings = Settings {
             redis: Some(url),
             redis_more: more.to_owned(),
-            source: format!("{PAST}max_lag: 2s\n"),
-            history: "all",
             lanes,
             ..Settings::default()
+        };
+        Scene::of(settings, customers)
+    }
+
+    /// The same, with settings of which source and history are the scene's.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn of(settings: Settings, customers: usize) -> Result<Scene> {
+        let project = Project::new(&Settings {
+            source: format!("{PAST}max_lag: 2s\n"),
+            history: "all",
+            ..settings
         })?;
         let server = project.run()?;
         let asker = Asker::new(&server.grpc_url())?;

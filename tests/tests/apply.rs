@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::Dice;
 use tiderace_testkit::kafka::Kafka;
+use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ledger;
 use tiderace_tests::project::{Project, Settings, TOPIC};
@@ -566,6 +567,180 @@ fn with_kafka() {
     let sent = traffic.next.load(Ordering::Acquire);
     check(&server, sent);
     check_ledger(&server, sent, true);
+    server.stop().expect("stop");
+}
+
+/// A reader that has only Redis, while a view beside those that it reads begins anew: theirs are answered all along.
+#[test]
+fn views_that_stay_are_answered_all_along() {
+    let redis = Redis::start().expect("redis");
+    let settings = Settings {
+        redis: Some(redis.url()),
+        lanes: 2,
+        ..Settings::default()
+    };
+    let scene = Scene::new(&settings);
+    let server = scene.project.run().expect("run");
+    scene.applied(Shape::default());
+    let traffic = Traffic::default();
+    let sent = 400;
+    let lines: Vec<String> = (0..sent).map(event).collect();
+    let path = "/v1/push/card_payments?durability=disk";
+    let (status, said) = server.post(path, &lines.join("\n")).expect("pushed");
+    assert_eq!(status, 200, "{said}");
+    traffic.next.store(sent, Ordering::Release);
+    check(&server, sent);
+
+    let apart = Scene::new(&settings);
+    let reader = apart.project.serve().expect("serve");
+    check(&reader, sent);
+    let http = reader.ports().http;
+    std::thread::scope(|scope| {
+        let _ending = Ending(&traffic);
+        let asked = scope.spawn(|| {
+            while traffic.runs() {
+                let found = counts(http).expect("an answer");
+                // Where stopping and starting take long they say STALE, of the same values.
+                let all = sent / CUSTOMERS as i64;
+                assert!(found.iter().all(|(count, _)| *count == all), "{found:?}");
+            }
+        });
+        for shape in &STEPS[1..3] {
+            scene.applied(*shape);
+            let published = wait::until("the view that is new to be published", WITHIN, || {
+                let body = json!({"features": ["weekly:*"], "entities": {"customer": [1]}});
+                let answer = server.post("/v1/features", &body.to_string());
+                let died = asked.is_finished();
+                died || answer
+                    .is_ok_and(|(status, said)| status == 200 && !said.contains("UNAVAILABLE"))
+            });
+            published.unwrap_or_else(|late| panic!("{late}\n{}", scene.log()));
+        }
+    });
+    reader.stop().expect("stop");
+    server.stop().expect("stop");
+}
+
+/// Who only works and who only answers, over one state folder: both take it up, each by itself.
+#[test]
+fn a_worker_and_a_reader_take_it_up() {
+    let redis = Redis::start().expect("redis");
+    let kafka = Kafka::start(1).expect("kafka");
+    kafka.create_topic(TOPIC, 3).expect("topic");
+    let scene = Scene::new(&Settings {
+        redis: Some(redis.url()),
+        kafka: Some(kafka.bootstrap()),
+        lanes: 2,
+        ..Settings::default()
+    });
+    let worker = scene.project.worker().expect("worker");
+    let reader = scene.project.serve().expect("serve");
+    scene.applied(Shape::default());
+    let sender = Sender::new(&kafka.bootstrap(), TOPIC).expect("sender");
+    let send = |ids: std::ops::Range<i64>| {
+        for id in ids {
+            let sent = sender.send(b"", event(id).as_bytes(), Some((id % 3) as i32));
+            sent.expect("sent");
+        }
+        sender.flush().expect("flushed");
+    };
+    send(0..200);
+    check(&reader, 200);
+    scene.applied(STEPS[4]);
+    send(200..400);
+    check(&reader, 400);
+    let body = json!({"service": "both", "entities": {"customer": [0]}});
+    let mut said = String::new();
+    // Of the newer version is what came since: of 200 payments every 40th, where that is even.
+    let taken = wait::until("the new service to be answered", WITHIN, || {
+        let answer = reader.post("/v1/features", &body.to_string());
+        answer.is_ok_and(|(status, answer)| {
+            said = answer;
+            let answer: Json = serde_json::from_str(&said).unwrap_or_default();
+            status == 200 && answer["rows"][0]["values"] == json!([10, 5])
+        })
+    });
+    taken.unwrap_or_else(|late| panic!("{late}: {said}\n{}", reader.log()));
+    reader.stop().expect("stop");
+    worker.stop().expect("stop");
+}
+
+/// Every step of an application fails or crashes, before it and after it: what ran goes on, or what was applied
+/// runs, and once more makes it so.
+#[test]
+fn applying_fails_at_every_place() {
+    let scene = Scene::embedded();
+    let mut server = scene.project.run().expect("run");
+    scene.applied(Shape::default());
+    let mut kinds = [STEPS[0], STEPS[2]].into_iter().cycle();
+    for step in ["deploy.bundle", "deploy.journal"] {
+        for (side, action) in [
+            ("before", "error"),
+            ("after", "error"),
+            ("before", "crash"),
+            ("after", "crash"),
+        ] {
+            let shape = kinds.next().expect("for ever");
+            scene.define(shape);
+            let failpoint = format!("{step}.{side}={action}");
+            let mut command = bin::command(&["apply", scene.project.argument()]).expect("apply");
+            command.env("TIDERACE_FAILPOINTS", &failpoint);
+            let output = command.output().expect("run");
+            let said = text(&output);
+            let hit = format!("failpoint {step}.{side}");
+            assert!(
+                !output.status.success() && said.contains(&hit),
+                "{failpoint}: {said}"
+            );
+            let said = scene.applied(shape);
+            assert!(said.contains("it runs"), "{failpoint}: {said}");
+        }
+    }
+    for (side, action) in [
+        ("before", "error"),
+        ("after", "error"),
+        ("before", "crash"),
+        ("after", "crash"),
+    ] {
+        server.kill();
+        let failpoint = format!("deploy.answer.{side}={action}@2");
+        let armed = [("TIDERACE_FAILPOINTS", failpoint.clone())];
+        server = scene.project.launch_with(&armed).expect("launch");
+        server.wait_ready().expect("ready");
+        let shape = kinds.next().expect("for ever");
+        scene.define(shape);
+        // Who has died is not heard of any more.
+        let timeout = if action == "crash" { "2" } else { "60" };
+        let output = scene.apply(&["--timeout", timeout]);
+        let hit = format!("failpoint deploy.answer.{side}: {action}");
+        assert!(
+            scene.log().contains(&hit),
+            "{failpoint}: {}\n{}",
+            text(&output),
+            scene.log()
+        );
+        if action == "crash" {
+            let ended = server.process().wait(WITHIN).expect("it ends");
+            assert!(!ended.success(), "{failpoint}");
+            server = scene.project.run().expect("run");
+        } else {
+            assert!(
+                output.status.success(),
+                "{failpoint}: it is said again: {}",
+                text(&output)
+            );
+        }
+        let said = scene.applied(shape);
+        assert!(
+            said.contains("nothing to apply") && said.contains("it runs"),
+            "{failpoint}: {said}"
+        );
+    }
+    let lines: Vec<String> = (0..40).map(event).collect();
+    let path = "/v1/push/card_payments?durability=disk";
+    let (status, said) = server.post(path, &lines.join("\n")).expect("pushed");
+    assert_eq!(status, 200, "{said}");
+    check(&server, 40);
     server.stop().expect("stop");
 }
 

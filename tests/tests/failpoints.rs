@@ -183,9 +183,9 @@ fn places() -> Vec<String> {
     let said = String::from_utf8(said).expect("text");
     let (_, names) = said.split_once("there are: ").expect("the places");
     let names = names.trim().split(", ").map(str::to_owned);
-    // Pasts that are prepared, tables that are synced and sources that are shared have tests of their own
-    // (`backfill`, `batch`, `processes`).
-    let others = ["backfill.", "batch.", "share."];
+    // Pasts that are prepared, tables that are synced, definitions that are applied and sources that are shared have
+    // tests of their own (`backfill`, `batch`, `apply`, `processes`).
+    let others = ["backfill.", "batch.", "deploy.", "share."];
     names
         .filter(|name| !others.iter().any(|other| name.starts_with(other)))
         .collect()

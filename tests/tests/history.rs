@@ -1,5 +1,6 @@
 //! Training sets against a recount, and against what others have published.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tiderace_testkit::bin;
@@ -234,6 +235,65 @@ fn what_reaches_back_before_the_past_says_so() {
         }
         let advised = said.contains(&format!("begins at {begins}, its earliest event"));
         assert_eq!(advised, since.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn what_is_past_a_cap_says_so() {
+    const CAP: usize = 16;
+    let past = Past::new();
+    let definitions = past.project.folder().join("definitions.yaml");
+    let text = std::fs::read_to_string(&definitions).expect("definitions");
+    let text = text
+        .replace(
+            "aggregate: count_distinct, of: terminal_id",
+            &format!("aggregate: count_distinct, of: terminal_id, cap: {CAP}"),
+        )
+        .replace(
+            "on_demand:\n",
+            "on_demand:\n  - { name: twice, expr: \"terminals_30d * 2\" }\n",
+        );
+    std::fs::write(&definitions, text).expect("written");
+    let spine = past.spine(2_000);
+    let (file, out) = (past.path("spine.parquet"), past.path("out.parquet"));
+    table::write(&file, &spine, 700).expect("write");
+    let is_past = |row: &Payment| {
+        let from = row.time.minus(Duration::from_secs(30 * 86_400));
+        let own = past.payments.iter().filter(|payment| {
+            let counts = payment.customer == row.customer && payment.amount >= 1.0;
+            counts && payment.time > from && payment.time <= row.time
+        });
+        let terminals: BTreeSet<i64> = own.map(|payment| payment.terminal).collect();
+        terminals.len() > CAP
+    };
+    let expected: Vec<Value> = spine
+        .iter()
+        .map(|row| match is_past(row) {
+            true => Value::String("APPROXIMATE".into()),
+            false => Value::String("COMPLETE".into()),
+        })
+        .collect();
+    let approximate = spine.iter().filter(|row| is_past(row)).count();
+    assert!(
+        approximate > 0 && approximate < spine.len(),
+        "{approximate}"
+    );
+    // In memory, and part by part.
+    for more in [&[][..], &["--memory", "1MiB"]] {
+        let options = [&["--completeness"], more].concat();
+        past.history("habits", &file, &out, &options)
+            .expect("history");
+        let batches = table::read(&out).expect("read");
+        for name in ["terminals_30d", "twice"] {
+            let told = table::values(&batches, &format!("{name}__completeness"));
+            assert_eq!(told, expected, "{name} {more:?}");
+        }
+        let exact = table::values(&batches, "amount_min_7d__completeness");
+        assert!(
+            exact
+                .iter()
+                .all(|told| *told == Value::String("COMPLETE".into()))
+        );
     }
 }
 

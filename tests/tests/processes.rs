@@ -1,8 +1,11 @@
 //! Several processes that share a source and its entities: one is killed, or paused, replaced and woken, or
 //! cannot send; what all of them answer together is what one answers that has everything.
 
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::{Dice, Town};
 use tiderace_testkit::kafka::Kafka;
@@ -18,6 +21,7 @@ use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::rows;
 use tiderace_tests::topic::{self, Sender};
 use tiderace_tests::traffic::{self, TROUBLE, Traffic};
+use tiderace_types::Timestamp;
 
 const PROCESSES: usize = 3;
 const PARTITIONS: usize = 4;
@@ -453,6 +457,268 @@ fn a_worker_says_how_it_is() {
         "{said}"
     );
     worker.stop().expect("stop");
+}
+
+/// Payments that never stop, by customer and by shop: `i` of customer `i` modulo [`Shops::CUSTOMERS`].
+#[derive(Default)]
+struct Shops {
+    stop: AtomicBool,
+    /// When each happened.
+    times: Mutex<Vec<i64>>,
+}
+
+/// Ends the payments, however a test does.
+struct Ending<'a>(&'a Shops);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Shops {
+    const CUSTOMERS: usize = 40;
+    const SHOPS: usize = 30;
+    /// How far back the view of shops looks, in microseconds.
+    const WINDOW: i64 = 1_000_000;
+
+    fn definitions(with_shops: bool) -> String {
+        let mut text = "kind: source
+name: card_payments
+stream: { kafka: { topic: card_payments }, format: json }
+columns: { id: int64, at: timestamp, customer: int64, shop: int64 }
+event_time: at
+event_id: id
+complete_since: beginning
+max_ahead: 100ms
+---
+kind: entity
+name: customer
+keys: { customer: int64 }
+---
+kind: entity
+name: shop
+keys: { shop: int64 }
+---
+kind: feature_view
+name: customers
+entity: customer
+source: card_payments
+features: [{ name: n, aggregate: count, windows: [lifetime] }]
+---
+kind: feature_service
+name: customers
+features: [\"customers:*\"]
+"
+        .to_owned();
+        if with_shops {
+            text += "---
+kind: feature_view
+name: shops
+entity: shop
+source: card_payments
+features: [{ name: n, aggregate: count, windows: [1s] }]
+---
+kind: feature_service
+name: shops
+features: [\"shops:*\"]
+";
+        }
+        text
+    }
+
+    fn send(&self, bootstrap: &str) {
+        let sender = Sender::new(bootstrap, TOPIC).expect("sender");
+        while !self.stop.load(Ordering::Acquire) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let at = i64::try_from(now.expect("after 1970").as_micros()).expect("near");
+            let mut times = self.times.lock().expect("no panic");
+            for _ in 0..20 {
+                let id = times.len();
+                times.push(at);
+                let payment = json!({
+                    "id": id,
+                    "at": Timestamp(at).to_string(),
+                    "customer": id % Shops::CUSTOMERS,
+                    "shop": id % Shops::SHOPS,
+                });
+                // So that what a shop has comes over every process.
+                let partition = (id / Shops::SHOPS % PARTITIONS) as i32;
+                let sent = sender.send(b"", payment.to_string().as_bytes(), Some(partition));
+                sent.expect("sent");
+            }
+            drop(times);
+            sender.flush().expect("flushed");
+        }
+    }
+
+    /// What is said of everyone in a service: how many payments, and whether that is claimed to be complete.
+    fn ask(server: &Server, service: &str, key: &str, count: usize, at: i64) -> Vec<(i64, bool)> {
+        let ids: Vec<usize> = (0..count).collect();
+        let at = Timestamp(at).to_string();
+        let body = json!({"service": service, "entities": {key: ids}, "as_of": at});
+        let mut rows = Vec::new();
+        let answered = wait::until("an answer", WITHIN, || {
+            let Ok((200, said)) = server.post("/v1/features", &body.to_string()) else {
+                return false;
+            };
+            let said: Json = serde_json::from_str(&said).expect("JSON");
+            rows = said["rows"].as_array().expect("rows").clone();
+            true
+        });
+        answered.expect("answered");
+        let row = |row: &Json| {
+            let known = ["PRESENT", "NOT_FOUND"].map(Json::from);
+            let complete =
+                known.contains(&row["statuses"][0]) && row["completeness"] == json!(["COMPLETE"]);
+            (row["values"][0].as_i64().unwrap_or(0), complete)
+        };
+        rows.iter().map(row).collect()
+    }
+
+    fn now(&self) -> i64 {
+        let times = self.times.lock().expect("no panic");
+        times.last().copied().unwrap_or_default()
+    }
+
+    /// Waits until payments of so many microseconds more were sent.
+    fn pass(&self, time: i64) {
+        let from = self.now();
+        let passed = wait::until("payments", WITHIN, || self.now() > from + time);
+        passed.expect("passed");
+    }
+
+    /// Waits, while payments come, until all of a shop's window has come since every process knows of shops.
+    fn warm(&self, server: &Server) {
+        let mut found = Vec::new();
+        let warm = wait::until("shops to be whole", WITHIN, || {
+            found = Shops::ask(server, "shops", "shop", Shops::SHOPS, self.now());
+            found.iter().all(|(_, complete)| *complete)
+        });
+        warm.unwrap_or_else(|late| panic!("{late}: {found:?}\n{}", server.log()));
+    }
+
+    /// Waits until every answer is complete, which is that of a recount.
+    fn check(&self, server: &Server) {
+        let times = self.times.lock().expect("no panic");
+        let last = *times.last().expect("payments");
+        let count = |of: usize, modulo: usize, after: i64| {
+            let own = times.iter().skip(of).step_by(modulo);
+            own.filter(|at| **at > after).count() as i64
+        };
+        let whole = |count| (count, true);
+        let customers: Vec<_> = (0..Shops::CUSTOMERS)
+            .map(|of| whole(count(of, Shops::CUSTOMERS, i64::MIN)))
+            .collect();
+        let shops: Vec<_> = (0..Shops::SHOPS)
+            .map(|of| whole(count(of, Shops::SHOPS, last - Shops::WINDOW)))
+            .collect();
+        let mut found = (Vec::new(), Vec::new());
+        let right = wait::until("complete answers of a recount", WITHIN, || {
+            let of = |service, key, count| Shops::ask(server, service, key, count, last);
+            found = (
+                of("customers", "customer", Shops::CUSTOMERS),
+                of("shops", "shop", Shops::SHOPS),
+            );
+            found == (customers.clone(), shops.clone())
+        });
+        right.unwrap_or_else(|late| {
+            panic!(
+                "{late}: {found:?}, not {customers:?} {shops:?}\n{}",
+                server.log()
+            )
+        });
+    }
+}
+
+/// Each process is applied other definitions at another time, while payments come: what was not sent to a view is
+/// never claimed to be complete, and what stays loses nothing.
+#[test]
+fn definitions_change_process_by_process() {
+    let kafka = Kafka::start(1).expect("kafka");
+    kafka.create_topic(TOPIC, PARTITIONS as u32).expect("topic");
+    let redis = Redis::start().expect("redis");
+    let settings = Settings {
+        kafka: Some(kafka.bootstrap()),
+        redis: Some(redis.url()),
+        lanes: 1,
+        processes: PROCESSES,
+        ..Settings::default()
+    };
+    let home = |_| Project::with(&settings, &Shops::definitions(false)).expect("project");
+    let homes: Vec<Project> = (0..PROCESSES).map(home).collect();
+    let mut servers: Vec<Server> = (0..PROCESSES)
+        .map(|process| launch(&homes[process], process, &[]))
+        .collect();
+    for server in &mut servers {
+        server.wait_ready().expect("ready");
+    }
+    let apply = |process: usize, with_shops: bool| {
+        let home = &homes[process];
+        let path = home.folder().join("definitions.yaml");
+        std::fs::write(path, Shops::definitions(with_shops)).expect("written");
+        let output = bin::run(&["apply", home.argument()]).expect("apply");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let log = servers[process].log();
+        assert!(
+            output.status.success() && said.contains("it runs"),
+            "{output:?}\n{log}"
+        );
+    };
+    // What is said of shops by a process that knows them.
+    let shops = |now| Shops::ask(&servers[0], "shops", "shop", Shops::SHOPS, now);
+    let payments = Shops::default();
+    std::thread::scope(|scope| {
+        let _ending = Ending(&payments);
+        scope.spawn(|| payments.send(&kafka.bootstrap()));
+        payments.pass(0);
+        for process in 0..PROCESSES {
+            apply(process, true);
+            // Long enough for the view to be whole, had it been sent everything.
+            let until = payments.now() + 2 * Shops::WINDOW;
+            while process + 1 < PROCESSES && payments.now() < until {
+                let found = shops(payments.now());
+                assert!(found.iter().all(|(_, complete)| !complete), "{found:?}");
+            }
+        }
+        payments.warm(&servers[0]);
+    });
+    servers.iter().for_each(|server| payments.check(server));
+
+    // One goes back: the others cannot claim anything of shops any more, until it comes forth again.
+    payments.stop.store(false, Ordering::Release);
+    std::thread::scope(|scope| {
+        let _ending = Ending(&payments);
+        scope.spawn(|| payments.send(&kafka.bootstrap()));
+        apply(1, false);
+        let noticed = wait::until("it to be noticed", WITHIN, || {
+            let found = shops(payments.now());
+            found.iter().all(|(_, complete)| !complete)
+        });
+        noticed.unwrap_or_else(|late| panic!("{late}: {:?}", shops(payments.now())));
+        apply(1, true);
+        payments.warm(&servers[0]);
+    });
+    servers.iter().for_each(|server| payments.check(server));
+    // Together they have counted each payment once.
+    let sent = payments.times.lock().expect("no panic").len() as u64;
+    let of = |outcome: &str| -> u64 {
+        let own = servers.iter().map(|server| {
+            let ledger = ledger::of(server, "card_payments").expect("a ledger that balances");
+            ledger.get(outcome).copied().unwrap_or_default()
+        });
+        own.sum()
+    };
+    wait::until("exact ledgers", WITHIN, || of("applied") == sent).unwrap_or_else(|late| {
+        panic!(
+            "{late}: {} of {sent}, {} copies",
+            of("applied"),
+            of("duplicate")
+        )
+    });
+    for server in servers {
+        server.stop().expect("stop");
+    }
 }
 
 /// How often a process is killed: `TIDERACE_KILLS`, or 20, at night 150.

@@ -1,15 +1,19 @@
 //! What is served beside a recount of the past, and the events behind a value.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tiderace_testkit::bin::{self, Server};
-use tiderace_testkit::generate::{Payments, Town};
+use tiderace_testkit::generate::{Payments, Record, Town, records};
+use tiderace_testkit::kafka::Kafka;
 use tiderace_testkit::redis::Redis;
 use tiderace_tests::ask::Asker;
 use tiderace_tests::input::{self, Payment};
 use tiderace_tests::oracle::Oracle;
-use tiderace_tests::project::{PAST, Project, Settings};
+use tiderace_tests::project::{PAST, Project, Settings, TOPIC};
 use tiderace_tests::table;
+use tiderace_tests::topic::{self, Sender};
+use tiderace_tests::traffic::{self, TROUBLE};
 
 /// A running server, and the payments that it has had, in a table.
 struct Scene {
@@ -217,6 +221,99 @@ fn rows_that_the_store_lost_are_published_again() {
         "{said}"
     );
     scene.server.stop().expect("stop");
+}
+
+/// A source that has a topic and no archive: the topic is read from its beginning, beside the process that consumes
+/// it. What it has let go of is not made up.
+#[test]
+fn a_topic_is_recounted_from_its_beginning() {
+    let kafka = Kafka::start(1).expect("kafka");
+    let settings = Settings {
+        kafka: Some(kafka.bootstrap()),
+        source: PAST.to_owned(),
+        history: "all",
+        ..Settings::default()
+    };
+    let project = Project::new(&settings).expect("project");
+    for topic in [TOPIC, "fewer"] {
+        kafka.create_topic(topic, 3).expect("topic");
+    }
+    // Out of order, some of them twice, some of them broken.
+    let sent = records(&traffic::town(5), TROUBLE, 3_000);
+    let whole: Vec<_> = traffic::first_copies(&sent).collect();
+    let gone = whole[whole.len() / 2];
+    let is_gone = |record: &Record| match record {
+        Record::Payment(payment) | Record::Copy(payment) => payment.tx_id == gone.id,
+        Record::Broken(..) => false,
+    };
+    for (topic, lacks) in [(TOPIC, false), ("fewer", true)] {
+        let sender = Sender::new(&kafka.bootstrap(), topic).expect("sender");
+        let kept = sent.iter().filter(|record| !(lacks && is_gone(record)));
+        for (place, record) in kept.enumerate() {
+            let partition = Some((place % 3) as i32);
+            sender
+                .send(b"", &record.payload(), partition)
+                .expect("sent");
+        }
+        sender.flush().expect("flushed");
+    }
+    let server = project.run().expect("run");
+    let asker = Asker::new(&server.grpc_url()).expect("connect");
+    asker.wait_caught_up().expect("caught up");
+    let last = whole.iter().map(|payment| payment.time).max();
+    let as_of = last.expect("payments").to_string();
+    let reconcile = |project: &Project, more: &[&str]| {
+        let common = [
+            "reconcile",
+            "--project",
+            project.argument(),
+            "--as-of",
+            &as_of,
+        ];
+        let url = server.grpc_url();
+        let served = ["--server", &url, "--sample", "1000"];
+        let output = bin::run(&[&common[..], &served, more].concat()).expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.code().expect("an exit code"), said)
+    };
+    let (code, said) = reconcile(&project, &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("what is served is what a recount says"),
+        "{said}"
+    );
+
+    // One payment less: exactly its customer and its terminal are named.
+    let definitions = settings
+        .definitions()
+        .replace("topic: card_payments", "topic: fewer");
+    let fewer = Project::with(&settings, &definitions).expect("project");
+    let (code, said) = reconcile(&fewer, &["--patience", "0", "--format", "json"]);
+    assert_eq!(code, 1, "{said}");
+    let found: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let differences = found["differences"].as_array().expect("a list").iter();
+    let named: BTreeSet<&str> = differences
+        .map(|difference| difference["entity"].as_str().expect("a name"))
+        .collect();
+    let customer = format!("customer_id={}", gone.customer);
+    let terminal = format!("terminal_id={}", gone.terminal);
+    assert!(
+        !named.is_empty()
+            && named
+                .iter()
+                .all(|name| [&customer, &terminal].contains(&&(*name).to_owned())),
+        "{said}"
+    );
+
+    topic::expire(&kafka.bootstrap(), TOPIC, 1, 100).expect("expired");
+    let (code, said) = reconcile(&project, &["--log"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("beyond what the topic has") && said.contains("nothing was compared"),
+        "{said}"
+    );
+    server.stop().expect("stop");
 }
 
 #[test]

@@ -3,16 +3,21 @@
 
 use std::time::Duration;
 use tiderace_testkit::generate::{Payments, Town};
+use tiderace_testkit::proxy::{Direction, Fault, Proxy};
 use tiderace_testkit::redis::Redis;
 use tiderace_testkit::wait;
 use tiderace_tests::ask::{Asker, Question};
+use tiderace_tests::deadline::Caller;
 use tiderace_tests::input::{Payment, made_up};
 use tiderace_tests::ledger;
 use tiderace_tests::oracle::Oracle;
 use tiderace_tests::project::{PAST, Project, Settings};
 use tiderace_tests::scene::Scene;
+use tonic::Code;
 
 const CUSTOMERS: usize = 40;
+
+const WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
 fn answers_converge_whatever_redis_does() {
@@ -65,6 +70,108 @@ fn answers_converge_whatever_redis_does() {
             .expect("make room");
         scene.converges("there is room again");
     });
+    scene.server.stop().expect("stop");
+}
+
+/// Rows that are kept near save calls to Redis, and no answer from them claims more than what it was read with.
+#[test]
+fn rows_are_kept_near_and_no_answer_is_wrong() {
+    let redis = Redis::start().expect("redis");
+    let settings = Settings {
+        redis: Some(redis.url()),
+        near_cache: Some("{ max_age: 1s, max_bytes: 1MiB }"),
+        ..Settings::default()
+    };
+    let mut scene = Scene::of(settings, CUSTOMERS).expect("a scene");
+    scene.pay();
+    scene.converges("the first payments");
+    for _ in 0..2 {
+        scene.pay();
+        scene.never_wrong_while(|scene| scene.converges("more payments"));
+    }
+    scene.never_wrong_while(|scene| {
+        redis.flush().expect("flush");
+        scene.converges("a flush");
+    });
+
+    // A lookup of one row is an MGET, or none.
+    let mgets = || {
+        let stats = redis.command(&["INFO", "commandstats"]).expect("stats");
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_mget:calls="));
+        let calls = line.and_then(|line| line.split(',').next()?.parse::<u64>().ok());
+        calls.unwrap_or_default()
+    };
+    let near = |what: &str| scene.metric(&format!("tiderace_near_cache_{what}"));
+    let (asked, hits, misses) = (mgets(), near("hits_total"), near("misses_total"));
+    let questions = scene.questions();
+    let question = &questions[0];
+    for _ in 0..200 {
+        scene.asker.ask(question).expect("an answer");
+    }
+    let (hits, misses) = (near("hits_total") - hits, near("misses_total") - misses);
+    assert_eq!((hits + misses, mgets() - asked), (200, misses));
+    assert!(hits > 0, "nothing was kept");
+    assert!(near("bytes") > 0 && near("bytes") <= 1 << 20);
+    scene.server.stop().expect("stop");
+}
+
+/// A client's own deadline ends a call whose rows do not come, and what the server does for it: there is room for
+/// the next call, and that is answered once rows come.
+#[test]
+fn a_call_ends_when_its_client_waits_no_longer() {
+    let redis = Redis::start().expect("redis");
+    let mut proxy = Proxy::before(redis.port(), 1).expect("a proxy");
+    let settings = Settings {
+        redis: Some(format!("redis://127.0.0.1:{}", proxy.port())),
+        limits: Some("{ calls: 1 }"),
+        ..Settings::default()
+    };
+    let mut scene = Scene::of(settings, CUSTOMERS).expect("a scene");
+    scene.pay();
+    scene.asker.wait_caught_up().expect("caught up");
+    let questions = scene.questions();
+    let question = &questions[0];
+    let address = format!("127.0.0.1:{}", scene.server.ports().grpc);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let mut caller = runtime
+        .block_on(Caller::connect(&address))
+        .expect("connect");
+    let mut ask = |timeout: &str| {
+        runtime
+            .block_on(caller.ask(question, timeout))
+            .expect("an end")
+    };
+
+    proxy.set(Fault::Cut(Direction::Both)).expect("a fault");
+    // Redis itself is given up after 50 ms; a busy machine may see that first.
+    let passed = wait::until("a deadline to pass", WITHIN, || {
+        let (code, said) = ask("5m");
+        assert!(
+            matches!(code, Code::DeadlineExceeded | Code::Unavailable),
+            "{code}: {said}"
+        );
+        let passed = code == Code::DeadlineExceeded;
+        assert!(!passed || said == "no answer within 5 ms", "{said}");
+        passed
+    });
+    passed.expect("passed");
+    proxy.set(Fault::None).expect("no fault");
+    let answered = wait::until("an answer", WITHIN, || {
+        let (code, said) = ask("30S");
+        assert!(
+            matches!(code, Code::Ok | Code::Unavailable),
+            "{code}: {said}"
+        );
+        code == Code::Ok
+    });
+    answered.expect("answered");
+    // A connection that nobody drives would keep the server waiting for it.
+    drop((caller, runtime));
     scene.server.stop().expect("stop");
 }
 

@@ -30,6 +30,24 @@ fn every_row_heals_whatever_a_cluster_does() {
     assert!(log.contains("whole=0"), "some loss was a small one\n{log}");
 }
 
+/// The map of a cluster names its servers as their certificates do, and at the ports where they speak TLS.
+#[test]
+fn a_cluster_over_tls_heals_too() {
+    let nightly = std::env::var_os("TIDERACE_NIGHTLY").is_some();
+    let replicas = usize::from(nightly);
+    let mut cluster = Cluster::start_over_tls(3, replicas, &SETTINGS).expect("cluster");
+    let more = format!("ca: {}", cluster.ca().expect("an authority"));
+    let mut scene = Scene::with(cluster.url(), &more, 60, 2).expect("a scene");
+    scene.pay();
+    scene.converges("payments");
+    empty_one(&cluster, &scene, 0);
+    if nightly {
+        lose_writes(&mut cluster, &mut scene, 0);
+        restart_all(&mut cluster, &mut scene);
+    }
+    scene.server.stop().expect("stop");
+}
+
 fn master(cluster: &Cluster, round: usize) -> usize {
     let masters = cluster.masters().expect("masters");
     assert_eq!(masters.len(), 3, "{masters:?}");

@@ -42,3 +42,25 @@ fn a_master_that_is_lost_is_followed_and_every_row_heals() {
     scene.server.stop().expect("stop");
     assert!(log.contains("the master, as sentinels say"), "{log}");
 }
+
+/// Sentinels, the master and who takes its place are reached by TLS alone, and by names that their certificates
+/// are of.
+#[test]
+fn a_master_is_followed_over_tls_too() {
+    let mut sentinels = Sentinels::start_over_tls().expect("sentinels");
+    let ca = sentinels.ca().expect("an authority");
+    let more = format!("ca: {ca}, sentinel: {{ master: {MASTER}, password: {PASSWORD} }}");
+    let mut scene = Scene::with(sentinels.url(), &more, 60, 2).expect("a scene");
+    scene.pay();
+    scene.converges("payments");
+    let master = sentinels.master().expect("a master");
+    let replica = 1 - master;
+    scene.never_wrong_while(|scene| {
+        sentinels.server(master).kill();
+        sentinels.wait_master(replica).expect("a failover");
+        scene.converges("a master was lost");
+    });
+    let log = scene.server.log();
+    scene.server.stop().expect("stop");
+    assert!(log.contains("the master, as sentinels say"), "{log}");
+}

@@ -38,6 +38,8 @@ pub struct Intake {
     shards: ShardRange,
     /// The stream clock at each record of the last batch, where that is to be told.
     pub(crate) told: Option<Vec<Timestamp>>,
+    /// Whether it tells which events were accepted.
+    tells: bool,
 }
 
 /// What became of a batch.
@@ -49,7 +51,7 @@ pub struct Taken {
     pub dead: Vec<DeadLetter>,
     /// The ledger of this batch.
     pub counts: IntakeCounts,
-    /// The accepted events as they were decoded, where the source is archived.
+    /// The accepted events as they were decoded, where the source is archived or they are [asked for](Intake::telling).
     pub accepted: Option<Accepted>,
 }
 
@@ -110,6 +112,7 @@ impl Intake {
             known: BTreeMap::new(),
             shards: ShardRange::ALL,
             told: None,
+            tells: source.archive.as_ref().is_some_and(|archive| archive.write),
             source,
             views,
         }
@@ -119,6 +122,13 @@ impl Intake {
     #[must_use]
     pub fn within(mut self, shards: ShardRange) -> Intake {
         self.shards = shards;
+        self
+    }
+
+    /// Has it tell which events were accepted, also where these are not archived.
+    #[must_use]
+    pub fn telling(mut self) -> Intake {
+        self.tells = true;
         self
     }
 
@@ -224,8 +234,6 @@ impl Intake {
                 )
             })
             .collect();
-        let archive = self.source.archive.as_ref();
-        let archived = archive.is_some_and(|archive| archive.write);
         let ids = ids(&self.source, &batch);
         for ((_, view), batch) in self.views.iter().zip(&mut views) {
             batch.words = Words::of(&view.spec, batch, &times, &ids);
@@ -240,7 +248,9 @@ impl Intake {
             refused.retain(|(record, ..)| self.shards.contains(home(*record)));
         }
         let dead = dead_letters(&records, refused);
-        let accepted = archived.then(|| of_places(&records, &record_of, &accepted, &reached, seen));
+        let accepted = self
+            .tells
+            .then(|| of_places(&records, &record_of, &accepted, &reached, seen));
         let packet = Packet {
             source: self.source.id,
             records,

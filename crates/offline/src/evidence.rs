@@ -4,6 +4,7 @@ use crate::entities::{Entities, NOBODY};
 use crate::error::{Error, Kind};
 use crate::history::fields_of;
 use crate::table::Table;
+use arrow::array::RecordBatch as ArrowBatch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,33 +61,99 @@ pub fn gather(
             })?;
             let mut all = Sampled::default();
             for (_, found) in found {
-                all.0.extend(found.0);
-                all.cut(*count);
+                all.add(found, *count);
             }
-            all.0.into_iter().map(|(_, key)| key).collect()
+            all.keys()
         }
     };
-    let mut entities = Entities::default();
-    for key in &keys {
-        entities.find_or_add(key, hash_key(key));
+    let wanted = Wanted::new(view, &keys, upto);
+    let found = each(view, table, runtime, threads, |events| wanted.among(events))?;
+    Ok(evidence(
+        keys,
+        found.into_iter().flat_map(|(_, found)| found),
+    ))
+}
+
+/// What takes a source's events, in the columns that it uses, each with where it was read.
+pub type Taker<'a> = dyn FnMut(&ArrowBatch, Vec<(u32, i64)>) + 'a;
+
+/// As [`gather`], from wherever `read` reads all events of the source, in their order: it is called twice where
+/// entities are picked by chance.
+///
+/// # Errors
+/// Those of `read`.
+pub fn gather_read<E>(
+    view: &Arc<View>,
+    whose: &Whose,
+    upto: Timestamp,
+    mut read: impl FnMut(&mut Taker<'_>) -> Result<(), E>,
+) -> Result<Evidence, E> {
+    let past = Past::new(Arc::clone(view));
+    let keys = match whose {
+        Whose::Of(keys) => keys.clone(),
+        Whose::Some { count, seed } => {
+            let mut all = Sampled::default();
+            read(&mut |batch, places| {
+                let taken = past.take(batch, places.clone());
+                all.add(Sampled::of((&taken.events, &places), *count, *seed), *count);
+            })?;
+            all.keys()
+        }
+    };
+    let wanted = Wanted::new(view, &keys, upto);
+    let mut found = Vec::new();
+    read(&mut |batch, places| {
+        let taken = past.take(batch, places.clone());
+        found.extend(wanted.among((&taken.events, &places)));
+    })?;
+    Ok(evidence(keys, found))
+}
+
+/// Entities by what was found of them.
+fn evidence(
+    keys: BTreeSet<Vec<u8>>,
+    found: impl IntoIterator<Item = (Vec<u8>, Witness)>,
+) -> Evidence {
+    let mut evidence: Evidence = keys.into_iter().map(|key| (key, Vec::new())).collect();
+    for (key, witness) in found {
+        evidence.entry(key).or_default().push(witness);
     }
-    let spec = &view.spec;
-    let found = each(view, table, runtime, threads, |(events, places)| {
+    evidence
+}
+
+/// Entities whose events up to an instant are looked for.
+struct Wanted<'a> {
+    spec: &'a RowSpec,
+    entities: Entities,
+    upto: Timestamp,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(view: &'a View, keys: &BTreeSet<Vec<u8>>, upto: Timestamp) -> Wanted<'a> {
+        let mut entities = Entities::default();
+        for key in keys {
+            entities.find_or_add(key, hash_key(key));
+        }
+        let spec = &view.spec;
+        Wanted {
+            spec,
+            entities,
+            upto,
+        }
+    }
+
+    /// Their events among some, with their keys.
+    fn among(&self, (events, places): (&PastEvents, &[(u32, i64)])) -> Vec<(Vec<u8>, Witness)> {
         let mut out = Vec::new();
         for index in 0..events.len() {
-            let key = events.key(index);
-            if events.time(index) <= upto && entities.find(key, events.hashes()[index]) != NOBODY {
+            let (key, hash) = (events.key(index), events.hashes()[index]);
+            if events.time(index) <= self.upto && self.entities.find(key, hash) != NOBODY {
                 let place = places[events.row(index)];
-                out.push((key.to_vec(), witness(spec, events, index, place)));
+                out.push((key.to_vec(), witness(self.spec, events, index, place)));
             }
         }
         out
-    })?;
-    let mut evidence: Evidence = keys.into_iter().map(|key| (key, Vec::new())).collect();
-    for (key, witness) in found.into_iter().flat_map(|(_, found)| found) {
-        evidence.entry(key).or_default().push(witness);
     }
-    Ok(evidence)
 }
 
 /// A batch: its unit, and which of the unit's it is.
@@ -153,6 +220,15 @@ impl Sampled {
             }
         }
         sampled
+    }
+
+    fn add(&mut self, more: Sampled, count: usize) {
+        self.0.extend(more.0);
+        self.cut(count);
+    }
+
+    fn keys(self) -> BTreeSet<Vec<u8>> {
+        self.0.into_iter().map(|(_, key)| key).collect()
     }
 
     fn cut(&mut self, count: usize) {

@@ -492,7 +492,9 @@ impl History<'_> {
                     made.warms(name, warming.count(times.len()));
                 }
                 if self.completeness {
-                    arrays.extend(warming.iter().map(|warming| warming.column(times.len())));
+                    let approximate = columns.approximate(&found, askings);
+                    let both = warming.iter().zip(&approximate);
+                    arrays.extend(both.map(|(warming, marks)| warming.column(times.len(), marks)));
                 }
                 let out = RecordBatch::try_new(Arc::clone(schema), arrays)
                     .map_err(|error| Error::data(self.spine.name(), error))?;

@@ -49,6 +49,8 @@ pub struct Project {
     pub redis_ca: Option<String>,
     /// The master that sentinels tell of, where the URL names those.
     pub redis_sentinel: Option<RedisSentinel>,
+    /// What lookups keep near of the rows that they read; without it nothing.
+    pub near_cache: Option<NearCache>,
     /// Whether a Redis is accepted that deletes rows by itself.
     pub redis_allow_eviction: bool,
     /// Where state lives.
@@ -99,6 +101,15 @@ impl Project {
 pub fn is_loopback(address: &str) -> bool {
     let address = address.parse::<std::net::SocketAddr>();
     address.is_ok_and(|address| address.ip().is_loopback())
+}
+
+/// How rows are kept near that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NearCache {
+    /// How old a row may be when it is used.
+    pub max_age: Duration,
+    /// Memory for rows, in bytes; defaults to 256 MiB.
+    pub max_bytes: u64,
 }
 
 /// A schema registry with Confluent's API.

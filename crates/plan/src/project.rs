@@ -1,7 +1,7 @@
 //! The settings of the project.
 
 use crate::at::At;
-use crate::model::Project;
+use crate::model::{NearCache, Project};
 use crate::report::Report;
 use crate::{Code, kafka, limits, names, protection, raw, redis, scalar};
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
     let redis = online.and_then(|online| online.redis.as_ref()?.value.as_ref());
     let reached = redis::check(report, redis);
     let eviction = redis.and_then(|redis| redis.allow_eviction.as_ref());
+    let near_cache = near_cache(report, online);
     let state = raw.state.as_ref().and_then(|at| at.value.as_ref());
     let offline = raw.offline.as_ref().and_then(|at| at.value.as_ref());
     let grpc = listen(report, raw, |serving| &serving.grpc, "127.0.0.1:6565");
@@ -57,6 +58,7 @@ pub(crate) fn check(report: &Report, raw: &raw::Project) -> Option<Project> {
         redis_login: reached.login,
         redis_ca: reached.ca,
         redis_sentinel: reached.sentinel,
+        near_cache: near_cache?,
         redis_allow_eviction: eviction.and_then(|at| at.value).unwrap_or(false),
         state_path: path(state.and_then(|s| s.path.as_ref()), "data/state"),
         offline_path: path(offline.and_then(|o| o.path.as_ref()), "data/offline"),
@@ -102,6 +104,33 @@ fn lanes(report: &Report, lanes: Option<&At<u32>>) -> Option<usize> {
         format!("expected 1 to 256 lanes, found {lanes}"),
     );
     None
+}
+
+/// What is kept near of a Redis, if it is declared; `None` when something in it is wrong.
+fn near_cache(report: &Report, online: Option<&raw::Online>) -> Option<Option<NearCache>> {
+    let Some((online, at)) = online.and_then(|o| Some((o, o.near_cache.as_ref()?))) else {
+        return Some(None);
+    };
+    let raw = at.value.as_ref()?;
+    let max_age = scalar::positive_duration(report, "`max_age`", &raw.max_age);
+    let max_bytes = scalar::size_or(report, raw.max_bytes.as_ref(), 256 * MIB);
+    if online.redis.is_none() {
+        report.error_help(
+            at.place,
+            Code::Value,
+            "a near-cache is for rows in Redis, and the online store is embedded",
+            "leave `near_cache` out, or set `redis: { url: \"redis://host:6379\" }` beside it",
+        );
+        return None;
+    }
+    let (max_age, max_bytes) = (max_age?, max_bytes?);
+    if max_bytes < MIB {
+        let place = raw.max_bytes.as_ref().map_or(at.place, |at| at.place);
+        let message = "a near-cache has at least `1MiB`: a single row may take `64KiB`";
+        report.error(place, Code::Value, message);
+        return None;
+    }
+    Some(Some(NearCache { max_age, max_bytes }))
 }
 
 /// How many processes share the work, which needs servers that all of them reach.

@@ -76,6 +76,22 @@ pub(crate) struct Online {
     /// How long a changed row may wait before it is published. Default: `5ms`.
     #[schemars(example = &"50ms", extend("x-form" = "duration"))]
     pub(crate) publish_deadline: Option<At<String>>,
+    /// Has processes that answer lookups keep rows near for a moment, so that Redis is asked less. Default: none
+    /// is kept.
+    #[schemars(example = json!({"max_age": "500ms", "max_bytes": "256MiB"}))]
+    pub(crate) near_cache: Option<At<NearCache>>,
+}
+
+/// How rows are kept near that were read from Redis. See docs/serving.md.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NearCache {
+    /// How old a row may be when it is used: so much staler an answer may be. Its lag says how stale it is.
+    #[schemars(example = &"500ms", extend("x-form" = "duration"))]
+    pub(crate) max_age: At<String>,
+    /// Memory for rows, of each process; at least `1MiB`. Default: `256MiB`.
+    #[schemars(example = &"64MiB")]
+    pub(crate) max_bytes: Option<At<Size>>,
 }
 
 /// How to reach Redis.

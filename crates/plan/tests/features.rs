@@ -449,7 +449,7 @@ fn kafka_and_network_settings_are_taken() {
     let text = include_str!("base.yaml")
         .replace(
             "project: shop",
-            "project: shop\nkafka: { brokers: 'a:9092' }\nonline: { redis: { url: 'redis://r:6379,s:6379', allow_eviction: true } }\nserving: { grpc: '0.0.0.0:6565', feast: 'localhost:6567', allow_unprotected_network: true }",
+            "project: shop\nkafka: { brokers: 'a:9092' }\nonline: { redis: { url: 'redis://r:6379,s:6379', allow_eviction: true }, near_cache: { max_age: 500ms, max_bytes: 1MiB } }\nserving: { grpc: '0.0.0.0:6565', feast: 'localhost:6567', allow_unprotected_network: true }",
         )
         .replace(
             "name: payments",
@@ -464,6 +464,11 @@ fn kafka_and_network_settings_are_taken() {
     let url = plan.project.redis_url.as_ref().map(|url| url.0.as_str());
     assert_eq!(url, Some("redis://r:6379,s:6379"));
     assert!(plan.project.redis_allow_eviction);
+    let near = plan.project.near_cache.expect("a near-cache");
+    assert_eq!(
+        (near.max_age, near.max_bytes),
+        (Duration::from_millis(500), 1 << 20)
+    );
     assert_eq!(plan.project.grpc, "0.0.0.0:6565");
     assert_eq!(plan.project.feast.as_deref(), Some("127.0.0.1:6567"));
     // Without a word about it the console is where only this machine looks.

@@ -5,6 +5,7 @@
 //! door ends with the last of them.
 
 use crate::bounds::Bounds;
+use crate::connections::{Connections, Cut};
 use crate::corked::Corked;
 use crate::doorway::{Connection, Doorway};
 use crate::gate::Guard;
@@ -73,6 +74,7 @@ impl Door {
 
     async fn attend(self, connection: Connection, age: Duration, stopped: watch::Receiver<()>) {
         let (life, peer) = (Arc::clone(connection.life()), connection.peer());
+        let connections = Arc::clone(connection.door());
         let router = TowerToHyperService::new(self.router);
         let (of_calls, guard) = (Arc::clone(&life), self.guard);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -91,6 +93,7 @@ impl Door {
         });
         let watched = Attended {
             life,
+            connections,
             bounds: self.bounds,
             opening: match self.spoken {
                 Spoken::Grpc => Opening::Preface,
@@ -133,6 +136,7 @@ impl Door {
 /// What decides how long a connection is served.
 struct Attended {
     life: Arc<Life>,
+    connections: Arc<Connections>,
     bounds: Arc<Bounds>,
     opening: Opening,
     age: Duration,
@@ -162,7 +166,7 @@ impl Attended {
             }
             let due = self.life.due(&self.bounds, self.opening, began, now);
             let next = match (due, end) {
-                (Due::Cut, _) => return,
+                (Due::Cut(why), _) => return self.connections.cut(why),
                 (_, Some(end)) if end <= now => return,
                 (Due::Leave, None) => now,
                 (Due::Leave, Some(end)) => end,
@@ -170,6 +174,10 @@ impl Attended {
                 (Due::At(at), Some(end)) => at.min(end),
             };
             if end.is_none() && (due == Due::Leave || of_age <= now) {
+                self.connections.cut(match due {
+                    Due::Leave => Cut::Idle,
+                    Due::At(_) | Due::Cut(_) => Cut::Age,
+                });
                 self.life.leave();
                 leave(served.as_mut());
                 end = Some(now + self.bounds.grace);

@@ -4,6 +4,7 @@
 //! new ones are closed at once. A connection keeps what it began with when certificates change.
 
 use crate::bounds::{Bounds, Unread};
+use crate::connections::{Connections, Cut, Open};
 use crate::life::Life;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
@@ -32,6 +33,7 @@ pub(crate) struct Doorway {
     listener: TcpListener,
     encryption: Option<(Watched<Configs>, Spoken)>,
     room: Arc<Semaphore>,
+    connections: Arc<Connections>,
     unread: Unread,
     handshake: Duration,
     reporter: Reporter,
@@ -61,6 +63,7 @@ impl Doorway {
             room: Arc::new(Semaphore::new(
                 bounds.connections.min(Semaphore::MAX_PERMITS),
             )),
+            connections: Connections::of(name),
             unread: Unread::new(bounds.unread_bytes),
             handshake: bounds.handshake,
             reporter,
@@ -75,6 +78,11 @@ impl Doorway {
     pub(crate) fn address(&self) -> Result<SocketAddr, Error> {
         let address = self.listener.local_addr();
         address.map_err(|error| Error::new(Kind::Bug, format!("listener: {error}")))
+    }
+
+    /// Its connections, counted.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// Waits for the next connection. Nothing is lost when that is given up.
@@ -99,13 +107,18 @@ impl Doorway {
 
     /// Lets a connection in, or has it encrypted first.
     fn take(&mut self, stream: TcpStream, from: SocketAddr) -> Option<Connection> {
-        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            self.connections.refuse();
+            return None;
+        };
         stream.set_nodelay(true).ok()?;
+        let counted = self.connections.open();
         let unread = self.unread.clone();
         let open = move |io| Connection {
             io,
             peer: Peer(from),
             life: Life::new(Instant::now(), unread),
+            counted,
             _permit: permit,
         };
         let Some((configs, spoken)) = &self.encryption else {
@@ -114,9 +127,14 @@ impl Doorway {
         let acceptor = TlsAcceptor::from(configs.now().of(*spoken));
         let (door, reporter) = (self.name, self.reporter.clone());
         let within = self.handshake;
+        let connections = Arc::clone(&self.connections);
         self.handshakes.spawn(async move {
             let agreed = tokio::time::timeout(within, acceptor.accept(stream)).await;
-            match agreed.ok()? {
+            let Ok(agreed) = agreed else {
+                connections.cut(Cut::Handshake);
+                return None;
+            };
+            match agreed {
                 Ok(stream) => Some(open(Io::Encrypted(Box::new(stream)))),
                 Err(error) => {
                     reporter.tell(&Occurrence::Denied(refused(door, from, &error)?));
@@ -164,6 +182,7 @@ pub(crate) struct Connection {
     io: Io,
     peer: Peer,
     life: Arc<Life>,
+    counted: Open,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -179,6 +198,11 @@ impl Connection {
 
     pub(crate) fn life(&self) -> &Arc<Life> {
         &self.life
+    }
+
+    /// The connections of its door, counted.
+    pub(crate) fn door(&self) -> &Arc<Connections> {
+        self.counted.door()
     }
 
     /// Notes whether something was written.

@@ -1,5 +1,7 @@
 //! What can go wrong in a call, and whose matter it is.
 
+use axum::http::StatusCode;
+
 /// A call that got no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -45,6 +47,22 @@ impl Kind {
             Kind::Deadline => "DEADLINE_EXCEEDED",
             Kind::Unsupported => "UNIMPLEMENTED",
             Kind::Bug => "INTERNAL",
+        }
+    }
+
+    /// Its status, as HTTP has it.
+    #[must_use]
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::TooMuch => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
+            Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

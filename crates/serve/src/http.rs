@@ -15,7 +15,7 @@
 //!
 //! Errors are `{"error": {"code", "message"}}` with the names of the gRPC codes.
 
-use crate::{Caller, Console, Durability, Error, Kind, Metrics, Page, Serving, console, json};
+use crate::{Caller, Console, Durability, Error, Metrics, Page, Serving, console, json};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -119,17 +119,7 @@ fn durability(wanted: &[(String, String)]) -> Result<Durability, Error> {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = match self.kind() {
-            Kind::Invalid => StatusCode::BAD_REQUEST,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::TooMuch => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = self.kind().status();
         let body = json!({"error": {"code": self.kind().code(), "message": self.to_string()}});
         (status, Json(body)).into_response()
     }

@@ -39,6 +39,9 @@ mod rows;
 mod markers;
 pub use markers::{Markers, Refresher, Snapshot};
 
+mod near;
+pub use near::NearCache;
+
 mod lookup;
 pub use lookup::{Clock, Limits, Lookup};
 
@@ -66,6 +69,8 @@ pub use sockets::Sockets;
 
 mod bounds;
 pub use bounds::Bounds;
+
+mod connections;
 
 mod life;
 mod taking;

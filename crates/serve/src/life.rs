@@ -3,6 +3,7 @@
 //! The time is an argument. Nothing here closes a connection: `door` asks what is due.
 
 use crate::bounds::{Bounds, Unread};
+use crate::connections::Cut;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -44,7 +45,7 @@ pub(crate) enum Due {
     /// No call is under way for long: it is closed in good order.
     Leave,
     /// Its client sends or takes nothing: it is cut.
-    Cut,
+    Cut(Cut),
 }
 
 /// How a connection begins.
@@ -172,19 +173,22 @@ impl Life {
         };
         let oldest = state.waiting.values().copied().chain(state.stuck).min();
         let cut = [
-            head.map(|since| since + bounds.headers),
-            oldest.map(|since| since + bounds.unread),
+            head.map(|since| (since + bounds.headers, Cut::Head)),
+            oldest.map(|since| (since + bounds.unread, Cut::Unread)),
         ];
-        let cut = cut.into_iter().flatten().min();
+        let cut = cut.into_iter().flatten().min_by_key(|(at, _)| *at);
         let leave = (state.calls == 0).then(|| state.idle + bounds.idle);
-        if cut.is_some_and(|at| at <= now) {
-            return Due::Cut;
+        if let Some((at, why)) = cut
+            && at <= now
+        {
+            return Due::Cut(why);
         }
         if leave.is_some_and(|at| at <= now) {
             return Due::Leave;
         }
         // What begins meanwhile is due no sooner than one of these from now.
         let soonest = now + bounds.headers.min(bounds.unread).min(bounds.idle);
+        let cut = cut.map(|(at, _)| at);
         let known = cut.into_iter().chain(leave).chain([soonest]);
         Due::At(known.min().unwrap_or(soonest))
     }
@@ -255,24 +259,24 @@ mod tests {
         let due = |opening, after| life.due(&bounds, opening, began, began + seconds(after));
 
         // HTTP/2 has its first words to say; HTTP/1 may be silent.
-        assert_eq!(due(Opening::Preface, 10), Due::Cut);
+        assert_eq!(due(Opening::Preface, 10), Due::Cut(Cut::Head));
         assert_eq!(due(Opening::Call, 10), Due::At(began + seconds(20)));
         life.hear(PREFACE as usize, began);
         assert_eq!(due(Opening::Preface, 10), Due::At(began + seconds(20)));
         // What has begun to arrive is a head.
-        assert_eq!(due(Opening::Call, 10), Due::Cut);
+        assert_eq!(due(Opening::Call, 10), Due::Cut(Cut::Head));
         assert_eq!(due(Opening::Preface, 600), Due::Leave);
 
         let call = life.begin();
         assert_eq!(due(Opening::Call, 601), Due::At(began + seconds(611)));
         call.waits(began + seconds(601));
         assert_eq!(due(Opening::Call, 660), Due::At(began + seconds(661)));
-        assert_eq!(due(Opening::Call, 661), Due::Cut);
+        assert_eq!(due(Opening::Call, 661), Due::Cut(Cut::Unread));
         call.works();
         assert_eq!(due(Opening::Call, 661), Due::At(began + seconds(671)));
         life.write(false, began + seconds(661));
         life.write(false, began + seconds(700));
-        assert_eq!(due(Opening::Call, 721), Due::Cut);
+        assert_eq!(due(Opening::Call, 721), Due::Cut(Cut::Unread));
         life.write(true, began + seconds(721));
         assert_eq!(due(Opening::Call, 721), Due::At(began + seconds(731)));
     }

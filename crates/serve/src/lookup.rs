@@ -4,15 +4,18 @@ mod evidence;
 
 use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
+use crate::near::{Kept, Near, Said, Use};
 use crate::on_demand::{Column as Operand, Input};
 use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
 use crate::recent::Recent;
 use crate::request::{Request, Selection};
-use crate::{Column, Error, Kind, Markers, Owner, convert, rows};
+use crate::{Column, Error, Kind, Markers, NearCache, Owner, convert, rows};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tiderace_aggregate::{self as aggregate, Bound, Passing, Row, Window};
 use tiderace_online::{Found, Store};
 use tiderace_plan::model::{Plan, View};
@@ -52,6 +55,7 @@ pub struct Lookup {
     clock: Clock,
     limits: Limits,
     owner: Option<Owner>,
+    near: Option<Near>,
     recent: Recent,
 }
 
@@ -91,6 +95,7 @@ impl Lookup {
             clock,
             limits,
             owner: None,
+            near: None,
         })
     }
 
@@ -100,8 +105,15 @@ impl Lookup {
         Lookup { owner, ..self }
     }
 
-    /// Answers one request, in one round trip to the store; again only where the store was emptied
-    /// under it.
+    /// Keeps rows near that were read, where that is declared.
+    #[must_use]
+    pub fn with_near_cache(self, bounds: Option<NearCache>) -> Lookup {
+        let near = bounds.map(Near::new);
+        Lookup { near, ..self }
+    }
+
+    /// Answers one request, in one round trip to the store, or in none where all its rows are kept near; again
+    /// only where the store was emptied under it.
     ///
     /// # Errors
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
@@ -149,9 +161,15 @@ impl Lookup {
         let mut snapshot = self.markers.latest()?;
         let mut doubts = 0;
         let mut answers = loop {
-            let reads = Reads::new(prepared, &snapshot, &keys);
-            let mut found = self.fetch(&reads.keys).await?;
-            if let Some(newer) = self.doubted(&reads, &found, &snapshot)? {
+            let asked_at = Instant::now();
+            let mut kept = Vec::new();
+            let mut reads = Reads::new(prepared, &snapshot, &keys);
+            if let Some(near) = &self.near {
+                kept = reads.kept(near, prepared, at, asked_at);
+            }
+            let missing = reads.missing(&kept);
+            let found = self.fetch(&missing).await?;
+            if let Some(newer) = self.doubted(&missing, &found, &snapshot)? {
                 doubts += 1;
                 if doubts == DOUBTS {
                     return Err(Error::new(
@@ -162,21 +180,30 @@ impl Lookup {
                 snapshot = newer;
                 continue;
             }
+            let mut found = merge(&kept, found.rows);
+            if let Some(near) = &self.near {
+                reads.keep(near, prepared, &kept, &found, asked_at);
+                reads.judge_by(&kept);
+            }
             if let Some(owner) = &self.owner {
-                reads.ask(owner, prepared, at, &mut found.rows).await;
+                reads.ask(owner, prepared, at, &mut found).await;
             }
             let mut answers = Vec::with_capacity(columns.rows);
             for row in 0..columns.rows {
                 take_turns(row).await;
-                let mut answer = reads.answer(prepared, row, at, &found.rows, extras);
-                if !answer.damaged.is_empty()
-                    && let Some(owner) = &self.owner
-                {
-                    for place in std::mem::take(&mut answer.damaged) {
-                        let mended = owner.mend(&reads.keys[place], at.as_of).await;
-                        found.rows[place] = mended.or_else(|| found.rows[place].take());
+                let mut answer = reads.answer(prepared, row, at, &found, extras);
+                if !answer.damaged.is_empty() {
+                    let damaged = std::mem::take(&mut answer.damaged);
+                    if let Some(near) = &self.near {
+                        damaged.iter().for_each(|at| near.forget(&reads.keys[*at]));
                     }
-                    answer = reads.answer(prepared, row, at, &found.rows, extras);
+                    if let Some(owner) = &self.owner {
+                        for place in damaged {
+                            let mended = owner.mend(&reads.keys[place], at.as_of).await;
+                            found[place] = mended.or_else(|| found[place].take());
+                        }
+                        answer = reads.answer(prepared, row, at, &found, extras);
+                    }
                 }
                 answers.push(answer);
             }
@@ -229,6 +256,11 @@ impl Lookup {
         Ok(prepared)
     }
 
+    /// What is kept near, if anything is.
+    pub(crate) fn near(&self) -> Option<&Near> {
+        self.near.as_ref()
+    }
+
     /// How values were spread lately.
     pub(crate) fn recent(&self) -> &Recent {
         &self.recent
@@ -279,7 +311,7 @@ impl Lookup {
     /// never lost.
     fn doubted(
         &self,
-        reads: &Reads<'_>,
+        keys: &[RowKey],
         found: &Found,
         snapshot: &Snapshot,
     ) -> Result<Option<Arc<Snapshot>>, Error> {
@@ -287,7 +319,7 @@ impl Lookup {
         let Some(witnesses) = witnesses else {
             return Ok(None);
         };
-        let stands = reads.keys.iter().enumerate().all(|(place, key)| {
+        let stands = keys.iter().enumerate().all(|(place, key)| {
             let shard = key.shard();
             snapshot.stands(shard, witnesses.of(place, shard))
         });
@@ -336,6 +368,8 @@ struct Reads<'a> {
 
 struct Cell<'a> {
     said: Option<&'a ViewMarker>,
+    /// The store's incarnation, as who says that has it.
+    incarnation: u64,
     /// Its place in [`Reads::keys`]; none without a marker, for then there is no telling
     /// which generation to read.
     key: Option<usize>,
@@ -370,6 +404,7 @@ impl<'a> Reads<'a> {
         let Some(view) = view else {
             return Cell {
                 said: None,
+                incarnation: 0,
                 key: None,
             };
         };
@@ -380,7 +415,93 @@ impl<'a> Reads<'a> {
         });
         Cell {
             said: Some(view),
+            incarnation: marker.map_or(0, |marker| marker.incarnation),
             key: Some(self.keys.len() - 1),
+        }
+    }
+
+    /// The cells that read a row: its place, the view, and what is said of that.
+    fn told<'p>(
+        &self,
+        prepared: &'p Prepared,
+    ) -> impl Iterator<Item = (usize, &'p ViewRead, &'a ViewMarker, u64)> {
+        let views = prepared.views.iter().cycle();
+        let cells = self.cells.iter().zip(views);
+        cells.filter_map(|(cell, read)| Some((cell.key?, read, cell.said?, cell.incarnation)))
+    }
+
+    /// For each row, what is kept of it near and may be used.
+    fn kept(
+        &self,
+        near: &Near,
+        prepared: &Prepared,
+        at: At,
+        now: Instant,
+    ) -> Vec<Option<Arc<Kept>>> {
+        let mut kept = vec![None; self.keys.len()];
+        for (place, read, view, incarnation) in self.told(prepared) {
+            let usage = Use {
+                at,
+                max_lag: read.terms.max_lag,
+                view,
+                incarnation,
+            };
+            kept[place] = near.get(&self.keys[place], usage, now);
+        }
+        kept
+    }
+
+    /// The rows of which nothing is kept.
+    fn missing(&self, kept: &[Option<Arc<Kept>>]) -> Cow<'_, [RowKey]> {
+        if kept.iter().all(Option::is_none) {
+            return Cow::Borrowed(&self.keys);
+        }
+        let rows = self.keys.iter().zip(kept);
+        let missing = rows.filter(|(_, kept)| kept.is_none());
+        Cow::Owned(missing.map(|(key, _)| key.clone()).collect())
+    }
+
+    /// Keeps the rows that were read, with what was said of their views before that.
+    fn keep(
+        &self,
+        near: &Near,
+        prepared: &Prepared,
+        kept: &[Option<Arc<Kept>>],
+        found: &[Option<Bytes>],
+        asked_at: Instant,
+    ) {
+        for (place, read, view, incarnation) in self.told(prepared) {
+            if kept[place].is_some() {
+                continue;
+            }
+            let bytes = found[place].clone();
+            let Some(until) = bytes
+                .as_ref()
+                .map_or(Some(Timestamp::MAX), |bytes| last_instant(read, bytes))
+            else {
+                continue;
+            };
+            let said = Said {
+                incarnation,
+                view: view.clone(),
+            };
+            let row = Kept {
+                bytes,
+                said,
+                asked_at,
+                until,
+            };
+            near.keep(self.keys[place].clone(), row);
+        }
+    }
+
+    /// Has rows that were kept judged by what was said before they were read.
+    fn judge_by(&mut self, kept: &'a [Option<Arc<Kept>>]) {
+        for cell in &mut self.cells {
+            let row = cell.key.and_then(|place| kept.get(place)?.as_ref());
+            if let Some(row) = row {
+                cell.said = Some(&row.said.view);
+            }
         }
     }
 
@@ -447,6 +568,28 @@ impl<'a> Reads<'a> {
         answer.values = prepared.features.iter().map(take).collect();
         answer
     }
+}
+
+/// The rows that were kept, and between them those that were read.
+fn merge(kept: &[Option<Arc<Kept>>], read: Vec<Option<Bytes>>) -> Vec<Option<Bytes>> {
+    if kept.iter().all(Option::is_none) {
+        return read;
+    }
+    let mut read = read.into_iter();
+    let rows = kept.iter().map(|kept| match kept {
+        Some(kept) => kept.bytes.clone(),
+        None => read.next().flatten(),
+    });
+    rows.collect()
+}
+
+/// The last instant that a row was cut for; `None` of one that cannot be read.
+fn last_instant(read: &ViewRead, bytes: &Bytes) -> Option<Timestamp> {
+    if !aggregate::is_merged(bytes) {
+        return Some(Timestamp::MAX);
+    }
+    let row = read.asked.decode(&read.view.spec, bytes).ok()?;
+    Some(row.merged.map_or(Timestamp::MAX, |merged| merged.horizon))
 }
 
 /// What is asked of a prepared selection.

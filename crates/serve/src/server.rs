@@ -12,7 +12,9 @@ use crate::push::Push;
 use crate::serving::Serving;
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
-use crate::{Bounds, Console, Error, Kind, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto};
+use crate::{
+    Bounds, Console, Error, Kind, NearCache, Owner, Reporter, Sockets, TlsFiles, grpc, http, proto,
+};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Options {
     pub concurrency: usize,
     /// How long a call may take; 5 s. A client's own shorter deadline counts too.
     pub timeout: Duration,
+    /// What is kept near of rows that were read; `None` for nothing.
+    pub near_cache: Option<NearCache>,
     /// How often markers are read; 100 ms.
     pub marker_interval: Duration,
     /// How long calls in flight may take to end at shutdown; 10 s.
@@ -169,6 +173,7 @@ impl Options {
             max_message_bytes: 4 << 20,
             concurrency: 1_024,
             timeout: Duration::from_secs(5),
+            near_cache: None,
             marker_interval: Duration::from_millis(100),
             drain: Duration::from_secs(10),
             metrics: None,
@@ -236,8 +241,12 @@ impl Server {
             clock,
             options.limits,
         )?
-        .with_owner(options.owner.clone());
+        .with_owner(options.owner.clone())
+        .with_near_cache(options.near_cache);
         let serving = Serving::new(plan, lookup, push, options.concurrency, options.timeout);
+        let doorways = [Some(&grpc), http.as_ref(), feast.as_ref()].into_iter();
+        let counted = doorways.flatten().map(Doorway::connections).cloned();
+        let serving = serving.with_doors(counted.collect());
         let serving = Arc::new(serving.with_tracer(options.tracer.clone()));
         let mut services = vec!["", name_of::<FeatureStoreServer<grpc::Grpc>>()];
         if feast.is_some() {

@@ -1,5 +1,6 @@
 //! What every door leads to: lookups, pushes and the catalogue, within bounds.
 
+use crate::connections::{self, Connections};
 use crate::lookup::{Ask, Looked};
 use crate::page::Page;
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
@@ -24,6 +25,7 @@ pub struct Serving {
     timeout: Duration,
     traffic: Traffic,
     tracer: Tracer,
+    doors: Vec<Arc<Connections>>,
 }
 
 impl Serving {
@@ -45,7 +47,14 @@ impl Serving {
             in_flight: Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)),
             timeout,
             tracer: Tracer::off(),
+            doors: Vec::new(),
         }
+    }
+
+    /// Tells what doors have counted among the rest.
+    #[must_use]
+    pub(crate) fn with_doors(self, doors: Vec<Arc<Connections>>) -> Serving {
+        Serving { doors, ..self }
     }
 
     /// Has spans made of what is asked.
@@ -200,10 +209,14 @@ impl Serving {
         &self.lookup
     }
 
-    /// Writes what lookups and pushes have counted.
+    /// Writes what lookups, pushes and doors have counted.
     pub(crate) fn metrics(&self, page: &mut Page) {
         self.traffic.metrics(page);
+        connections::metrics(&self.doors, page);
         self.lookup.recent().metrics(page);
+        if let Some(near) = self.lookup.near() {
+            near.metrics(page);
+        }
     }
 
     /// What is served.

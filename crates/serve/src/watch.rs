@@ -1,9 +1,10 @@
 //! The door of a process that answers nobody: how it is, and what it has counted.
 
+use crate::connections;
 use crate::gate::{Form, Guard};
 use crate::server::{Protected, open_http};
 use crate::tls::Spoken;
-use crate::{Bounds, Clock, Console, Error, Kind, Metrics, Protection, Sockets, console};
+use crate::{Bounds, Clock, Console, Error, Kind, Metrics, Page, Protection, Sockets, console};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -60,6 +61,12 @@ impl Watch {
         let doorway = protected.open("http", address, Spoken::Http, &bounds);
         let doorway = doorway.await?;
         let address = doorway.address()?;
+        let counted = Arc::clone(doorway.connections());
+        let metrics = move || {
+            let mut page = Page::default();
+            connections::metrics(std::slice::from_ref(&counted), &mut page);
+            std::future::ready((metrics.0)() + &page.into_text())
+        };
         let console = match console {
             Some(shown) => console::data(shown, None).merge(console::page()),
             None => Router::new(),
@@ -67,7 +74,7 @@ impl Watch {
         let router = console
             .route("/health", get(async || Json(json!({"status": "ok"}))))
             .route("/ready", get(move || std::future::ready(ready(&works))))
-            .route("/metrics", get(move || std::future::ready((metrics.0)())))
+            .route("/metrics", get(metrics))
             .fallback(async || {
                 Error::not_found(
                     "this process answers no lookups: ask one that runs as `run` or `serve`",

@@ -22,7 +22,7 @@ mod producer;
 pub use producer::KafkaProducer;
 
 mod shared;
-pub use shared::{SharedReader, SharedSender, ensure_shared_topic, shared_topic};
+pub use shared::{SharedReader, SharedSender, Told, ensure_shared_topic, shared_topic};
 
 mod values;
 pub use values::{KafkaValues, ValueRecord};

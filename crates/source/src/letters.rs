@@ -234,6 +234,6 @@ mod tests {
             })
         });
         assert_eq!(found[..2], expected);
-        assert_eq!(found[2..], [Entry::Replayed(place); 2]);
+        assert_eq!(found[2..], [Entry::Replayed(place), Entry::Replayed(place)]);
     }
 }

@@ -20,8 +20,8 @@ pub use reader::{Limit, Reader};
 mod kafka;
 pub use kafka::{
     KafkaConfig, KafkaDeadLetters, KafkaProducer, KafkaReader, KafkaValues, SharedReader,
-    SharedSender, ValueRecord, Watermarks, count_partitions, ensure_shared_topic, ensure_topic,
-    shared_topic,
+    SharedSender, Told, ValueRecord, Watermarks, count_partitions, ensure_shared_topic,
+    ensure_topic, shared_topic,
 };
 
 mod lag;

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::kafka::{KafkaConfig, KafkaReader, SharedReader};
 use crate::log::LogReader;
 use crate::memory::MemoryReader;
-use crate::{Loss, OnLoss, Trail};
+use crate::{Loss, OnLoss, Told, Trail};
 use std::time::Duration;
 use tiderace_types::{RecordBatch, Share, SourceId};
 
@@ -107,6 +107,15 @@ impl Reader {
     pub fn take_begun(&mut self) -> Vec<(u32, i64, bool)> {
         match self {
             Reader::Shared(reader) => reader.take_begun(),
+            Reader::Kafka(_) | Reader::Log(_) | Reader::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// What those who share a source have told since the last call of what they send. It holds for what was read
+    /// since then, and may hold earlier than it was told.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        match self {
+            Reader::Shared(reader) => reader.take_told(),
             Reader::Kafka(_) | Reader::Log(_) | Reader::Memory(_) => Vec::new(),
         }
     }

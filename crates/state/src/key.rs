@@ -343,6 +343,32 @@ pub(crate) fn rows(within: ShardRange, after: Option<&RowKey>) -> Result<Range<V
     Ok(range)
 }
 
+/// Every block of the rows of one view's generation in a shard, or those of the rows after `after`, which is one
+/// of them.
+pub(crate) fn rows_of(
+    shard: Shard,
+    (view, generation): (ViewId, Generation),
+    after: Option<&RowKey>,
+) -> Result<Range<Vec<u8>>, Error> {
+    let of = u64::from(view.0) << 32 | u64::from(generation.0);
+    let mut range = shards(ShardRange {
+        first: shard.0,
+        last: shard.0,
+    });
+    if let Some(next) = of.checked_add(1) {
+        range.end.clone_from(&range.start);
+        range.end.extend(next.to_be_bytes());
+    }
+    match after {
+        Some(after) => {
+            range.start = block(&row(after)?, u64::MAX);
+            range.start.push(0);
+        }
+        None => range.start.extend(of.to_be_bytes()),
+    }
+    Ok(range)
+}
+
 /// Tells whether `key` may be a block's key or a place to look for one.
 pub(crate) fn is_block(key: &[u8]) -> bool {
     let least = match key.first() {

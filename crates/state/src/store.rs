@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::{ControlFlow, Range};
 use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::{
-    Ledger, Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, ShardRange, Timestamp,
-    ViewId,
+    Generation, Ledger, Positions, RowKey, SegmentChange, SegmentKey, SegmentWrite, Shard,
+    ShardRange, Timestamp, ViewId,
 };
 
 /// Where rows live. A handle: clones share one store.
@@ -234,9 +234,44 @@ impl Store {
         after: Option<&RowKey>,
         limit: usize,
     ) -> Result<Vec<(RowKey, Vec<Block>)>, Error> {
-        let mut rows: Vec<(RowKey, Vec<Block>)> = Vec::new();
+        let mut rows = Vec::new();
+        self.read_rows(key::rows(shards, after)?, limit, &mut rows)?;
+        Ok(rows)
+    }
+
+    /// Reads up to `limit` rows of one generation of a view, those in `shards` after `after`, in the order of
+    /// [`Store::scan`]. Other views' rows are passed over, not read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn scan_view(
+        &self,
+        shards: ShardRange,
+        of: (ViewId, Generation),
+        after: Option<&RowKey>,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, Vec<Block>)>, Error> {
+        let mut rows = Vec::new();
+        let first = after.map_or(Shard(shards.first), RowKey::shard);
+        for shard in first.0..=shards.last {
+            let after = after.filter(|_| shard == first.0);
+            self.read_rows(key::rows_of(Shard(shard), of, after)?, limit, &mut rows)?;
+            if rows.len() == limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads the rows of a range of keys, until there are `limit`.
+    fn read_rows(
+        &self,
+        range: Range<Vec<u8>>,
+        limit: usize,
+        rows: &mut Vec<(RowKey, Vec<Block>)>,
+    ) -> Result<(), Error> {
         let mut prefix = Vec::new();
-        self.visit(key::rows(shards, after)?, &mut |key, bytes| {
+        self.visit(range, &mut |key, bytes| {
             let (row, seq) = key::split_block(key)?;
             if row != prefix {
                 if rows.len() == limit {
@@ -252,8 +287,7 @@ impl Store {
                 });
             }
             Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(rows)
+        })
     }
 
     /// What is remembered of a view.

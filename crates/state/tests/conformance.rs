@@ -214,6 +214,61 @@ fn scans_go_by_shard_and_resume() {
 }
 
 #[test]
+fn scans_of_a_view_pass_over_others() {
+    on_each(|_, store| {
+        // Beside one another in the order of keys: generations and views up to the last that there can be.
+        let of = |view: u32, generation: u32| (ViewId(view), Generation(generation));
+        let kinds = [
+            of(0, 0),
+            of(0, u32::MAX),
+            of(1, 0),
+            of(1, 1),
+            of(2, 0),
+            of(u32::MAX, u32::MAX),
+        ];
+        let entities: Vec<_> = entities(ShardRange::ALL, 300);
+        let row = |(view, generation), entity: &RowKey| RowKey {
+            view,
+            generation,
+            ..entity.clone()
+        };
+        for kind in kinds {
+            let writes = entities
+                .iter()
+                .map(|entity| append(&row(kind, entity), b"1"));
+            store.commit(rows(writes.collect())).expect("commit");
+        }
+        for range in [ShardRange::ALL, HIGH] {
+            let own = entities
+                .iter()
+                .filter(|entity| range.contains(entity.shard()));
+            let mut own: Vec<&RowKey> = own.collect();
+            own.sort_by_key(|key| (key.shard(), key.entity.clone()));
+            for kind in kinds {
+                let mut seen = Vec::new();
+                loop {
+                    let part = store
+                        .scan_view(range, kind, seen.last(), 7)
+                        .expect("scanned");
+                    assert!(part.len() <= 7);
+                    assert!(part.iter().all(|(_, row)| bytes(row) == [b"1"]));
+                    if part.is_empty() {
+                        break;
+                    }
+                    seen.extend(part.into_iter().map(|(key, _)| key));
+                }
+                let expected: Vec<RowKey> = own.iter().map(|entity| row(kind, entity)).collect();
+                assert_eq!(seen, expected, "{kind:?} in {range}");
+            }
+        }
+        let none = store.scan_view(ShardRange::ALL, of(1, 2), None, 7);
+        assert_eq!(none.expect("scanned"), []);
+        let none = store.scan_view(ShardRange::ALL, of(1, 1), None, 0);
+        assert_eq!(none.expect("scanned"), []);
+    });
+}
+
+#[test]
 fn a_refused_commit_changes_nothing() {
     on_each(|_, store| {
         let inside = entities(LOW, 1).remove(0);

@@ -56,6 +56,20 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// A certificate of one of many servers that call one another, as those of a Redis Cluster do: each is a
+    /// client of the others. It is of `host` alone.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn peer(&self, host: &str) -> Result<Pair> {
+        let mut params = named("peer", &[host])?;
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        self.sign(&params)
+    }
+
     /// A certificate of a client.
     ///
     /// # Errors

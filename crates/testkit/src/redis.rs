@@ -19,6 +19,8 @@ pub use cluster::Cluster;
 mod sentinels;
 pub use sentinels::{MASTER, PASSWORD, Sentinels};
 
+mod tls;
+
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running redis-server, killed when dropped.
@@ -146,7 +148,7 @@ impl Redis {
     pub fn command(&self, words: &[&str]) -> Result<String> {
         let address = ([127, 0, 0, 1], self.port).into();
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));

@@ -127,7 +127,7 @@ pub enum Command {
     /// Recount what is served from the past, by the most obvious loops; exit code 1 when a value is not what a
     /// recount says.
     #[command(
-        after_help = "Examples:\n  tiderace reconcile\n  tiderace reconcile --view customer_spend --sample 1000\n  tiderace reconcile --entities watched.csv --as-of 2018-04-01T00:00:31Z --format json"
+        after_help = "Examples:\n  tiderace reconcile\n  tiderace reconcile --view customer_spend --sample 1000\n  tiderace reconcile --log --sample 20\n  tiderace reconcile --entities watched.csv --as-of 2018-04-01T00:00:31Z --format json"
     )]
     Reconcile(Reconcile),
     /// Show the events behind one value: where they were read, and what a recount of them says.
@@ -435,6 +435,10 @@ pub struct Reconcile {
     /// A source's past, in place of its archive: `source=PATH`; may be given several times.
     #[arg(long, value_parser = pair)]
     pub table: Vec<(String, String)>,
+    /// Recount from sources' topics as they are now, from their beginning, and not from archives. So it is anyway
+    /// where a source has a topic and no archive.
+    #[arg(long)]
+    pub log: bool,
     /// How many seconds a difference is looked at again: events are served at once, and archived a little later.
     #[arg(long, default_value_t = 90)]
     pub patience: u64,
@@ -470,6 +474,10 @@ pub struct Explain {
     /// A source's past, in place of its archive: `source=PATH`; may be given several times.
     #[arg(long, value_parser = pair)]
     pub table: Vec<(String, String)>,
+    /// Take the events from the source's topic as it is now, and not from its archive. So it is anyway where it has
+    /// a topic and no archive.
+    #[arg(long)]
+    pub log: bool,
     /// How many events are listed, the newest.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,

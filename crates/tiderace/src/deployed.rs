@@ -16,16 +16,20 @@ mod bundle;
 pub use bundle::Bundle;
 
 use crate::notes::{self, FORM};
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use tiderace_durable::failpoint::{self, Step};
 use tiderace_types::Timestamp;
 
 /// How many applications are remembered.
 const KEPT: usize = 20;
+
+/// The file of what was applied.
+const JOURNAL: &str = "applied.json";
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -130,7 +134,7 @@ impl Deployed {
         note: Option<&str>,
     ) -> Result<(Applied, bool)> {
         let _lock = self.lock()?;
-        let id = bundle.write(&self.0)?;
+        let id = failpoint::around(Step::DeployBundle, Error::from, || bundle.write(&self.0))?;
         let mut journal = self.journal()?;
         if let Some(newest) = journal.applied.last().filter(|newest| newest.bundle == id) {
             return Ok((newest.clone(), false));
@@ -145,7 +149,7 @@ impl Deployed {
         journal.applied.push(applied.clone());
         let gone = journal.applied.len().saturating_sub(KEPT);
         journal.applied.drain(..gone);
-        self.write("applied.json", &journal)?;
+        self.put_journal(&journal)?;
         self.forget(&journal);
         Ok((applied, true))
     }
@@ -163,7 +167,7 @@ impl Deployed {
             .is_some_and(|newest| newest.number == number)
         {
             journal.applied.pop();
-            self.write("applied.json", &journal)?;
+            self.put_journal(&journal)?;
         }
         Ok(journal.applied.pop())
     }
@@ -199,11 +203,19 @@ impl Deployed {
     /// # Errors
     /// When it cannot be written.
     pub fn put_answer(&self, process: u32, answer: &Answer) -> Result<()> {
-        self.write(&answer_file(process), answer)
+        failpoint::around(Step::DeployAnswer, Error::from, || {
+            notes::write(&self.0, &answer_file(process), answer)
+        })
+    }
+
+    fn put_journal(&self, journal: &Journal) -> Result<()> {
+        failpoint::around(Step::DeployJournal, Error::from, || {
+            notes::write(&self.0, JOURNAL, journal)
+        })
     }
 
     fn journal(&self) -> Result<Journal> {
-        let read = self.read("applied.json", |journal: &Journal| journal.form)?;
+        let read = self.read(JOURNAL, |journal: &Journal| journal.form)?;
         Ok(read.unwrap_or(Journal {
             form: FORM,
             next: 1,
@@ -247,10 +259,6 @@ impl Deployed {
 
     fn read<T: DeserializeOwned>(&self, name: &str, form: impl Fn(&T) -> u32) -> Result<Option<T>> {
         notes::read(&self.0, name, form)
-    }
-
-    fn write(&self, name: &str, said: &impl Serialize) -> Result<()> {
-        notes::write(&self.0, name, said)
     }
 }
 

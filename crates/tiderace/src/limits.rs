@@ -1,8 +1,8 @@
 //! What the project says that doors bear, as the doors take it.
 
 use std::time::Duration;
-use tiderace_plan::model::Limits;
-use tiderace_serve::{self as serve, Bounds, Options};
+use tiderace_plan::model::{self, Limits};
+use tiderace_serve::{self as serve, Bounds, NearCache, Options};
 
 /// Sets the bounds of calls and connections.
 pub fn set(limits: &Limits, options: &mut Options) {
@@ -15,6 +15,15 @@ pub fn set(limits: &Limits, options: &mut Options) {
     options.timeout = time(limits.call_time);
     options.drain = time(limits.drain);
     options.bounds = bounds(limits);
+}
+
+/// What is kept near of rows that were read.
+#[must_use]
+pub fn near_cache(bounds: model::NearCache) -> NearCache {
+    NearCache {
+        max_bytes: bounds.max_bytes,
+        max_age: time(bounds.max_age),
+    }
 }
 
 /// The bounds of connections.

@@ -29,20 +29,24 @@ mod loader;
 mod metrics;
 mod publisher;
 mod reading;
+mod routes;
 pub use reading::{Folders, Reading as RecordReading};
 mod schemas;
 mod selector;
 mod sweeper;
 mod syncer;
+mod topic;
 
 pub use ledger::{Counts, FeedLedger, Ledger, SourceLedger, ViewLedger};
 pub use schemas::registry;
+pub use topic::read_topic;
 
 use crate::feed::Form;
 use crate::layout::Layout;
 use crate::spool::{Presence, Spool};
 use anyhow::{Context, Result, anyhow, bail};
 use coverage::Coverage;
+use routes::Routes;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -223,14 +227,21 @@ impl Live {
         let mut archives = live.open_archives(plan, layout).await?;
         let (start, mut readers) = live.open_readers(plan, &committed, &mut archives).await?;
         let mut markers = markers;
+        let mut routes = BTreeMap::new();
         for (source, reader) in &mut readers {
             let own = plan.views.iter().filter(|view| view.source.id == source.id);
-            let own: Vec<_> = own.map(|view| view.id).collect();
-            intake::note_starts(source.id, reader, &own, &coverage)?;
+            let own: Vec<_> = own.collect();
+            let ids: Vec<_> = own.iter().map(|view| view.id).collect();
+            intake::note_starts(source.id, reader, &ids, &coverage)?;
             let (state, ledger) = (&live.state, &live.ledger);
-            if intake::note_losses(source, reader, &own, &coverage, state, ledger)? {
+            if intake::note_losses(source, reader, &ids, &coverage, state, ledger)? {
                 // What they say was whole when it was said. Nothing is answered until others stand.
                 markers.clear();
+            }
+            if share.of > 1 {
+                // Before anything is said of its views.
+                let opened = Routes::open(source, &own, &start, (state, &coverage))?;
+                routes.insert(source.id, opened);
             }
         }
         for lane in &mut lanes {
@@ -254,6 +265,7 @@ impl Live {
                 &start,
                 &known,
                 archives.remove(&source.id),
+                routes.remove(&source.id),
                 &coverage,
                 senders.clone(),
             )?;
@@ -488,7 +500,10 @@ impl Live {
         }
         let recent = RECENT / plan.project.lanes.max(1);
         let store = online.clone();
-        let writer = Writer::new(store, lane.shards, epoch, recent, trusted.iter().copied());
+        let taken_over = trusted
+            .iter()
+            .map(|(part, trusted)| (*part, trusted.marker));
+        let writer = Writer::new(store, lane.shards, epoch, recent, taken_over);
         let publisher = publisher::Publisher {
             writer,
             shards: lane.shards,
@@ -711,6 +726,7 @@ impl Live {
         start: &Positions,
         known: &[Positions],
         archive: Option<archiver::Opened>,
+        routes: Option<Routes>,
         coverage: &Arc<Coverage>,
         lanes: Vec<crossbeam_channel::Sender<lane::Message>>,
     ) -> Result<()> {
@@ -763,7 +779,7 @@ impl Live {
             ledger: Arc::clone(&self.ledger),
             state: self.state.clone(),
             stop: Arc::clone(&self.stop),
-            is_shared: self.share.of > 1,
+            routes,
             source,
         };
         let own = start.0.iter().filter(|(p, _)| p.source == intake.source.id);

@@ -124,8 +124,7 @@ pub struct Home {
     /// The project's settings as they were when the process began: they belong to where it runs, and are not
     /// applied.
     settings: Vec<SourceFile>,
-    /// None where the settings cannot be read by themselves, and where several processes share the work, to which
-    /// definitions are not applied.
+    /// None where the settings cannot be read by themselves.
     project: Option<(Project, Deployed)>,
 }
 
@@ -139,7 +138,6 @@ impl Home {
         is_project(folder)?;
         let settings = vec![read_file(path)?];
         let (project, _) = tiderace_plan::load_settings(&settings, &environment);
-        let project = project.filter(|project| project.processes == 1);
         let project = project.map(|project| {
             let deployed = Layout::with(folder, &project).deployed();
             (project, Deployed::new(deployed))

@@ -242,6 +242,9 @@ fn doors_bear_what_the_project_says() {
     let patience = Some(Duration::from_secs(20));
     silent.set_read_timeout(patience).expect("a timeout");
     assert_eq!(silent.read(&mut [0]).expect("it is closed"), 0);
+    let page = visitor.get(port, "/metrics").expect("metrics").1;
+    let cut = "tiderace_connections_cut_total{door=\"http\",reason=\"handshake\"}";
+    assert!(metric(&page, cut).expect("a count") >= 1.0, "{page}");
 
     let two = SPEND.replace("[596]", "[596, 597]");
     let (status, told) = visitor.post(port, "/v1/features", &two).expect("an answer");

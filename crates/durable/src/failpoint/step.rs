@@ -97,6 +97,12 @@ steps! {
     BatchState = "batch.state",
     /// Who is in a snapshot of a table.
     BatchMembers = "batch.members",
+    /// Definitions that are applied.
+    DeployBundle = "deploy.bundle",
+    /// What was applied last.
+    DeployJournal = "deploy.journal",
+    /// What a process makes of what was applied.
+    DeployAnswer = "deploy.answer",
     /// Records of a shared source, on their way to the processes that need them.
     ShareSend = "share.send",
     /// How far a shared source was sent.

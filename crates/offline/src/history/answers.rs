@@ -3,7 +3,9 @@
 use super::part::{Bunch, Keys, insert};
 use crate::entities::Grouped;
 use crate::error::{Error, Kind};
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt64Array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, Schema, SchemaRef};
 use std::ops::Range;
@@ -21,6 +23,8 @@ pub(super) struct Asking {
     view: Arc<View>,
     outputs: Vec<usize>,
     sweep: Sweep,
+    /// The outputs whose answers are marked where they are approximate, as places in `outputs`.
+    marked: Vec<usize>,
 }
 
 /// What was counted on the way.
@@ -50,11 +54,23 @@ impl Counted {
 
 impl Asking {
     pub(super) fn new(view: Arc<View>, outputs: Vec<usize>) -> Asking {
+        let sweep = Sweep::of(&view.spec, &outputs);
+        // What is swept is exact.
+        let slots = 0..outputs.len();
+        let is_finished =
+            |slot: &usize| matches!(sweep.column(&view.spec, *slot), SweptColumn::Values(_));
         Asking {
-            sweep: Sweep::of(&view.spec, &outputs),
+            marked: slots.filter(is_finished).collect(),
+            sweep,
             outputs,
             view,
         }
+    }
+
+    /// Where among its columns are the marks of an output.
+    pub(super) fn marks_of(&self, place: usize) -> Option<usize> {
+        let at = self.marked.iter().position(|marked| *marked == place)?;
+        Some(self.outputs.len() + at)
     }
 
     pub(super) fn view(&self) -> &View {
@@ -79,13 +95,18 @@ impl Asking {
         outputs.map(|output| &self.view.spec.outputs[*output].data_type)
     }
 
-    /// `row`, and a column for each output.
+    /// `row`, a column for each output, and the marks of those that may be approximate.
     pub(super) fn schema(&self) -> SchemaRef {
         let mut fields = vec![Field::new("row", ArrowType::UInt64, false)];
         for output in &self.outputs {
             let output = &self.view.spec.outputs[*output];
             let arrow = output.data_type.to_arrow();
             fields.push(Field::new(&output.name, arrow, true));
+        }
+        for place in &self.marked {
+            let output = &self.view.spec.outputs[self.outputs[*place]];
+            let name = format!("{} is approximate", output.name);
+            fields.push(Field::new(name, ArrowType::Boolean, true));
         }
         Arc::new(Schema::new(fields))
     }
@@ -272,11 +293,11 @@ pub(super) struct Answered {
     pub(super) columns: Vec<Column>,
 }
 
-/// The answers to one output; what is no number is marked.
+/// The answers to one output; what is no number is marked, and of values what is approximate.
 pub(super) enum Column {
     Ints(Vec<i64>, Vec<usize>),
     Floats(Vec<f64>, Vec<usize>),
-    Values(Vec<Value>),
+    Values(Vec<Value>, Vec<usize>),
 }
 
 impl Answered {
@@ -284,7 +305,7 @@ impl Answered {
         let column = |swept| match swept {
             SweptColumn::Ints(..) => Column::Ints(Vec::with_capacity(CHUNK), Vec::new()),
             SweptColumn::Floats(..) => Column::Floats(Vec::with_capacity(CHUNK), Vec::new()),
-            SweptColumn::Values(_) => Column::Values(Vec::new()),
+            SweptColumn::Values(_) => Column::Values(Vec::new(), Vec::new()),
         };
         Answered {
             rows: Vec::with_capacity(CHUNK),
@@ -321,12 +342,15 @@ impl Answered {
                     out.extend_from_slice(numbers);
                     counted.overflows += mark(nulls, said);
                 }
-                (Column::Values(out), SweptColumn::Values(values)) => {
+                (Column::Values(out, marks), SweptColumn::Values(values)) => {
                     for (at, answer) in values.drain(..).enumerate() {
                         let shown = !hidden.get(at).copied().unwrap_or_default();
                         out.push(match answer {
                             Ok(answer) if shown => {
-                                *approximate += u64::from(answer.bound.is_some());
+                                if answer.bound.is_some() {
+                                    *approximate += 1;
+                                    marks.push(first + at);
+                                }
                                 answer.value
                             }
                             Ok(_) => Value::Null,
@@ -344,14 +368,40 @@ impl Answered {
 
     /// As a batch of [`Asking::schema`].
     pub(super) fn into_batch(self, asking: &Asking) -> Result<RecordBatch, Error> {
-        let fault = |error| Error::data("answers", error);
         let count = self.rows.len();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(self.rows))];
-        for (column, data_type) in self.columns.into_iter().zip(asking.types()) {
-            columns.push(column.into_array(data_type, count).map_err(fault)?);
-        }
-        RecordBatch::try_new(asking.schema(), columns).map_err(fault)
+        columns.extend(into_arrays(self.columns, asking, count)?);
+        RecordBatch::try_new(asking.schema(), columns)
+            .map_err(|error| Error::data("answers", error))
     }
+}
+
+/// Columns of `count` rows as those of [`Asking::schema`] behind `row`.
+fn into_arrays(
+    columns: Vec<Column>,
+    asking: &Asking,
+    count: usize,
+) -> Result<Vec<ArrayRef>, Error> {
+    let marks = columns.iter().filter_map(|column| match column {
+        Column::Values(_, marked) => Some(marks(marked, count)),
+        Column::Ints(..) | Column::Floats(..) => None,
+    });
+    let marks: Vec<ArrayRef> = marks.collect();
+    let columns = columns.into_iter().zip(asking.types());
+    let arrays = columns.map(|(column, data_type)| {
+        let array = column.into_array(data_type, count);
+        array.map_err(|error| Error::data("answers", error))
+    });
+    let mut arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+    arrays.extend(marks);
+    Ok(arrays)
+}
+
+/// Marks of some of `count` rows.
+fn marks(marked: &[usize], count: usize) -> ArrayRef {
+    let mut marks = vec![false; count];
+    marked.iter().for_each(|at| marks[*at] = true);
+    Arc::new(BooleanArray::from(marks))
 }
 
 impl Column {
@@ -370,7 +420,7 @@ impl Column {
             Column::Floats(numbers, none) => {
                 Arc::new(Float64Array::new(numbers.into(), nulls(none)))
             }
-            Column::Values(values) => {
+            Column::Values(values, _) => {
                 let values: Vec<&Value> = values.iter().collect();
                 arrays::from_values(data_type, &values)?
             }
@@ -381,6 +431,7 @@ impl Column {
 /// Answers in the order of the spine, all of which are in memory.
 pub(super) struct Landing {
     columns: Vec<Column>,
+    rows: usize,
     /// Whether a row has answers.
     missing: Vec<bool>,
 }
@@ -391,10 +442,11 @@ impl Landing {
         let column = |swept| match swept {
             SweptColumn::Ints(..) => Column::Ints(vec![0; rows], Vec::new()),
             SweptColumn::Floats(..) => Column::Floats(vec![0.0; rows], Vec::new()),
-            SweptColumn::Values(_) => Column::Values(vec![Value::Null; rows]),
+            SweptColumn::Values(_) => Column::Values(vec![Value::Null; rows], Vec::new()),
         };
         Landing {
             columns: asking.columns().map(column).collect(),
+            rows,
             missing: match answered < rows {
                 true => vec![true; rows],
                 false => Vec::new(),
@@ -423,38 +475,27 @@ impl Landing {
                         .for_each(|(number, row)| all[*row as usize] = number);
                     nulls.extend(none.into_iter().map(to));
                 }
-                (Column::Values(all), Column::Values(some)) => {
+                (Column::Values(all, marks), Column::Values(some, marked)) => {
                     some.into_iter()
                         .zip(rows)
                         .for_each(|(value, row)| all[*row as usize] = value);
+                    marks.extend(marked.into_iter().map(to));
                 }
                 _ => unreachable!("answers come in the sweep's own columns"),
             }
         }
     }
 
-    /// The answers, a column for each output.
-    pub(super) fn finish(self, asking: &Asking) -> Result<Vec<ArrayRef>, Error> {
+    /// The answers, as [`Asking::schema`] has them behind `row`.
+    pub(super) fn finish(mut self, asking: &Asking) -> Result<Vec<ArrayRef>, Error> {
         let missing: Vec<usize> = (0..self.missing.len())
             .filter(|row| self.missing[*row])
             .collect();
-        let columns = self.columns.into_iter().zip(asking.types());
-        let columns = columns.map(|(mut column, data_type)| {
-            let count = match &mut column {
-                Column::Ints(numbers, nulls) => {
-                    nulls.extend(&missing);
-                    numbers.len()
-                }
-                Column::Floats(numbers, nulls) => {
-                    nulls.extend(&missing);
-                    numbers.len()
-                }
-                Column::Values(values) => values.len(),
-            };
-            column
-                .into_array(data_type, count)
-                .map_err(|error| Error::data("answers", error))
-        });
-        columns.collect()
+        for column in &mut self.columns {
+            if let Column::Ints(_, nulls) | Column::Floats(_, nulls) = column {
+                nulls.extend(&missing);
+            }
+        }
+        into_arrays(self.columns, asking, self.rows)
     }
 }

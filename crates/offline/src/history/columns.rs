@@ -1,8 +1,9 @@
 //! A service's features as columns of a training set.
 
 use super::Made;
+use super::answers::Asking;
 use super::spine::{Spine, brought};
-use super::wholeness::{Warming, name_of};
+use super::wholeness::{Approximate, Warming, name_of};
 use crate::error::Error;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema};
@@ -116,19 +117,35 @@ impl<'a> Columns<'a> {
             return vec![Warming::None; self.all_names().count()];
         };
         let features = self.service.features.iter().zip(&self.places);
-        let mut warming: Vec<Warming> = features
-            .map(|(feature, (view, _))| {
-                let output = &self.plan.views[feature.view].spec.outputs[feature.output];
-                Warming::of(output.window, whole[*view], instants, (*first, *last))
-            })
-            .collect();
+        let warming = features.map(|(feature, (view, _))| {
+            let output = &self.plan.views[feature.view].spec.outputs[feature.output];
+            Warming::of(output.window, whole[*view], instants, (*first, *last))
+        });
+        self.with_on_demand(warming.collect(), Warming::or)
+    }
+
+    /// Where each feature, on-demand ones last, is approximate in what was found for some rows.
+    pub(super) fn approximate(
+        &self,
+        found: &[Vec<ArrayRef>],
+        askings: &[Asking],
+    ) -> Vec<Approximate> {
+        let features = self.places.iter().map(|(view, place)| {
+            let marks = askings[*view].marks_of(*place);
+            Approximate::of(marks.and_then(|marks| found[*view].get(marks)))
+        });
+        self.with_on_demand(features.collect(), Approximate::or)
+    }
+
+    /// What holds of each feature, and behind that of each on-demand one: what holds of any that it uses.
+    fn with_on_demand<T: Default>(&self, mut all: Vec<T>, or: impl Fn(T, &T) -> T) -> Vec<T> {
         for feature in &self.service.on_demand {
             let used = feature.expr.columns().iter();
             let used =
-                used.filter_map(|place| warming.get(*place).filter(|_| *place < self.names.len()));
-            warming.push(used.fold(Warming::None, Warming::or));
+                used.filter_map(|place| all.get(*place).filter(|_| *place < self.names.len()));
+            all.push(used.fold(T::default(), &or));
         }
-        warming
+        all
     }
 
     fn type_of(&self, feature: tiderace_plan::model::FeatureRef) -> &DataType {

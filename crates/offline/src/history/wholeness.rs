@@ -1,6 +1,7 @@
-//! Which answers reach back before the past begins: they may lack events, and serving would say WARMING.
+//! How complete answers are, as serving would say: WARMING where they reach back before the past begins and so may
+//! lack events, APPROXIMATE past a cap.
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use std::sync::Arc;
 use tiderace_aggregate::Window;
 use tiderace_plan::model::Source;
@@ -23,8 +24,9 @@ pub(super) fn whole_from(source: &Source, earliest: Option<Timestamp>) -> Covere
 }
 
 /// Which of some instants a feature lacks events at, or may.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Warming {
+    #[default]
     None,
     All,
     Some(Vec<bool>),
@@ -68,14 +70,47 @@ impl Warming {
         }
     }
 
-    /// As a column of so many rows.
-    pub(super) fn column(&self, rows: usize) -> ArrayRef {
+    /// As a column of so many rows, of which some are approximate.
+    pub(super) fn column(&self, rows: usize, approximate: &Approximate) -> ArrayRef {
         let at = |row: usize| match self {
             Warming::None => false,
             Warming::All => true,
             Warming::Some(each) => each[row],
         };
-        let name = |row| if at(row) { "WARMING" } else { "COMPLETE" };
+        let name = |row| match (at(row), approximate.at(row)) {
+            (false, false) => "COMPLETE",
+            (true, false) => "WARMING",
+            (false, true) => "APPROXIMATE",
+            (true, true) => "WARMING|APPROXIMATE",
+        };
         Arc::new(StringArray::from_iter_values((0..rows).map(name)))
+    }
+}
+
+/// Which answers of a feature are approximate: those that any of some columns marks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Approximate(Vec<BooleanArray>);
+
+impl Approximate {
+    /// Those that a column of marks says, if there is one.
+    pub(super) fn of(marks: Option<&ArrayRef>) -> Approximate {
+        Approximate(
+            marks
+                .map(|marks| marks.as_boolean().clone())
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    /// Of what is made of both.
+    pub(super) fn or(mut self, other: &Approximate) -> Approximate {
+        self.0.extend(other.0.iter().cloned());
+        self
+    }
+
+    fn at(&self, row: usize) -> bool {
+        self.0
+            .iter()
+            .any(|marks| marks.is_valid(row) && marks.value(row))
     }
 }

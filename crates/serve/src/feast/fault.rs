@@ -72,13 +72,7 @@ impl IntoResponse for Fault {
         };
         let status = match error.kind() {
             Kind::Invalid | Kind::NotFound => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::TooMuch => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            Kind::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+            other => other.status(),
         };
         (status, Json(json!({"detail": error.to_string()}))).into_response()
     }

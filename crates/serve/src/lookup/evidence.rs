@@ -58,7 +58,7 @@ impl Lookup {
         let snapshot = self.markers.latest()?;
         let reads = Reads::new(&prepared, &snapshot, &keys);
         let mut found = self.fetch(&reads.keys).await?;
-        if self.doubted(&reads, &found, &snapshot)?.is_some() {
+        if self.doubted(&reads.keys, &found, &snapshot)?.is_some() {
             let message = "the online store has just lost its rows; ask again";
             return Err(Error::new(Kind::Unavailable, message));
         }

@@ -29,6 +29,9 @@ async fn idle_connections_hold_nobody_up_and_are_bounded() {
     });
     let told = closed.await.expect("it is closed at once");
     assert!(told.is_err() || told.is_ok_and(|told| told.is_empty()));
+    assert_eq!(counted(&fixture, "connections{door=\"grpc\"}").await, 300);
+    let refused = "connections_refused_total{door=\"grpc\"}";
+    assert_eq!(counted(&fixture, refused).await, 1);
 
     // There is room again as soon as one has gone.
     idle.clear();
@@ -107,6 +110,24 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     told
 }
 
+/// One of the server's metrics.
+async fn counted(fixture: &Fixture, name: &str) -> u64 {
+    let http = fixture.server.http().unwrap();
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let asked = b"GET /metrics HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    stream.write_all(asked).await.unwrap();
+    let page = String::from_utf8(closed(&mut stream).await).unwrap();
+    let name = format!("tiderace_{name} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&name));
+    line.expect("it is counted").parse().unwrap()
+}
+
+/// How many connections a door has cut.
+async fn cut(fixture: &Fixture, door: &str, reason: &str) -> u64 {
+    let name = format!("connections_cut_total{{door=\"{door}\",reason=\"{reason}\"}}");
+    counted(fixture, &name).await
+}
+
 /// Asks for `/health`, keeping the connection.
 async fn health(stream: &mut TcpStream) -> String {
     let asked = b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n";
@@ -151,6 +172,8 @@ async fn heads_that_do_not_end_are_cut_and_silence_is_let_be() {
     let mut mute = TcpStream::connect(fixture.server.grpc()).await.unwrap();
     closed(&mut mute).await;
     health(&mut silent).await;
+    assert_eq!(cut(&fixture, "http", "head").await, 101);
+    assert_eq!(cut(&fixture, "grpc", "head").await, 1);
     drop(silent);
     fixture.stop().await;
 }
@@ -167,6 +190,7 @@ async fn idle_connections_are_closed_in_good_order() {
         .unwrap();
     health(&mut kept).await;
     assert!(closed(&mut kept).await.is_empty());
+    assert_eq!(cut(&fixture, "http", "idle").await, 1);
     // A client of gRPC is told, and connects anew.
     for _ in 0..3 {
         fixture.customers(&[596]).await;
@@ -215,6 +239,8 @@ async fn connections_come_of_age_and_clients_go_on() {
     }
     assert!(calls > 8);
     assert!(closed(&mut kept).await.is_empty());
+    assert_eq!(cut(&fixture, "http", "age").await, 1);
+    assert!(cut(&fixture, "grpc", "age").await > 1);
     fixture.stop().await;
 }
 
@@ -251,6 +277,7 @@ async fn a_client_that_reads_nothing_is_cut() {
     let _ = reading.read_to_end(&mut told).await;
     let told = String::from_utf8_lossy(&told);
     assert!(told.matches("HTTP/1.1 200").count() < calls, "{calls}");
+    assert_eq!(cut(&fixture, "http", "unread").await, 1);
 
     // So is one that reads nothing of a stream.
     let mut client = Client::connect(&fixture.server.grpc().to_string())

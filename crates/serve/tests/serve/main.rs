@@ -10,4 +10,5 @@ mod http;
 mod life;
 mod limits;
 mod mistakes;
+mod near;
 mod push;

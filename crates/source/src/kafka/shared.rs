@@ -14,7 +14,7 @@
 mod frame;
 mod reader;
 mod sender;
-pub use reader::SharedReader;
+pub use reader::{SharedReader, Told};
 pub use sender::{SharedSender, ensure_shared_topic};
 
 /// The name of a source's shared topic.

@@ -35,9 +35,13 @@ appender.stdout.layout.pattern = %d %p %c{1}: %m%n
 #[derive(Debug)]
 pub struct Kafka {
     jars: PathBuf,
+    java: &'static [&'static str],
     folder: TempDir,
     brokers: Vec<Broker>,
 }
+
+/// What Java starts with in half of the processor time, which is most of what a short test takes of it.
+const QUICK: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
 #[derive(Debug)]
 struct Broker {
@@ -55,7 +59,15 @@ impl Kafka {
     /// # Errors
     /// When the jars are not in the cache, or they do not come up; with their logs.
     pub fn start(brokers: usize) -> Result<Kafka> {
-        Kafka::start_behind(brokers, None)
+        Kafka::start_behind(brokers, None, QUICK)
+    }
+
+    /// The same, of brokers that are slower to start and give all that they can, to be measured with.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_for_load(brokers: usize) -> Result<Kafka> {
+        Kafka::start_behind(brokers, None, &[])
     }
 
     /// Starts one broker with a second listener behind `proxy`: who comes through the proxy is
@@ -64,10 +76,14 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::start`].
     pub fn start_proxied(proxy: &Proxy) -> Result<Kafka> {
-        Kafka::start_behind(1, Some(proxy))
+        Kafka::start_behind(1, Some(proxy), QUICK)
     }
 
-    fn start_behind(brokers: usize, proxy: Option<&Proxy>) -> Result<Kafka> {
+    fn start_behind(
+        brokers: usize,
+        proxy: Option<&Proxy>,
+        java: &'static [&'static str],
+    ) -> Result<Kafka> {
         let ports = ports::free_ports(2 * brokers + 1)?;
         let hidden = proxy.map(|proxy| (ports[2 * brokers], proxy.port()));
         if let Some(proxy) = proxy {
@@ -75,6 +91,7 @@ impl Kafka {
         }
         let mut kafka = Kafka {
             jars: find_jars()?,
+            java,
             folder: tempfile::tempdir().context("make a folder for kafka")?,
             brokers: (0..brokers)
                 .map(|i| Broker {
@@ -209,7 +226,7 @@ impl Kafka {
             let settings = self.file(broker, "properties");
             fs::write(&settings, self.settings(broker))?;
             let output = self
-                .java(&["-XX:TieredStopAtLevel=1"])
+                .java(QUICK)
                 .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
                 .arg(&settings)
                 .output()
@@ -230,8 +247,9 @@ impl Kafka {
             .append(true)
             .open(self.file(broker, "log"))
             .context("open kafka's log")?;
-        let mut command = self.java(&["-Xms128m", "-Xmx512m"]);
+        let mut command = self.java(self.java);
         command
+            .args(["-Xms128m", "-Xmx512m"])
             .arg("kafka.Kafka")
             .arg(self.file(broker, "properties"))
             .stdout(log.try_clone().context("share kafka's log")?)

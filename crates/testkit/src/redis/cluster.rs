@@ -1,6 +1,7 @@
 //! A Redis Cluster on loopback: its servers can be killed, stopped, emptied and filled one by one.
 
 use super::Redis;
+use super::tls::{self, HOST, Tls};
 use crate::ports::free_ports;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +17,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Redis>,
+    tls: Option<Tls>,
 }
 
 impl Cluster {
@@ -25,6 +27,34 @@ impl Cluster {
     /// # Errors
     /// When there is no redis-server or redis-cli, or it does not come up.
     pub fn start(masters: usize, replicas: usize, settings: &[&str]) -> Result<Cluster> {
+        Cluster::start_as(masters, replicas, settings, None)
+    }
+
+    /// The same, of servers that speak TLS, and tell of one another by their host's name, which is what their
+    /// certificates are of.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn start_over_tls(masters: usize, replicas: usize, settings: &[&str]) -> Result<Cluster> {
+        let tls = Tls::new(masters * (replicas + 1))?;
+        let own = [
+            "--tls-cluster",
+            "yes",
+            "--cluster-announce-hostname",
+            HOST,
+            "--cluster-preferred-endpoint-type",
+            "hostname",
+        ];
+        let settings = [&own[..], settings].concat();
+        Cluster::start_as(masters, replicas, &settings, Some(tls))
+    }
+
+    fn start_as(
+        masters: usize,
+        replicas: usize,
+        settings: &[&str],
+        tls: Option<Tls>,
+    ) -> Result<Cluster> {
         let own = [
             "--cluster-enabled",
             "yes",
@@ -33,14 +63,25 @@ impl Cluster {
         ];
         let settings = [&own[..], settings].concat();
         let ports = free_ports(masters * (replicas + 1))?;
-        let nodes = ports.iter().map(|port| Redis::start_on(*port, &settings));
+        let nodes = ports.iter().enumerate().map(|(place, port)| {
+            let more = tls.as_ref().map(|tls| tls.words(place)).unwrap_or_default();
+            let more = more.iter().map(String::as_str);
+            let settings: Vec<&str> = settings.iter().copied().chain(more).collect();
+            Redis::start_on(*port, &settings)
+        });
         let cluster = Cluster {
             nodes: nodes.collect::<Result<_>>()?,
+            tls,
         };
-        let addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
-        let created = Command::new("redis-cli")
+        let mut create = Command::new("redis-cli");
+        let mut at = &ports[..];
+        if let Some(tls) = &cluster.tls {
+            create.args(["--tls", "--cacert", &tls.ca()]);
+            at = tls.ports();
+        }
+        let created = create
             .args(["--cluster", "create"])
-            .args(addresses)
+            .args(at.iter().map(|port| format!("127.0.0.1:{port}")))
             .args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"])
             .stdin(Stdio::null())
             .output()
@@ -77,12 +118,16 @@ impl Cluster {
     /// The URL that names every server.
     #[must_use]
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|node| format!("127.0.0.1:{}", node.port()))
-            .collect();
-        format!("redis://{}", hosts.join(","))
+        tls::url(
+            self.tls.as_ref().map(Tls::ports),
+            self.nodes.iter().map(Redis::port),
+        )
+    }
+
+    /// The file of the authority by which servers that speak TLS are believed.
+    #[must_use]
+    pub fn ca(&self) -> Option<String> {
+        self.tls.as_ref().map(Tls::ca)
     }
 
     /// The servers, in the order of their start.

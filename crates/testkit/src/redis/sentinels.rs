@@ -1,6 +1,7 @@
 //! A master, its replica, and three sentinels that put the one in the place of the other.
 
 use super::Redis;
+use super::tls::{self, HOST, Tls};
 use crate::ports::free_ports;
 use crate::process::Process;
 use crate::wait;
@@ -28,6 +29,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 pub struct Sentinels {
     servers: [Redis; 2],
     sentinels: Vec<(u16, Process)>,
+    /// Of the servers, then of the sentinels.
+    tls: Option<Box<Tls>>,
     _folder: TempDir,
 }
 
@@ -37,26 +40,51 @@ impl Sentinels {
     /// # Errors
     /// When there is no redis-server, or it does not come up.
     pub fn start() -> Result<Sentinels> {
+        Sentinels::start_as(None)
+    }
+
+    /// The same, where all of them speak TLS, and tell of one another by their host's name, which is what
+    /// their certificates are of.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn start_over_tls() -> Result<Sentinels> {
+        Sentinels::start_as(Some(Tls::new(5)?))
+    }
+
+    fn start_as(tls: Option<Tls>) -> Result<Sentinels> {
         let ports = free_ports(5)?;
-        let master = Redis::start_on(ports[0], &["--repl-diskless-sync-delay", "0"])?;
-        let of_master = ports[0].to_string();
-        let replica = Redis::start_on(
-            ports[1],
-            &[
-                "--replicaof",
-                "127.0.0.1",
-                &of_master,
+        let (host, told) = match &tls {
+            Some(tls) => (HOST, tls.ports().to_vec()),
+            None => ("127.0.0.1", ports.clone()),
+        };
+        let of_master = told[0].to_string();
+        let server = |place: usize, more: &[&str]| {
+            let own = [
                 "--repl-diskless-sync-delay",
                 "0",
-            ],
-        )?;
+                "--replica-announce-ip",
+                host,
+            ];
+            let words = tls.as_ref().map(|tls| tls.words(place)).unwrap_or_default();
+            let words = words.iter().map(String::as_str);
+            let settings: Vec<&str> = own.iter().chain(more).copied().chain(words).collect();
+            Redis::start_on(ports[place], &settings)
+        };
+        let master = server(0, &[])?;
+        let replica = server(1, &["--replicaof", host, &of_master])?;
         let folder = tempfile::tempdir().context("make a folder for sentinels")?;
-        let sentinels = ports[2..].iter();
-        let sentinels =
-            sentinels.map(|port| Ok((*port, sentinel(folder.path(), *port, ports[0])?)));
+        let sentinels = ports.iter().enumerate().skip(2).map(|(place, port)| {
+            let mut settings = settings_of_sentinel(*port, host, &of_master);
+            for (name, value) in tls.iter().flat_map(|tls| tls.settings(place)) {
+                settings.push_str(&format!("{name} {value}\n"));
+            }
+            Ok((*port, sentinel(folder.path(), *port, &settings)?))
+        });
         let started = Sentinels {
-            servers: [master, replica],
             sentinels: sentinels.collect::<Result<_>>()?,
+            servers: [master, replica],
+            tls: tls.map(Box::new),
             _folder: folder,
         };
         started.wait_ready()?;
@@ -85,27 +113,34 @@ impl Sentinels {
     /// The URL that names the sentinels.
     #[must_use]
     pub fn url(&self) -> String {
-        let hosts = self.sentinels.iter();
-        let hosts: Vec<String> = hosts.map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("redis://{}", hosts.join(","))
+        let ports = self.sentinels.iter().map(|(port, _)| *port);
+        tls::url(self.tls.as_deref().map(|tls| &tls.ports()[2..]), ports)
+    }
+
+    /// The file of the authority by which those that speak TLS are believed.
+    #[must_use]
+    pub fn ca(&self) -> Option<String> {
+        self.tls.as_deref().map(Tls::ca)
     }
 
     /// The place of the master that all sentinels name, and that takes itself for it; `None` while they
     /// do not agree.
     #[must_use]
     pub fn master(&self) -> Option<usize> {
-        let is_master = |server: &&Redis| {
+        let is_master = |server: &Redis| {
             let replication = server.command(&["INFO", "replication"]);
             replication.is_ok_and(|text| text.contains("role:master"))
         };
         let question = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {MASTER}");
-        let named = |server: &&Redis| {
-            let port = format!("\r\n{}\r\n", server.port());
+        let named = |place: usize| {
+            let port = self.tls.as_ref().map(|tls| tls.ports()[place]);
+            let port = port.unwrap_or_else(|| self.servers[place].port());
+            let port = format!("\r\n{port}\r\n");
             let mut sentinels = self.sentinels.iter();
             sentinels.all(|(at, _)| ask(*at, &question).is_ok_and(|answer| answer.contains(&port)))
         };
-        let mut servers = self.servers.iter();
-        servers.position(|server| named(&server) && is_master(&server))
+        let mut places = 0..self.servers.len();
+        places.find(|place| named(*place) && is_master(&self.servers[*place]))
     }
 
     /// The servers, in the order of their start.
@@ -146,19 +181,25 @@ impl Sentinels {
     }
 }
 
-fn sentinel(folder: &Path, port: u16, master: u16) -> Result<Process> {
+fn settings_of_sentinel(port: u16, host: &str, master: &str) -> String {
+    format!(
+        "port {port}\nbind 127.0.0.1\nrequirepass {PASSWORD}\n\
+         sentinel sentinel-pass {PASSWORD}\n\
+         sentinel resolve-hostnames yes\n\
+         sentinel announce-hostnames yes\n\
+         sentinel announce-ip {host}\n\
+         sentinel monitor {MASTER} {host} {master} 2\n\
+         sentinel down-after-milliseconds {MASTER} {DOWN_AFTER}\n\
+         sentinel failover-timeout {MASTER} 3000\n"
+    )
+}
+
+fn sentinel(folder: &Path, port: u16, settings: &str) -> Result<Process> {
     let own = folder.join(port.to_string());
     std::fs::create_dir(&own).context("make a folder for a sentinel")?;
     // It writes down in it what it learns.
     let config = own.join("sentinel.conf");
-    let settings = format!(
-        "port {port}\nbind 127.0.0.1\ndir {}\nrequirepass {PASSWORD}\n\
-         sentinel sentinel-pass {PASSWORD}\n\
-         sentinel monitor {MASTER} 127.0.0.1 {master} 2\n\
-         sentinel down-after-milliseconds {MASTER} {DOWN_AFTER}\n\
-         sentinel failover-timeout {MASTER} 3000\n",
-        own.display()
-    );
+    let settings = format!("dir {}\n{settings}", own.display());
     std::fs::write(&config, settings).context("write a sentinel's settings")?;
     let mut command = Command::new("redis-server");
     command

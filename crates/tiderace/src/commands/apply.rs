@@ -12,14 +12,15 @@ use crate::cli::{Apply as Args, Format};
 use crate::deployed::{Applied, Bundle, Deployed, short};
 use crate::live::now;
 use crate::project::{self, Checked, Home};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use follow::Outcome;
 use serde_json::{Value as Json, json};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tiderace_plan::{Change, Line, Lock, Plan, Subject};
 
-const NOT_HERE: &str = "nothing can be applied here: expected settings without errors in tiderace.yaml, for one process";
+const NOT_HERE: &str =
+    "nothing can be applied here: expected settings without errors in tiderace.yaml";
 
 /// What sizes are told for.
 const SIZES: Sizes = Sizes {
@@ -46,12 +47,6 @@ pub fn apply(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let plan = &loaded.plan;
-    if plan.project.processes > 1 {
-        // One with older definitions sends others none of the records that only newer views need.
-        bail!(
-            "definitions cannot be applied to several processes (`state.processes`) yet: stop all of them, and start them with the new definitions"
-        );
-    }
     let deployed = home.deployed();
     let deployed = deployed.context(NOT_HERE)?;
     let bundle = Bundle::of(folder, &files, plan)?;

@@ -1,17 +1,17 @@
 //! `explain`: the events behind one value.
 
 use super::ask::connect;
-use super::past::{Tables, cores, instant_or_now};
+use super::past::{Recount, Tables, instant_or_now};
 use super::reconcile::named;
 use crate::cli::Explain;
-use crate::project;
+use crate::project::Home;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tiderace_aggregate::Output;
 use tiderace_naive as naive;
-use tiderace_offline::evidence::{Whose, Witness, gather};
+use tiderace_offline::evidence::{Whose, Witness};
 use tiderace_plan::Plan;
 use tiderace_plan::model::{Service, View};
 use tiderace_serve::{completeness_name, proto, render, status_name};
@@ -22,18 +22,19 @@ use tokio::runtime::Runtime;
 const OF_TABLE: u32 = 1 << 31;
 
 pub fn explain(args: &Explain) -> Result<ExitCode> {
-    let plan = project::load_running(&args.project.project)?;
+    let running = Home::new(&args.project.project)?.running()?;
+    let (plan, layout) = (&*running.plan, &running.layout);
     let (given, name) = asked(&args.what)?;
-    let (view, output) = feature(&plan, &args.service, name)?;
+    let (view, output) = feature(plan, &args.service, name)?;
     let output = &view.spec.outputs[output];
     let keys = keys(&view, &given)?;
     let as_of = instant_or_now(args.as_of.as_deref())?;
     let runtime = Runtime::new()?;
     let tables = Tables::new(&args.project.project, &args.table);
-    let table = runtime.block_on(tables.open(&view.source))?;
+    let recount = Recount::new(tables, (plan, layout), args.log, &runtime);
     let key = encode_key(&keys).context("encode the key")?;
     let whose = Whose::Of(BTreeSet::from([key.into_vec()]));
-    let evidence = gather(&view, &table, &whose, as_of, runtime.handle(), cores())?;
+    let (evidence, whole) = recount.gather(&view, &whose, as_of)?;
     let witnesses: Vec<Witness> = evidence.into_values().flatten().collect();
 
     let names: Vec<&str> = view.entity.keys.iter().map(|(name, _)| &**name).collect();
@@ -57,6 +58,11 @@ pub fn explain(args: &Explain) -> Result<ExitCode> {
     );
     let events: Vec<naive::Event> = witnesses.iter().map(|w| w.event.clone()).collect();
     match naive::answer(output, &events, as_of) {
+        Ok(_) if !whole.covers(output.window.left_edge(as_of)) => {
+            println!(
+                "  recounted   cannot be: the topic has let go of what the window begins with"
+            );
+        }
         Ok(value) => println!("  recounted   {value}"),
         Err(naive::Overflow) => println!("  recounted   the exact result does not fit"),
     }

@@ -1,12 +1,17 @@
 //! What commands about the past share: a source's table, instants, entities from a file.
 
+use crate::layout::Layout;
+use crate::live::read_topic;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tiderace_offline::evidence::{Evidence, Whose, gather, gather_read};
 use tiderace_offline::history::Spine;
 use tiderace_offline::table::Table;
-use tiderace_plan::model::{Source, View};
-use tiderace_types::Timestamp;
+use tiderace_plan::Plan;
+use tiderace_plan::model::{Source, Stream, View};
+use tiderace_types::{CoveredFrom, Timestamp};
 use tokio::runtime::Runtime;
 
 /// The process's environment: where stores take their settings from.
@@ -31,6 +36,11 @@ impl<'a> Tables<'a> {
         Tables { project, named }
     }
 
+    /// Whether a source has a past at rest.
+    fn has(&self, source: &Source) -> bool {
+        source.archive.is_some() || self.named.iter().any(|(name, _)| *name == source.name)
+    }
+
     /// Opens the past of a source as it is now.
     pub async fn open(&self, source: &Source) -> Result<Table> {
         let named = self.named.iter().find(|(name, _)| *name == source.name);
@@ -49,6 +59,64 @@ impl<'a> Tables<'a> {
             Some(_) => Ok(table.by_change()),
             None => Ok(table),
         }
+    }
+}
+
+/// What is to be recounted.
+pub struct Recount<'a> {
+    tables: Tables<'a>,
+    plan: &'a Plan,
+    layout: &'a Layout,
+    /// From topics, also where there is a table.
+    from_log: bool,
+    runtime: &'a Runtime,
+}
+
+impl<'a> Recount<'a> {
+    pub fn new(
+        tables: Tables<'a>,
+        (plan, layout): (&'a Plan, &'a Layout),
+        from_log: bool,
+        runtime: &'a Runtime,
+    ) -> Recount<'a> {
+        Recount {
+            tables,
+            plan,
+            layout,
+            from_log,
+            runtime,
+        }
+    }
+
+    /// The events of entities of a view up to an instant, and since when they are all there: of a topic that
+    /// is not where it begins.
+    pub fn gather(
+        &self,
+        view: &Arc<View>,
+        whose: &Whose,
+        upto: Timestamp,
+    ) -> Result<(Evidence, CoveredFrom)> {
+        let source = &view.source;
+        let is_topic = matches!(source.stream, Stream::Kafka { .. });
+        if !is_topic || !self.from_log && self.tables.has(source) {
+            if self.from_log && source.table().is_none() {
+                bail!("source `{}` has no topic: leave `--log` out", source.name);
+            }
+            let table = self.runtime.block_on(self.tables.open(source))?;
+            let handle = self.runtime.handle();
+            let found = gather(view, &table, whose, upto, handle, cores())?;
+            return Ok((found, CoveredFrom::Beginning));
+        }
+        let mut whole = CoveredFrom::Beginning;
+        let found = gather_read(view, whose, upto, |take| {
+            whole = read_topic(self.plan, self.layout, source, |accepted| {
+                let places = accepted.partitions.into_iter().zip(accepted.offsets);
+                take(&accepted.events, places.collect());
+                Ok(())
+            })?;
+            anyhow::Ok(())
+        })?;
+        Ok((found, whole))
     }
 }
 

@@ -3,22 +3,22 @@
 mod repair;
 
 use super::ask::connect;
-use super::past::{Tables, instant_or_now};
+use super::past::{Recount, Tables, instant_or_now};
 use crate::cli::{Format, Reconcile};
-use crate::project;
+use crate::project::Home;
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_naive as naive;
-use tiderace_offline::evidence::{Evidence, Whose, Witness, gather};
+use tiderace_offline::evidence::{Evidence, Whose, Witness};
 use tiderace_plan::Plan;
 use tiderace_plan::model::View;
 use tiderace_serve::client::Client;
 use tiderace_serve::judge::{Verdict, judge};
 use tiderace_serve::{completeness_name, proto, render, status_name};
-use tiderace_types::{Timestamp, Value, decode_key};
+use tiderace_types::{CoveredFrom, Timestamp, Value, decode_key};
 use tokio::runtime::Runtime;
 
 /// Entities in one request.
@@ -51,14 +51,16 @@ struct Difference {
 }
 
 pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
-    let plan = project::load_running(&args.project.project)?;
+    let running = Home::new(&args.project.project)?.running()?;
+    let plan = &running.plan;
     let as_of = instant_or_now(args.as_of.as_deref())?;
-    let views = views(&plan, &args.view)?;
+    let views = views(plan, &args.view)?;
     if args.repair {
-        repair::can_ask(&plan)?;
+        repair::can_ask(plan)?;
     }
     let runtime = Runtime::new()?;
     let tables = Tables::new(&args.project.project, &args.table);
+    let recount = Recount::new(tables, (plan, &running.layout), args.log, &runtime);
     let server = crate::cli::Server {
         project: args.project.project.clone(),
         server: args.server.clone(),
@@ -83,7 +85,7 @@ pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
                 (whose, patience),
                 as_of,
                 &runtime,
-                &tables,
+                &recount,
                 &mut client,
             )
         };
@@ -91,7 +93,7 @@ pub fn reconcile(args: &Reconcile) -> Result<ExitCode> {
         entities += found.entities;
         if args.repair && !found.odd.is_empty() {
             let odd = found.odd.clone();
-            repair::publish_again(&args.project.project, &plan, view, &odd)?;
+            repair::publish_again(&args.project.project, plan, view, &odd)?;
             found = found.amended(check(Whose::Of(odd.clone()), REPAIRING)?);
             repairs.push(Repair {
                 view: view.name.clone(),
@@ -155,16 +157,13 @@ fn check(
     (mut whose, patience): (Whose, u64),
     as_of: Timestamp,
     runtime: &Runtime,
-    tables: &Tables,
+    recount: &Recount<'_>,
     client: &mut Client,
 ) -> Result<Found> {
     let deadline = Instant::now() + Duration::from_secs(patience);
     let mut settled: Option<Found> = None;
     loop {
-        let table = runtime.block_on(tables.open(&view.source))?;
-        let handle = runtime.handle();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let evidence = gather(view, &table, &whose, as_of, handle, threads)?;
+        let evidence = recount.gather(view, &whose, as_of)?;
         let found = compare(view, &evidence, as_of, runtime, client)?;
         let odd = found.odd.clone();
         let all = match settled.take() {
@@ -198,7 +197,7 @@ impl Found {
 
 fn compare(
     view: &View,
-    evidence: &Evidence,
+    (evidence, whole): &(Evidence, CoveredFrom),
     as_of: Timestamp,
     runtime: &Runtime,
     client: &mut Client,
@@ -237,6 +236,11 @@ fn compare(
                 .collect();
             for (place, output) in view.spec.outputs.iter().enumerate() {
                 let tally = found.tallies.entry(output.name.clone()).or_default();
+                if !whole.covers(output.window.left_edge(as_of)) {
+                    let said = "beyond what the topic has".to_owned();
+                    *tally.not_vouched.entry(said).or_default() += 1;
+                    continue;
+                }
                 if let Some(said) = unvouched(answered, place) {
                     *tally.not_vouched.entry(said).or_default() += 1;
                     continue;

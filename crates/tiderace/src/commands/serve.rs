@@ -198,6 +198,7 @@ impl Running {
                 let push: Arc<dyn Push> = Arc::new(pusher);
                 let mut options = Options::at(&plan.project.grpc, Some(&plan.project.http));
                 limits::set(&plan.project.limits, &mut options);
+                options.near_cache = plan.project.near_cache.map(limits::near_cache);
                 options.feast = plan.project.feast.clone();
                 options.metrics = telemetry.metrics(guarded.metrics(live.map(metrics)));
                 options.tracer = telemetry.tracer.clone();

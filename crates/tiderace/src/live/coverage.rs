@@ -3,7 +3,7 @@
 use super::FIRST;
 use super::clock::now;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tiderace_plan::Plan;
@@ -34,6 +34,8 @@ struct Known {
     state: ViewState,
     /// Unknown of generations that began before it was noted.
     begun: Option<Begun>,
+    /// The partitions whose records it does not get now.
+    missed: BTreeSet<Partition>,
 }
 
 /// Where a view's generation began. What lies before is its past; the rest comes by the stream.
@@ -168,6 +170,7 @@ impl Coverage {
                 Some(current) => Known {
                     begun: begun(state, view.id, current.generation)?,
                     state: current,
+                    missed: BTreeSet::new(),
                 },
                 None => {
                     let begun = begin(view, held, recovered);
@@ -204,9 +207,40 @@ impl Coverage {
 
     /// Since when the view's rows are whole.
     pub fn of(&self, view: ViewId) -> CoveredFrom {
-        self.locked()
-            .get(&view)
-            .map_or(CoveredFrom::Nothing, |held| held.state.covered_from)
+        let views = self.locked();
+        let known = views.get(&view).filter(|known| known.missed.is_empty());
+        known.map_or(CoveredFrom::Nothing, |known| known.state.covered_from)
+    }
+
+    /// Views that do not get the records of a partition from now on: until they do, nothing is covered.
+    pub fn misses(&self, partition: Partition, views: &[ViewId]) {
+        let mut known = self.locked();
+        let mut changed = false;
+        for view in views {
+            changed |= known
+                .get_mut(view)
+                .is_some_and(|known| known.missed.insert(partition));
+        }
+        if changed {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Views that get the records of a partition from now on: of those that did not, what is before `from` is not
+    /// covered.
+    pub fn gets(&self, partition: Partition, views: &[ViewId], from: Timestamp) -> Result<()> {
+        for view in views {
+            let is_missed = |known: &Known| known.missed.contains(&partition);
+            if !self.locked().get(view).is_some_and(is_missed) {
+                continue;
+            }
+            self.lost(std::slice::from_ref(view), from)?;
+            if let Some(known) = self.locked().get_mut(view) {
+                known.missed.remove(&partition);
+            }
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Where the view began, if that was noted.
@@ -412,6 +446,7 @@ fn begin(view: &View, held: Option<ViewState>, recovered: &[(ShardRange, Positio
             positions,
             lost: None,
         }),
+        missed: BTreeSet::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::intake::{self, LIMIT, MARKING};
 use super::lag::Come;
 use super::ledger::Ledger;
 use super::reading::Reading;
+use super::routes::route;
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -160,7 +161,7 @@ impl Forwarder {
         )?;
         let mut run = Run {
             reader: reader.only(self.headers.clone()),
-            sender: SharedSender::open(&self.kafka, &self.shared, self.share)?,
+            sender: self.sender()?,
             intake: Intake::new(Arc::clone(&self.source), self.views.clone(), &come),
             owners: Owners::new(self.share),
             come,
@@ -171,6 +172,11 @@ impl Forwarder {
         };
         run.begin_partitions(source)?;
         Ok(run)
+    }
+
+    fn sender(&self) -> Result<SharedSender, Error> {
+        let routes: Vec<u64> = self.views.iter().map(|(_, view)| route(view)).collect();
+        SharedSender::open(&self.kafka, &self.shared, self.share, &routes)
     }
 
     fn forward(&mut self, mut run: Run) -> End {

@@ -7,6 +7,7 @@ use super::lag::Come;
 use super::lane::Message;
 use super::ledger::Ledger;
 use super::reading::Reading;
+use super::routes::Routes;
 use anyhow::Context;
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
@@ -51,8 +52,8 @@ pub struct Worker {
     pub come: Arc<Come>,
     /// What makes spans of batches.
     pub tracer: Tracer,
-    /// Whether what it reads was sent by processes that share the source, which count it too.
-    pub is_shared: bool,
+    /// Of a source that is shared, whose records its senders count too: which views these know.
+    pub routes: Option<Routes>,
 }
 
 /// How often the last records are remembered, by which a topic is known again.
@@ -169,7 +170,7 @@ impl Worker {
             if !self.note_losses() {
                 return self.ledger.stopped(&name);
             }
-            if !self.note_begun() {
+            if !self.note_begun() || !self.note_told() {
                 return self.ledger.stopped(&name);
             }
             if records.is_empty() {
@@ -273,6 +274,20 @@ impl Worker {
         noted.is_ok()
     }
 
+    /// Notes which views the senders of a shared source know; tells whether that is stored.
+    fn note_told(&mut self) -> bool {
+        let Some(routes) = &mut self.routes else {
+            return true;
+        };
+        let noted = routes.hear(self.reader.take_told(), &self.coverage);
+        if let Err(error) = &noted {
+            let error = format!("{error:#}");
+            let source = &self.source.name;
+            tracing::error!(source, error, "what senders know cannot be stored");
+        }
+        noted.is_ok()
+    }
+
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -330,7 +345,7 @@ impl Worker {
             return;
         }
         let name = &self.source.name;
-        if !self.is_shared {
+        if self.routes.is_none() {
             let names: Vec<_> = self.intake.places().collect();
             self.ledger.took(name, &names, &taken.counts);
         }

@@ -14,19 +14,20 @@ use super::publisher::{Order, Reply};
 use super::sweeper::Board;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, select};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, FeedBounds, Found, Lane, Packet, Sample, TOGETHER, Wants};
 use tiderace_online::Part;
 use tiderace_plan::Plan;
+use tiderace_plan::model::View;
 use tiderace_serve::Asking;
 use tiderace_source::DeadLetters;
 use tiderace_state::Store;
 use tiderace_trace::{Context as Trace, Kind as Of, Span, Tracer};
 use tiderace_types::{
-    Commit, DeadLetter, Marker, Positions, RowKey, ShardRange, SourceId, Timestamp, Version,
+    Commit, DeadLetter, Marker, Positions, RowKey, ShardRange, SourceId, Timestamp, Version, ViewId,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -132,7 +133,7 @@ impl Worker {
         mut lane: Lane,
         plan: Arc<Plan>,
         state: Store,
-        trusted: &[(Part, &Marker)],
+        trusted: &[(Part, Trusted<'_>)],
         coverage: Arc<Coverage>,
         ledger: Arc<Ledger>,
         wires: Wires,
@@ -151,11 +152,18 @@ impl Worker {
         let dense = state.dense_rows(lane.shards);
         lane.owe_anchors(dense.context("read the directories")?);
         // The oldest last: rows live as long as any of them says.
-        let mut markers: Vec<&Marker> = trusted.iter().map(|(_, marker)| *marker).collect();
+        let mut markers: Vec<&Marker> = trusted.iter().map(|(_, trusted)| trusted.marker).collect();
         markers.sort_by_key(|marker| std::cmp::Reverse(marker.version));
+        let unsaid: BTreeSet<ViewId> = trusted
+            .iter()
+            .flat_map(|(_, trusted)| trusted.unsaid.iter().copied())
+            .collect();
         for view in markers.iter().flat_map(|marker| &marker.views) {
-            lane.inherit_lag(view.view, view.least_lag);
+            if !unsaid.contains(&view.view) {
+                lane.inherit_lag(view.view, view.least_lag);
+            }
         }
+        let healing = (!unsaid.is_empty()).then(|| Healing::of_views(unsaid, lane.next_drain()));
         // After an end in good order it is passed already, and no packet may ever come to tell.
         let hold = markers
             .first()
@@ -184,7 +192,7 @@ impl Worker {
             sent: 0,
             drain_since: None,
             drained_at: Timestamp::MIN,
-            healing: None,
+            healing,
             committed_at: Instant::now(),
             commits: 0,
             uncommitted: None,
@@ -594,15 +602,23 @@ fn meta(lane: &Lane) -> String {
     format!("marker/{}", lane.shards)
 }
 
-/// The marker that speaks for the lane's shards, if what it says still holds: every view at its
-/// generation and definition, and it is not older than the last one written.
+/// A marker that a lane goes on from.
+#[derive(Debug)]
+pub struct Trusted<'a> {
+    pub marker: &'a Marker,
+    /// The views that it does not speak for as they are now: new ones, and those that mean something else.
+    unsaid: Vec<ViewId>,
+}
+
+/// The marker that speaks for the lane's shards, if what it says still holds of some view, and it is not older
+/// than the last one written.
 pub fn trusted<'a>(
     lane: &Lane,
     plan: &Plan,
     coverage: &Coverage,
     markers: &'a [Marker],
     state: &Store,
-) -> Result<Option<&'a Marker>> {
+) -> Result<Option<Trusted<'a>>> {
     let known = state.get_meta(&meta(lane))?;
     let known = known.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let known = known.map(Version::from_bytes);
@@ -615,18 +631,23 @@ fn newest<'a>(
     coverage: &Coverage,
     markers: &'a [Marker],
     known: Version,
-) -> Option<&'a Marker> {
+) -> Option<Trusted<'a>> {
     let marker = markers.iter().find(|marker| marker.shards == lane.shards)?;
     // Lanes that were cut otherwise since then have published more, and for less long.
     let superseded = markers
         .iter()
         .any(|other| other.shards.overlaps(lane.shards) && other.version > marker.version);
-    let same = plan.views.iter().all(|view| {
+    let is_said = |view: &View| {
         marker.views.iter().any(|said| {
             said.view == view.id
                 && said.fingerprint == view.spec.fingerprint
                 && said.generation == coverage.generation(view.id)
         })
-    });
-    (same && !superseded && marker.version >= known).then_some(marker)
+    };
+    let (said, unsaid): (Vec<_>, Vec<_>) = plan.views.iter().partition(|view| is_said(view));
+    let holds = !said.is_empty() && !superseded && marker.version >= known;
+    holds.then(|| Trusted {
+        marker,
+        unsaid: unsaid.into_iter().map(|view| view.id).collect(),
+    })
 }

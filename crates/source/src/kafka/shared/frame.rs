@@ -3,7 +3,8 @@
 //! ```text
 //! form 1 | what and flags 1 | partition | offset | before | clock | broker time | payload
 //! ```
-//! Numbers are varints, those that may be negative zigzag.
+//! Numbers are varints, those that may be negative zigzag. What begins a partition has the routes for its payload
+//! for which records are sent, eight bytes each; one without a payload is of a sender that does not tell.
 
 use tiderace_types::Timestamp;
 use tiderace_types::wire::{self, Reader, WireError};
@@ -109,6 +110,34 @@ impl Frame {
     }
 }
 
+/// What stands behind the frame that begins a partition.
+pub fn encode_routes(routes: &[u64]) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::put_u64(routes.len() as u64, &mut out);
+    let bytes = routes.iter().flat_map(|route| route.to_be_bytes());
+    out.extend(bytes);
+    out
+}
+
+/// Reads it; `None` where nothing is told.
+///
+/// # Errors
+/// Where the bytes are no routes.
+pub fn decode_routes(bytes: &[u8]) -> Result<Option<Vec<u64>>, WireError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let mut reader = Reader::new(bytes);
+    let mut routes = Vec::new();
+    for _ in 0..reader.count(8)? {
+        routes.push(u64::from_be_bytes(reader.array()?));
+    }
+    match reader.rest().is_empty() {
+        true => Ok(Some(routes)),
+        false => Err(reader.error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +181,14 @@ mod tests {
                 assert!(Frame::decode(&bytes[..cut]).is_err(), "{cut} bytes");
             }
         }
+        for routes in [vec![], vec![0, u64::MAX, 7]] {
+            let bytes = encode_routes(&routes);
+            assert_eq!(decode_routes(&bytes), Ok(Some(routes)));
+            for cut in 1..bytes.len() {
+                assert!(decode_routes(&bytes[..cut]).is_err(), "{cut} bytes");
+            }
+        }
+        assert_eq!(decode_routes(&[]), Ok(None));
         assert!(Frame::decode(&[9, 0, 0, 0, 0, 0, 0]).is_err());
         assert!(Frame::decode(&[FORM, 3, 0, 0, 0, 0, 0]).is_err());
     }

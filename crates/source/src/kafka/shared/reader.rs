@@ -1,6 +1,6 @@
 //! Reads what a process is sent of a source.
 
-use super::frame::{Frame, What};
+use super::frame::{self, Frame, What};
 use crate::kafka::KafkaReader;
 use crate::kafka::config::Asker;
 use crate::kafka::topic::{ends, partitions};
@@ -15,6 +15,17 @@ use tiderace_types::{
 /// How often new partitions of the source are looked for.
 const DISCOVERY: Duration = Duration::from_secs(5);
 
+/// What a sender told when it began to send a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The source's partition.
+    pub partition: u32,
+    /// Where that was read, in the shared topic.
+    pub at: i64,
+    /// The routes for which records are sent from there on.
+    pub routes: Vec<u64>,
+}
+
 /// Reads one process's part of a shared topic.
 pub struct SharedReader {
     inner: KafkaReader,
@@ -24,6 +35,8 @@ pub struct SharedReader {
     next: BTreeMap<u32, i64>,
     /// Where partitions were begun that nothing was known of, and whether they ended there.
     begun: Vec<(u32, i64, bool)>,
+    /// What senders told that began a partition.
+    told: Vec<Told>,
     /// Why reading has ended.
     ended: Option<String>,
     /// The source's own topic, of which the ends are asked.
@@ -67,6 +80,7 @@ impl SharedReader {
                 .filter(|(number, _)| *number < Partition::ROUTED)
                 .collect(),
             begun: Vec::new(),
+            told: Vec::new(),
             ended: None,
             topic: topic.to_owned(),
             asker,
@@ -93,6 +107,11 @@ impl SharedReader {
         std::mem::take(&mut self.begun)
     }
 
+    /// See [`crate::Reader::take_told`].
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
     /// See [`crate::Reader::poll`].
     ///
     /// # Errors
@@ -110,7 +129,7 @@ impl SharedReader {
         let polled = self.inner.poll(&mut sent, limit, timeout);
         let mut taken: Option<(i64, i64)> = None;
         for (at, meta) in sent.metas.iter().enumerate() {
-            if let Err(why) = self.take(sent.payload(at), batch) {
+            if let Err(why) = self.take(meta.offset, sent.payload(at), batch) {
                 self.ended = Some(format!(
                     "the shared topic of \"{}\", partition {} offset {}: {why}",
                     self.topic, self.share.index, meta.offset
@@ -140,8 +159,8 @@ impl SharedReader {
         Partition { source, number }
     }
 
-    /// Takes in one frame.
-    fn take(&mut self, bytes: &[u8], batch: &mut RecordBatch) -> Result<(), String> {
+    /// Takes in the frame of an offset.
+    fn take(&mut self, at: i64, bytes: &[u8], batch: &mut RecordBatch) -> Result<(), String> {
         let (frame, payload) =
             Frame::decode(bytes).map_err(|error| format!("not what is sent there: {error}"))?;
         let partition = self.partition(frame.partition);
@@ -206,6 +225,15 @@ impl SharedReader {
                 self.next.insert(frame.partition, frame.offset + 1);
             }
             What::Passed | What::Begins { .. } => {
+                if matches!(frame.what, What::Begins { .. }) {
+                    let routes = frame::decode_routes(payload);
+                    let routes = routes.map_err(|error| format!("what is sent: {error}"))?;
+                    self.told.extend(routes.map(|routes| Told {
+                        partition: frame.partition,
+                        at,
+                        routes,
+                    }));
+                }
                 if frame.offset > next || known.is_none() {
                     self.next.insert(frame.partition, frame.offset);
                     let clock = frame.clock;

@@ -1,6 +1,6 @@
 //! Sends what some partitions of a source hold to the processes that need it.
 
-use super::frame::{Frame, What};
+use super::frame::{self, Frame, What};
 use crate::kafka::producer::KafkaProducer;
 use crate::kafka::topic::{count_partitions, ends, ensure_topic};
 use crate::{Error, KafkaConfig, Kind};
@@ -57,6 +57,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct SharedSender {
     producer: KafkaProducer,
     processes: u32,
+    /// What is told behind the frame that begins a partition.
+    routes: Vec<u8>,
     /// What was last sent, by partition and process.
     sent: BTreeMap<(u32, u32), Sent>,
     buffer: Vec<u8>,
@@ -72,14 +74,21 @@ struct Sent {
 }
 
 impl SharedSender {
-    /// A sender to the shared topic, which there is (see [`ensure_shared_topic`]).
+    /// A sender to the shared topic, which there is (see [`ensure_shared_topic`]). `routes` stand for the views for
+    /// which it sends.
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub fn open(config: &KafkaConfig, topic: &str, share: Share) -> Result<SharedSender, Error> {
+    pub fn open(
+        config: &KafkaConfig,
+        topic: &str,
+        share: Share,
+        routes: &[u64],
+    ) -> Result<SharedSender, Error> {
         Ok(SharedSender {
             producer: KafkaProducer::persistent(config, topic)?,
             processes: share.of,
+            routes: frame::encode_routes(routes),
             sent: BTreeMap::new(),
             buffer: Vec::new(),
         })
@@ -111,7 +120,10 @@ impl SharedSender {
                 clock: at.clock,
                 broker_time: Timestamp::MIN,
             };
-            self.send_frame(process, &frame, &[])?;
+            self.buffer.clear();
+            frame.encode(&mut self.buffer);
+            self.buffer.extend_from_slice(&self.routes);
+            self.producer.send_now(process, &self.buffer)?;
         }
         Ok(())
     }

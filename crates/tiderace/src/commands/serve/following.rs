@@ -6,7 +6,7 @@
 //! can be told, and what ran goes on.
 
 use super::{Kept, Role, Running, ensure_topics};
-use crate::deployed::{Answer, Applied, Deployed, Refused, short};
+use crate::deployed::{Answer, Applied, Refused, short};
 use crate::live::{self, Live};
 use crate::project::{Definitions, Home};
 use crate::signals::Signals;
@@ -39,6 +39,7 @@ pub(super) async fn run(
         share,
         looked_at: 0,
         complained: None,
+        unsaid: None,
         definitions,
     };
     follower.announce();
@@ -85,6 +86,8 @@ struct Follower {
     looked_at: u64,
     /// What was last said of applications that cannot be read.
     complained: Option<String>,
+    /// What could not be said of what runs, and is tried again.
+    unsaid: Option<Answer>,
 }
 
 impl Follower {
@@ -108,6 +111,9 @@ impl Follower {
 
     /// An application that was not looked at.
     fn look(&mut self) -> Option<Applied> {
+        if let Some(answer) = self.unsaid.take() {
+            self.say(answer);
+        }
         match self.home.newest() {
             Ok(newest) => {
                 self.complained = None;
@@ -205,12 +211,13 @@ impl Follower {
         let Some(deployed) = deployed else {
             return;
         };
+        let taken_back = deployed.take_back(number);
         let refused = Refused {
             number,
             bundle: applied.bundle.clone(),
             why,
         };
-        match deployed.take_back(number) {
+        match taken_back {
             // What runs is the last again, or something else was applied meanwhile.
             Ok(newest) => {
                 let runs = self.definitions.applied.as_ref().map(|runs| runs.number);
@@ -218,34 +225,36 @@ impl Follower {
                 if runs == newest {
                     self.looked_at = runs.unwrap_or(number);
                 }
-                self.say(deployed, number, Some(refused));
             }
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(error, "what cannot be run cannot be taken back");
-                self.say(deployed, number, Some(refused));
             }
         }
+        self.say(self.answer_of(number, Some(refused)));
     }
 
     /// Says that what was applied runs.
     fn answer(&mut self, refused: Option<Refused>) {
         let runs = self.definitions.applied.as_ref();
         self.looked_at = runs.map_or(0, |runs| runs.number);
-        if self.role != Role::Server
-            && let Some(deployed) = self.home.deployed()
-        {
-            self.say(deployed, self.looked_at, refused);
-        }
+        self.say(self.answer_of(self.looked_at, refused));
     }
 
-    fn say(&self, deployed: &Deployed, number: u64, refused: Option<Refused>) {
+    fn answer_of(&self, number: u64, refused: Option<Refused>) -> Answer {
         let runs = self.definitions.applied.as_ref();
-        let runs = runs.map(|runs| runs.bundle.clone());
-        let answer = Answer::new(number, runs, refused);
-        if let Err(error) = deployed.put_answer(self.share.index, &answer) {
+        Answer::new(number, runs.map(|runs| runs.bundle.clone()), refused)
+    }
+
+    fn say(&mut self, answer: Answer) {
+        let deployed = self.home.deployed().filter(|_| self.role != Role::Server);
+        let said = deployed.map_or(Ok(()), |deployed| {
+            deployed.put_answer(self.share.index, &answer)
+        });
+        if let Err(error) = said {
             let error = format!("{error:#}");
-            tracing::error!(error, "what runs cannot be said");
+            tracing::error!(error, "what runs cannot be said; trying again");
+            self.unsaid = Some(answer);
         }
     }
 

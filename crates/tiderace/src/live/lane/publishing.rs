@@ -5,14 +5,17 @@
 
 use super::{Worker, meta, numbered};
 use crate::live::clock::now;
+use crate::live::coverage::Coverage;
 use crate::live::publisher::{Mark, Order, Reply};
 use anyhow::{Context, Result, anyhow};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_engine::{Blocks, Publication, Stored};
 use tiderace_online::{Loss, Lost, Marked, Part, RowWrite};
+use tiderace_state::{Block, Store};
 use tiderace_trace::Kind as Of;
-use tiderace_types::{RowKey, Timestamp, Version};
+use tiderace_types::{RowKey, ShardRange, Timestamp, Version, ViewId};
 
 /// Rows in one order to the publisher.
 const CHUNK: usize = 1024;
@@ -23,10 +26,13 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// How often a marker is written when nothing else happens.
 const MARKING: Duration = Duration::from_millis(100);
 
-/// Rows that parts of the store have lost, on their way back there. Until they are, an opening
-/// marker stands in these parts, which speaks for no view: nothing is answered from them, and a
-/// restart midway begins again.
+/// Rows that parts of the store lack, on their way there. Until they are, an opening marker stands in parts
+/// that have lost rows, which speaks for no view: nothing is answered from them, and a
+/// restart midway begins again. Views of which it is not known what the store has, such as those that mean
+/// something else since a marker was written, are left out of every marker until all their rows are there.
 pub(super) struct Healing {
+    /// The views that no marker speaks for yet, of which every stored row is published again.
+    views: BTreeSet<ViewId>,
     /// The parts that get no marker yet.
     parts: Vec<Part>,
     /// The parts of which every stored row is published again.
@@ -46,11 +52,72 @@ pub(super) struct Healing {
 /// The place in a scan of the stored rows.
 #[derive(Default)]
 struct Scan {
+    /// The views that are scanned, or what is left of them; `None` for all that there are.
+    views: Option<Vec<ViewId>>,
     after: Option<RowKey>,
     /// What has been read ahead of the publisher, and whether it is the last.
     ready: Option<(Vec<RowWrite>, bool)>,
     /// Whether the publisher's present order is of the scan, and whether it is the last one.
     out: Option<bool>,
+}
+
+impl Healing {
+    /// Of a lane that begins beside markers which do not speak for `views`.
+    pub(super) fn of_views(views: BTreeSet<ViewId>, drain: u64) -> Healing {
+        let scan = Scan {
+            views: Some(views.iter().copied().collect()),
+            ..Scan::default()
+        };
+        Healing {
+            views,
+            scan: Some(scan),
+            ..Healing::none(drain)
+        }
+    }
+
+    fn none(drain: u64) -> Healing {
+        Healing {
+            views: BTreeSet::new(),
+            parts: Vec::new(),
+            whole: Vec::new(),
+            standing: true,
+            scan: None,
+            drain,
+            rows: 0,
+            since: Instant::now(),
+            turn: true,
+        }
+    }
+}
+
+impl Scan {
+    /// Reads up to `limit` rows more: of the view that it is at, or of all.
+    fn next(
+        &self,
+        state: &Store,
+        shards: ShardRange,
+        coverage: &Coverage,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, Vec<Block>)>, tiderace_state::Error> {
+        let after = self.after.as_ref();
+        match self.views.as_ref().map(|views| views.last()) {
+            None => state.scan(shards, after, limit),
+            Some(Some(view)) => {
+                state.scan_view(shards, (*view, coverage.generation(*view)), after, limit)
+            }
+            Some(None) => Ok(Vec::new()),
+        }
+    }
+
+    /// Goes on to the next view, where there is no more of this one. Tells whether there is none.
+    fn is_past_last(&mut self) -> bool {
+        let Some(views) = &mut self.views else {
+            return true;
+        };
+        views.pop();
+        self.after = None;
+        views.is_empty()
+    }
 }
 
 impl Worker {
@@ -103,13 +170,14 @@ impl Worker {
             .take_if(|healing| healing.scan.is_none() && self.lane.has_drained(healing.drain));
         if let Some(healed) = healed {
             let seconds = healed.since.elapsed().as_secs_f64();
-            let (parts, rows) = (healed.parts.len(), healed.rows);
+            let (parts, views, rows) = (healed.parts.len(), healed.views.len(), healed.rows);
             tracing::info!(
                 shards = %self.lane.shards,
                 parts,
+                views,
                 rows,
                 seconds,
-                "what the online store lost is published again"
+                "what the online store lacked is published"
             );
             // The next marker may speak for them.
             self.marked_at = Instant::now() - MARKING;
@@ -159,11 +227,15 @@ impl Worker {
         self.marked_at = Instant::now();
         let coverage = Arc::clone(&self.coverage);
         let incarnation = rand::random();
-        let marker = self
+        let mut marker = self
             .lane
             .marker(now(), incarnation, |view| coverage.of(view));
         let opening = self.lane.opening(now(), incarnation);
         let healing = self.healing.as_ref();
+        if let Some(healing) = healing {
+            let unsaid = &healing.views;
+            marker.views.retain(|said| !unsaid.contains(&said.view));
+        }
         let healing = healing.map(|healing| healing.parts.clone());
         self.order(Order::Mark(Box::new(Mark {
             marker,
@@ -196,6 +268,10 @@ impl Worker {
         let Some(mut healing) = self.healing.take() else {
             return Ok(());
         };
+        let (views, whole) = (&healing.views, &healing.whole);
+        let lacks = |key: &RowKey| {
+            views.contains(&key.view) || whole.iter().any(|part| part.holds(&key.entity))
+        };
         if let Some(scan) = &mut healing.scan
             && scan.ready.is_none()
             && scan.out != Some(true)
@@ -204,13 +280,11 @@ impl Worker {
             let (mut bytes, mut end) = (0, false);
             'full: while rows.len() < CHUNK && !end {
                 let limit = (CHUNK - rows.len()).max(CHUNK / 4);
-                let found = self
-                    .state
-                    .scan(self.lane.shards, scan.after.as_ref(), limit);
+                let found = scan.next(&self.state, self.lane.shards, &self.coverage, limit);
                 let found = found.context("scan state")?;
                 let count = found.len();
                 for (key, blocks) in found {
-                    if healing.whole.iter().any(|part| part.holds(&key.entity)) {
+                    if lacks(&key) {
                         let row = self.publish_stored(&key, &numbered(blocks))?;
                         bytes += row.as_ref().map_or(0, |row| row.value.len());
                         rows.extend(row);
@@ -220,7 +294,7 @@ impl Worker {
                         break 'full;
                     }
                 }
-                end = count < limit;
+                end = count < limit && scan.is_past_last();
             }
             healing.rows += rows.len();
             scan.ready = Some((rows, end));
@@ -353,17 +427,8 @@ impl Worker {
 
     fn begin_healing(&mut self, parts: Vec<Part>, whole: Vec<Part>, standing: bool, rows: usize) {
         let earlier = self.healing.take();
-        let (drain, since) = (self.lane.next_drain(), Instant::now());
-        let mut healing = earlier.unwrap_or(Healing {
-            parts: Vec::new(),
-            whole: Vec::new(),
-            standing: true,
-            scan: None,
-            drain,
-            rows: 0,
-            since,
-            turn: true,
-        });
+        let drain = self.lane.next_drain();
+        let mut healing = earlier.unwrap_or_else(|| Healing::none(drain));
         healing.parts.extend(parts);
         healing.standing &= standing;
         healing.drain = drain;
