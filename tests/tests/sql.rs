@@ -4,7 +4,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::process::Output;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use tiderace_testkit::bin::{self, Server};
 use tiderace_testkit::generate::Dice;
 use tiderace_testkit::wait;
 use tiderace_tests::project::{Project, Settings};
+use tiderace_tests::shared::kafka;
+use tiderace_tests::values;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -90,13 +92,17 @@ fn text(output: &Output) -> String {
 
 impl Scene {
     fn new(more: &str) -> Scene {
+        Scene::with(None, &DEFINITIONS.replace("  MORE\n", more))
+    }
+
+    fn with(kafka: Option<String>, definitions: &str) -> Scene {
         let settings = Settings {
+            kafka,
             lanes: 2,
             ..Settings::default()
         };
-        let definitions = DEFINITIONS.replace("  MORE\n", more);
         let mut scene = Scene {
-            project: Project::with(&settings, &definitions).expect("project"),
+            project: Project::with(&settings, definitions).expect("project"),
             payments: Vec::new(),
             people: (0..CUSTOMERS).map(|who| (who, who as usize % 3)).collect(),
             names: ["Chile", "Peru", "Haiti"].map(str::to_owned),
@@ -326,6 +332,8 @@ fn answers_are_those_of_a_recount() {
     ]);
     let said = said.expect("reconcile");
     assert!(said.status.success(), "{}", text(&said));
+    let spine = scene.project.folder().join("spine.csv");
+    fs::write(&spine, "customer,at\n1,2018-04-02T00:00:00Z\n").expect("written");
     let said = bin::run(&[
         "history",
         "--project",
@@ -333,12 +341,14 @@ fn answers_are_those_of_a_recount() {
         "--service",
         "who",
         "--spine",
-        "s.csv",
+        spine.to_str().expect("text"),
         "--out",
         "o.csv",
     ]);
     let said = said.expect("history");
     assert!(!said.status.success(), "{}", text(&said));
+    let why = "is a SQL view, of which only the last answer is kept";
+    assert!(text(&said).contains(why), "{}", text(&said));
     server.stop().expect("stop");
 }
 
@@ -459,4 +469,64 @@ fn a_check_says_where_a_query_is_wrong() {
     }
     let (said, place) = check("c.code = q.country", "c.cood = q.country");
     assert!(said.contains(&place), "{place}: {said}");
+    // The same is said before anything is planned or applied.
+    for command in ["plan", "apply"] {
+        let output = bin::run(&[command, scene.project.argument()]).expect(command);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        assert!(text(&output).contains(&place), "{}", text(&output));
+    }
+}
+
+/// What the newest record of each customer's key says of being in the audience; `None` for a tombstone.
+fn told(bootstrap: &str) -> BTreeMap<i64, Option<bool>> {
+    let records = values::read(bootstrap, "sql_audience").expect("records");
+    values::assert_in_order(&records);
+    let newest = values::newest(&records).into_values();
+    newest
+        .map(|record| {
+            let key: Json = serde_json::from_str(&record.key).expect("a key");
+            let customer = key["customer"].as_i64().expect("a customer");
+            (customer, record.at("/values/is_big").as_bool())
+        })
+        .collect()
+}
+
+#[test]
+fn an_audience_goes_to_kafka_too() {
+    let dice = &mut Dice::new(seed());
+    let bootstrap = kafka().bootstrap();
+    let definitions = DEFINITIONS.replace("  MORE\n", "").replace(
+        "audience: is_big\n",
+        "audience: is_big\noutput: { kafka: { topic: sql_audience, partitions: 2 } }\n",
+    );
+    let definitions = definitions.replace("name: payments\n", "name: payments\nstream: embedded\n");
+    let mut scene = Scene::with(Some(bootstrap.clone()), &definitions);
+    let server = scene.project.run().expect("run");
+    let mut was_in: BTreeSet<i64> = BTreeSet::new();
+    for _ in 0..2 {
+        scene.pay(&server, dice, 300);
+        scene.check(&server);
+        let recount = scene.recount();
+        let is_in = recount.iter().filter(|(_, row)| row.3);
+        let is_in: BTreeSet<i64> = is_in.map(|(who, _)| *who).collect();
+        was_in.extend(&is_in);
+        // Whoever has left is told by a tombstone, and whoever never was in it not at all.
+        let expected: BTreeMap<i64, Option<bool>> = was_in
+            .iter()
+            .map(|who| (*who, is_in.contains(who).then_some(true)))
+            .collect();
+        wait::until("the topic to have the audience", WITHIN, || {
+            told(&bootstrap) == expected
+        })
+        .unwrap_or_else(|late| {
+            panic!(
+                "{late:#}: {:?}, expected {expected:?}\n{}",
+                told(&bootstrap),
+                server.log()
+            )
+        });
+    }
+    let recount = scene.recount();
+    assert!(was_in.iter().any(|who| !recount[who].3), "nobody has left");
+    server.stop().expect("stop");
 }

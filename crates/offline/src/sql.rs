@@ -6,6 +6,7 @@
 //!
 //! # Laws
 //! - An answer is whole or it is not there: its file gets its name when all of it is durable.
+//! - A run that is over, in time or because it was told to end, is gone when [`run`] returns.
 //! - One row for each entity, in the declared types; `now()` is one instant in all of a run.
 //! - A row holds since the run that answered it first, unless the query says itself since when.
 //! - Tables are read as everywhere else ([`crate::table`]): what a manifest names, in declared types.
@@ -16,6 +17,7 @@ mod plan;
 mod prune;
 mod run;
 mod scan;
+mod watch;
 
 pub use answer::{Folder, Note};
 pub use plan::{Problem, check};

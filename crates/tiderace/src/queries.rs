@@ -1,10 +1,28 @@
-//! The queries of SQL views against their tables, as far as these are on this machine. Only `check` asks: a
-//! process starts, and keeps what it serves, whatever has become of a table.
+//! The queries of SQL views against their tables, as far as these are on this machine. Commands ask that are
+//! about definitions: a process starts, and keeps what it serves, whatever has become of a table.
 
+use crate::project::{self, Checked};
+use anyhow::Result;
 use std::path::Path;
 use tiderace_offline::sql::{self, Problem};
 use tiderace_plan::model::Query;
-use tiderace_plan::{Code, Diagnostic, Loaded, SourceFile, View};
+use tiderace_plan::{Code, Diagnostic, Loaded, Severity, SourceFile, View};
+
+/// Checks the project in `folder`, and its queries. Not for who runs on a runtime: each query has its own.
+///
+/// # Errors
+/// When its files cannot be read.
+pub fn check_project(folder: &Path) -> Result<Checked> {
+    let mut checked = project::check(folder)?;
+    if let Some(loaded) = &checked.loaded {
+        let found = check_files(folder, &checked.files, loaded);
+        if found.iter().any(|found| found.severity == Severity::Error) {
+            checked.loaded = None;
+        }
+        checked.found.extend(found);
+    }
+    Ok(checked)
+}
 
 /// Checks every query: its names and types, and that it answers what its view declares. A table that is
 /// in a bucket, or not there yet, leaves its query for the first run.

@@ -3,6 +3,7 @@
 use super::answer::{Folder, Note};
 use super::input;
 use super::plan::{self, Planned, Refused, Session, Wanted};
+use super::watch::{Watch, watched};
 use crate::error::{Error, Kind};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray,
@@ -21,13 +22,14 @@ use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tiderace_plan::View;
 use tiderace_plan::model::Query;
 use tiderace_types::{DataType, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How often it is looked whether a run is to end.
+/// How often it is looked whether a run is to end that waits for a store or a disk.
 const LOOKING: Duration = Duration::from_millis(100);
 
 /// Rows of the answer's file that are read or written together.
@@ -49,8 +51,8 @@ pub struct Asked<'a> {
     pub before: Option<&'a str>,
     /// The instant of the run.
     pub at: Timestamp,
-    /// Tells whether the run is to end before its time.
-    pub stopping: &'a dyn Fn() -> bool,
+    /// Tells the run to end before its time.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What became of a run.
@@ -109,7 +111,8 @@ pub async fn run(asked: &Asked<'_>) -> Result<Ran, Error> {
     if last.is_some_and(|note| note.inputs == inputs && !note.asks_now) {
         return Ok(Ran::nothing(Outcome::Skipped));
     }
-    let begun = Instant::now();
+    let most = Duration::from_micros(asked.query.timeout.0.max(0).cast_unsigned());
+    let watch = Arc::new(Watch::new(most, Arc::clone(&asked.stop)));
     let tables = plan::open(&asked.query.tables, asked.project, asked.environment).await?;
     // Instants go on, whatever the clock does: of an entity's rows the newest counts.
     let at = match asked.folder.newest() {
@@ -136,10 +139,10 @@ pub async fn run(asked: &Asked<'_>) -> Result<Ran, Error> {
             Err(Refused::Other(error)) => return Err(error),
         };
         let Planned { plan, asks_now } = planned;
-        let mut answering = Answering {
+        let answering = Answering {
             asked,
             wanted: &wanted,
-            begun,
+            watch: &watch,
             at,
         };
         match answering.execute(&session, &plan).await {
@@ -203,14 +206,14 @@ fn failed(error: &DataFusionError) -> Failed {
 struct Answering<'a> {
     asked: &'a Asked<'a>,
     wanted: &'a [Wanted],
-    begun: Instant,
+    watch: &'a Arc<Watch>,
     at: Timestamp,
 }
 
 impl Answering<'_> {
     /// Executes a plan, and writes its answer and what changed.
     async fn execute(
-        &mut self,
+        &self,
         session: &Session,
         plan: &datafusion::logical_expr::LogicalPlan,
     ) -> Result<Ran, Failed> {
@@ -222,15 +225,17 @@ impl Answering<'_> {
                 .await
         };
         let physical = planned.await.map_err(|error| failed(&error))?;
+        let physical = watched(physical, self.watch).map_err(|error| failed(&error))?;
         let mut merging = Merging::new(self, &physical.schema())?;
         let mut rows =
             execute_stream(physical, session.state.task_ctx()).map_err(|error| failed(&error))?;
         loop {
-            if (self.asked.stopping)() {
+            let next = tokio::time::timeout(LOOKING, rows.next()).await;
+            // First of all: a run that is over fails in whatever it does.
+            if self.watch.is_stopped() {
                 return Ok(Ran::nothing(Outcome::Stopped));
             }
             self.in_time()?;
-            let next = tokio::time::timeout(LOOKING, rows.next()).await;
             let Ok(next) = next else { continue };
             let Some(batch) = next else { break };
             merging.take(&batch.map_err(|error| failed(&error))?)?;
@@ -240,8 +245,7 @@ impl Answering<'_> {
 
     fn in_time(&self) -> Result<(), Error> {
         let timeout = self.asked.query.timeout;
-        let most = Duration::from_micros(timeout.0.max(0).cast_unsigned());
-        match self.begun.elapsed() > most {
+        match self.watch.is_late() {
             true => Err(Error::new(
                 Kind::Caller,
                 format!("the query was not answered within {timeout} (`timeout`)"),

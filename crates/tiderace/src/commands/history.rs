@@ -110,8 +110,9 @@ async fn tables(args: &Args, plan: &Plan, service: &Service) -> Result<BTreeMap<
         let source: &Source = &plan.views[feature.view].source;
         if source.query().is_some() {
             bail!(
-                "view `{}` is a SQL view, of which only the last answer is kept: what it answered before is not \
-                 known; have its query write a table of its own by time, and make a batch view of that",
+                "view `{}` is a SQL view, of which only the last answer is kept: what it answered before is not known. \
+                 Name a service without it, or have its query run where your tables are made, so that answers are kept \
+                 with their times, and make a batch view of that table (`mode: partitions`)",
                 source.name
             );
         }

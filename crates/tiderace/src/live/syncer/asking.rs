@@ -3,6 +3,7 @@
 use super::Sync;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tiderace_offline::sql::{self, Asked, Folder, Outcome};
 use tiderace_offline::table::{Listing, Table};
 
@@ -33,7 +34,7 @@ impl Sync<'_> {
             folder: &folder,
             before: before.as_deref(),
             at: self.at,
-            stopping: &|| self.syncer.stopping(),
+            stop: Arc::clone(&self.syncer.stop),
         };
         // Away from the threads that serve: what a query has computed beside it stays on this one.
         let runtime = tokio::runtime::Builder::new_current_thread()
