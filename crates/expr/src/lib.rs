@@ -32,3 +32,6 @@ pub use compile::{Now, compile};
 
 mod compiled;
 pub use compiled::Compiled;
+
+mod query;
+pub use query::{Named, query_error, tables_of_query, word};

@@ -48,7 +48,7 @@ fn byte_of(sql: &str, place: Location) -> Option<usize> {
     None
 }
 
-fn syntax_error(sql: &str, error: &DataFusionError) -> Error {
+pub(crate) fn syntax_error(sql: &str, error: &DataFusionError) -> Error {
     let DataFusionError::SQL(parser_error, _) = error.find_root() else {
         return Error::whole(crate::compile::plain_message(error));
     };

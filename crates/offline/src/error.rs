@@ -42,6 +42,12 @@ impl Error {
         Error::new(Kind::Data, format!("{name}: {error}"))
     }
 
+    /// The same, about `name`.
+    #[must_use]
+    pub fn of(self, name: &str) -> Error {
+        Error::new(self.kind, format!("{name}: {}", self.message))
+    }
+
     /// Whose doing it is.
     #[must_use]
     pub const fn kind(&self) -> Kind {

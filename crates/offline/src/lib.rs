@@ -25,4 +25,6 @@ pub use output::{Form, Output};
 mod shelf;
 pub use shelf::Room;
 
+pub mod sql;
+
 pub mod table;

@@ -26,6 +26,7 @@ use object_store::path::Path as Key;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
+use parquet::file::metadata::ParquetMetaData;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -310,6 +311,16 @@ impl File {
         self.metadata.schema()
     }
 
+    /// The columns that the folders on the way to it say.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.folders.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// What it notes of its row groups.
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
     /// What the folders on the way to it say of a column.
     #[must_use]
     pub fn folder(&self, column: &str) -> Option<&str> {
@@ -364,7 +375,7 @@ fn found(
 }
 
 /// Whether a file is of a table.
-fn is_of_table(key: &Key) -> bool {
+pub(crate) fn is_of_table(key: &Key) -> bool {
     let hidden = |part: &str| part.starts_with('_') || part.starts_with('.');
     key.as_ref().ends_with(".parquet") && !key.as_ref().split('/').any(hidden)
 }

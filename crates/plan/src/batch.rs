@@ -33,7 +33,7 @@ pub(crate) fn check(
     let columns = columns(report, raw, batch, entity)?;
     let mut source = source::named(report, Some(name), &source_of(raw, batch, &columns), kafka)?;
     have_types(report, raw, &source);
-    let refresh = table.and_then(|table| table.refresh);
+    let refresh = table.as_ref().and_then(|table| table.refresh);
     let max_lag = match &batch.max_lag {
         Some(at) => scalar::positive_duration(report, "max_lag", at),
         // Who syncs by hand knows when.
@@ -42,7 +42,7 @@ pub(crate) fn check(
     let deletes = match &batch.deleted_when {
         Some(sql) => Some(source.condition(report, sql)?),
         // Of an entity that left the table: no row of it says so.
-        None if table.map(|table| table.mode) == Some(TableMode::Snapshot) => {
+        None if table.as_ref().map(|table| table.mode) == Some(TableMode::Snapshot) => {
             let never = text("false", raw.batch.place);
             Some(source.condition(report, &never)?)
         }
@@ -82,7 +82,11 @@ fn table(report: &Report, batch: &raw::Batch) -> Option<Table> {
         None => None,
         Some(at) => Some(scalar::positive_duration(report, "refresh", at)?),
     };
-    Some(Table { mode, refresh })
+    Some(Table {
+        mode,
+        refresh,
+        query: None,
+    })
 }
 
 fn path(report: &Report, parquet: &At<String>) -> Option<String> {

@@ -99,7 +99,14 @@ fn canonical(
         lines.push(format!("retracts {}", condition.canonical()));
     }
     if let (Stream::Table(table), Some(archive)) = (&source.stream, &source.archive) {
-        lines.push(format!("table {:?} {:?}", table.mode, archive.parquet));
+        match &table.query {
+            None => lines.push(format!("table {:?} {:?}", table.mode, archive.parquet)),
+            Some(query) => {
+                lines.push(format!("query {:?} {:?}", query.text, query.audience));
+                let tables = query.tables.iter();
+                lines.extend(tables.map(|(name, of)| format!("of {name:?} {}", of.words())));
+            }
+        }
         let renamed = archive.renamed.iter();
         lines.extend(renamed.map(|(name, held)| format!("held {name:?} {held:?}")));
     }

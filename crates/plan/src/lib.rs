@@ -86,6 +86,8 @@ mod view;
 
 mod batch;
 
+mod sql;
+
 mod feed;
 
 mod row_max;

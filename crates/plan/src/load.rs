@@ -12,7 +12,7 @@ use crate::source::Kafka;
 use crate::text::Place;
 use crate::{
     Code, Diagnostic, SourceFile, batch, changes, entity, feed, project, protection, raw, row_max,
-    service, shape, source, test, view, yaml,
+    service, shape, source, sql, test, view, yaml,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -200,7 +200,8 @@ impl Documents {
         let kafka = kafka_of(settings.as_ref());
         let mut sources = self.sources(report, kafka);
         let entities = self.entities(report);
-        let drafts = self.views(report, &entities, &mut sources, kafka);
+        let state = project.as_ref().map_or("", |held| &held.state_path);
+        let drafts = self.views(report, &entities, &mut sources, (kafka, state));
         let ids = sources.values();
         let ids = ids.map(|draft| (draft.source.id.0, draft.source.name.as_str()));
         distinct_ids(report, "sources", ids);
@@ -287,22 +288,31 @@ impl Documents {
         report: &Report,
         entities: &Defined<Arc<Entity>>,
         sources: &mut Defined<source::Draft>,
-        kafka: Kafka,
+        (kafka, state): (Kafka, &str),
     ) -> Defined<view::Draft> {
         let mut defined = self.defined("feature view");
-        let mut tables = vec![];
+        let mut tables = self.defined("batch view");
+        let mut names = vec![];
+        let mut asking = vec![];
         for node in self.of("feature_view") {
             if node.get("batch").is_some() {
                 let Some(raw) = self.read_raw::<raw::BatchView, _>(report, node, &mut defined)
                 else {
+                    tables.broken(node.get("name").and_then(Node::text));
                     continue;
                 };
                 let fresh = defined.claim(report, &raw.name);
                 let drafts = batch::check(report, &raw, entities, kafka);
+                tables.broken(raw.name.value.as_deref());
                 if let Some((table, draft)) = drafts.filter(|_| fresh) {
+                    tables.define(&draft.name, table);
                     defined.define(&draft.name.clone(), draft);
-                    tables.push((raw.name, table));
+                    names.push(raw.name);
                 }
+                continue;
+            }
+            if node.get("sql").is_some() {
+                asking.push(node);
                 continue;
             }
             let Some(raw) = self.read_raw::<raw::FeatureView, _>(report, node, &mut defined) else {
@@ -314,9 +324,34 @@ impl Documents {
                 defined.define(&draft.name.clone(), draft);
             }
         }
-        // No view but its own reads a table: by then all others have found their sources.
-        for (name, table) in tables {
-            if sources.claim(report, &name) {
+        let mut answers = vec![];
+        let known = sql::Known {
+            entities,
+            sources,
+            tables: &tables,
+            state,
+        };
+        // The tables that queries read are all known by now.
+        for node in asking {
+            let Some(raw) = self.read_raw::<raw::SqlView, _>(report, node, &mut defined) else {
+                continue;
+            };
+            let fresh = defined.claim(report, &raw.name);
+            let drafts = sql::check(report, &raw, &known, kafka);
+            if let Some((table, draft)) = drafts.filter(|_| fresh) {
+                defined.define(&draft.name.clone(), draft);
+                answers.push(table);
+                names.push(raw.name);
+            }
+        }
+        // No view but its own reads a table as its source: by then all others have found theirs.
+        let tables = tables.into_values().into_iter().chain(answers);
+        let mut tables: BTreeMap<String, source::Draft> = tables
+            .map(|table| (table.source.name.clone(), table))
+            .collect();
+        for name in names {
+            let table = name.value.as_ref().and_then(|name| tables.remove(name));
+            if let Some(table) = table.filter(|_| sources.claim(report, &name)) {
                 sources.define(&table.source.name.clone(), table);
             }
         }

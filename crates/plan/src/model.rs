@@ -3,6 +3,9 @@
 mod limits;
 pub use limits::Limits;
 
+mod query;
+pub use query::{DeclaredTable, Query, QueryTable};
+
 mod test;
 pub use test::{Ask, Asked, EventFile, Expectation, Given, Letter, Record, Test, TestEvent};
 
@@ -329,7 +332,7 @@ impl Archive {
 }
 
 /// Where a source's events come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Stream {
     /// The embedded log.
     Embedded,
@@ -347,12 +350,14 @@ pub enum Stream {
 }
 
 /// How a table is brought in whose rows are events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// What its files are.
     pub mode: TableMode,
     /// How often it is looked at; `None` for on request only.
     pub refresh: Option<Duration>,
+    /// The query whose answer it is, of a SQL view.
+    pub query: Option<Arc<Query>>,
 }
 
 /// What the files of a table are.
@@ -462,6 +467,12 @@ impl Source {
             Stream::Table(table) => Some(table),
             Stream::Embedded | Stream::Kafka { .. } => None,
         }
+    }
+
+    /// The query whose answer its table is, of a SQL view.
+    #[must_use]
+    pub fn query(&self) -> Option<&Arc<Query>> {
+        self.table()?.query.as_ref()
     }
 
     /// The columns as they are declared, without those that the decoder adds.

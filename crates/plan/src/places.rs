@@ -7,6 +7,7 @@ use crate::text::Place;
 use crate::view;
 use crate::{Code, Diagnostic, SourceFile};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The places of sources and their columns, and of views' outputs, in the definition files.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,25 @@ impl Places {
             column.map_or(written.format, |(_, place)| *place)
         });
         diagnostic(files, place.unwrap_or_default(), code, message, help)
+    }
+
+    /// A finding about some bytes of a SQL view's query, which is `written`, or about all of it.
+    #[must_use]
+    pub fn query_finding(
+        &self,
+        files: &[SourceFile],
+        view: &str,
+        (written, part): (&str, Option<Range<usize>>),
+        code: Code,
+        message: String,
+        help: Option<String>,
+    ) -> Diagnostic {
+        let place = self.sources.get(view).map(|written| written.format);
+        let mut place = place.unwrap_or_default();
+        if let Some((part, file)) = part.zip(files.get(place.file as usize)) {
+            place = place.within(file, written, part);
+        }
+        diagnostic(files, place, code, message, help)
     }
 
     /// A finding about the topic that a view's values go to.

@@ -685,7 +685,7 @@ pub(crate) enum BatchMode {
 }
 
 /// One column of a table as a feature.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchFeature {
     /// Its name.
@@ -704,6 +704,102 @@ pub(crate) struct BatchFeature {
     #[allow(dead_code, reason = "documentation only")]
     #[schemars(example = &"The marketing segment.", extend("x-form" = "text"))]
     pub(crate) description: Option<At<String>>,
+}
+
+/// The features of an entity that a query answers, or who is in an audience. See docs/sql.md.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlView {
+    /// Its name; with `@v` and a number behind it a version of one: `customer_spend@v2` beside
+    /// `customer_spend`. See docs/changes.md.
+    #[schemars(example = &"big_spenders", extend("x-form" = "name"))]
+    pub(crate) name: At<String>,
+    /// What its features are about.
+    #[schemars(example = &"customer", extend("x-form" = "name"))]
+    pub(crate) entity: At<String>,
+    /// The query, and what it reads.
+    #[schemars(example = json!({"every": "1m", "tables": {"payments": {"archive": "card_payments"}}, "query": "SELECT customer FROM payments GROUP BY 1 HAVING sum(amount) > 1000"}))]
+    pub(crate) sql: At<Sql>,
+    /// The answer's column for each key of the entity, where the names differ.
+    #[schemars(example = json!({"customer": "customer_id"}))]
+    pub(crate) keys: Option<At<Entries<String>>>,
+    /// How far back `as_of` stays exact: a duration, or `all`. Default: `0s`, which is up to an hour
+    /// before the last run.
+    #[schemars(example = &"1d", extend("x-form" = "duration, or `all`"))]
+    pub(crate) history: Option<At<String>>,
+    /// Answers whose row is older, by its `event_time`, are marked. Default: no bound.
+    #[schemars(example = &"90d", extend("x-form" = "duration"))]
+    pub(crate) max_age: Option<At<String>>,
+    /// The bound of one entity's online row, or `none`. Default: `64KiB`.
+    #[schemars(example = &"16KiB")]
+    pub(crate) row_max: Option<At<Size>>,
+    /// Its features, each a column of the answer. Either these or `audience`.
+    #[schemars(example = json!([{"name": "segment", "type": "string"}]))]
+    pub(crate) features: Option<At<Vec<At<BatchFeature>>>>,
+    /// The name of a feature that is true of the entities in the answer, and false of all others: the
+    /// query answers just their keys.
+    #[schemars(example = &"is_big_spender", extend("x-form" = "name"))]
+    pub(crate) audience: Option<At<String>>,
+    /// Where its values go, beside the online store. See docs/output.md.
+    #[schemars(example = json!({"kafka": {"topic": "big-spenders"}}))]
+    pub(crate) output: Option<At<Output>>,
+    /// A sentence for the catalogue.
+    #[schemars(example = &"Who spends much.", extend("x-form" = "text"))]
+    pub(crate) description: Option<At<String>>,
+    /// Who answers for it.
+    #[schemars(example = &"marketing-team", extend("x-form" = "text"))]
+    pub(crate) owner: Option<At<String>>,
+}
+
+/// A query, when it is run, and what it may take.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sql {
+    /// What the names of tables in the query stand for.
+    #[schemars(example = json!({"payments": {"archive": "card_payments"}}))]
+    pub(crate) tables: At<Entries<SqlTable>>,
+    /// One `SELECT` of DataFusion's SQL that answers one row for each entity.
+    #[schemars(example = &"SELECT customer, sum(amount) AS spent FROM payments GROUP BY 1", extend("x-form" = "SQL query"))]
+    pub(crate) query: At<String>,
+    /// How often it is run, `10s` or more. Without it, only `tiderace sync` runs it.
+    #[schemars(example = &"1m", extend("x-form" = "duration"))]
+    pub(crate) every: Option<At<String>>,
+    /// The answer's column that says since when a row holds; of an entity's rows the newest one counts.
+    /// Default: a row holds since the run that answered it first.
+    #[schemars(example = &"last_paid_at", extend("x-form" = "column"))]
+    pub(crate) event_time: Option<At<String>>,
+    /// Past this age of the last good run, answers are marked stale. Default: twice `every`, and at
+    /// least `1m`.
+    #[schemars(example = &"10m", extend("x-form" = "duration"))]
+    pub(crate) max_lag: Option<At<String>>,
+    /// How much memory a run may take; what is more is put aside on disk, and a run that cannot fails.
+    /// Default: `256MiB`.
+    #[schemars(example = &"1GiB")]
+    pub(crate) memory: Option<At<Size>>,
+    /// A run that takes longer fails. Default: `10m`.
+    #[schemars(example = &"30m", extend("x-form" = "duration"))]
+    pub(crate) timeout: Option<At<String>>,
+}
+
+/// What a table's name stands for: one of these.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SqlTable {
+    /// The events that the `archive` of this source has.
+    #[schemars(example = &"card_payments", extend("x-form" = "name"))]
+    pub(crate) archive: Option<At<String>>,
+    /// The table of this batch view.
+    #[schemars(example = &"profile", extend("x-form" = "name"))]
+    pub(crate) batch: Option<At<String>>,
+    /// A folder of Parquet files (plain or in Hive's layout), a file, or `s3://bucket/prefix`.
+    #[schemars(example = &"data/countries", extend("x-form" = "folder, file or bucket"))]
+    pub(crate) parquet: Option<At<String>>,
+    /// A CSV file whose first line has the names of the columns.
+    #[schemars(example = &"data/countries.csv", extend("x-form" = "file"))]
+    pub(crate) csv: Option<At<String>>,
+    /// Types of columns of a CSV file. Default: what all of its values can be read as.
+    #[schemars(example = json!({"code": "string"}))]
+    pub(crate) columns: Option<At<Entries<String>>>,
 }
 
 /// Where the values of a view go, and when.

@@ -14,14 +14,15 @@ use std::fmt::Write;
 pub const EXAMPLE: &str = include_str!("reference/example.yaml");
 
 /// The kinds of documents: how each begins, the type that reads it, and its place in the example.
-const KINDS: [(&str, &str, usize); 7] = [
+const KINDS: [(&str, &str, usize); 8] = [
     ("no `kind`, in `tiderace.yaml`", "Project", 0),
     ("`kind: source`", "Source", 1),
     ("`kind: entity`", "Entity", 2),
     ("`kind: feature_view` with a `source`", "FeatureView", 3),
     ("`kind: feature_view` with a `batch`", "BatchView", 4),
-    ("`kind: feature_service`", "FeatureService", 5),
-    ("`kind: test`", "Test", 6),
+    ("`kind: feature_view` with `sql`", "SqlView", 5),
+    ("`kind: feature_service`", "FeatureService", 6),
+    ("`kind: test`", "Test", 7),
 ];
 
 const HEAD: &str = "\

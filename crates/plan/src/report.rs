@@ -4,6 +4,7 @@ use crate::at::At;
 use crate::text::{Place, shown};
 use crate::{Code, Diagnostic, Severity, SourceFile};
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// The findings so far. Shared by every check; one load, one thread.
 pub(crate) struct Report<'a> {
@@ -37,20 +38,36 @@ impl<'a> Report<'a> {
 
     /// Notes what is wrong with an expression, at its place inside the written text.
     pub(crate) fn expression(&self, sql: &At<String>, error: tiderace_expr::Error) {
-        let written = sql.value.as_deref().unwrap_or_default();
-        let place = match error.span {
-            Some(span) => sql
-                .place
-                .within(&self.files[sql.place.file as usize], written, span),
-            None => sql.place,
-        };
         let (message, help) = match error.help {
             Some(help) if help.starts_with("did you mean") => {
                 (format!("{}; {help}", error.message), None)
             }
             help => (error.message, help),
         };
+        let place = self.part(sql, error.span);
         self.note(place, Code::Expression, message, help);
+    }
+
+    /// Notes what is wrong with some bytes of a written text.
+    pub(crate) fn within(
+        &self,
+        text: &At<String>,
+        span: Option<Range<usize>>,
+        code: Code,
+        message: String,
+        help: String,
+    ) {
+        self.note(self.part(text, span), code, message, Some(help));
+    }
+
+    fn part(&self, text: &At<String>, span: Option<Range<usize>>) -> Place {
+        let written = text.value.as_deref().unwrap_or_default();
+        match span {
+            Some(span) => text
+                .place
+                .within(&self.files[text.place.file as usize], written, span),
+            None => text.place,
+        }
     }
 
     /// Tells whether anything was found.

@@ -17,6 +17,7 @@ pub fn json_schema() -> Json {
             reference::<raw::FeatureView>(&mut generator),
         ),
         ("feature_view", reference::<raw::BatchView>(&mut generator)),
+        ("feature_view", reference::<raw::SqlView>(&mut generator)),
         (
             "feature_service",
             reference::<raw::FeatureService>(&mut generator),
@@ -42,11 +43,12 @@ pub fn json_schema() -> Json {
 }
 
 /// The raw types that have a `kind`.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "Source",
     "Entity",
     "FeatureView",
     "BatchView",
+    "SqlView",
     "FeatureService",
     "Test",
 ];

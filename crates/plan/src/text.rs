@@ -50,7 +50,8 @@ impl Place {
                 .then(|| raw.find(word))
                 .flatten()
         };
-        match whole.or_else(only) {
+        let found = whole.or_else(|| by_line(raw, written, &part)).or_else(only);
+        match found {
             Some(at) => Place {
                 start: self.start + at as u32,
                 length: part.len() as u32,
@@ -59,6 +60,30 @@ impl Place {
             None => self,
         }
     }
+}
+
+/// Where some bytes of a text are that is written with its lines indented.
+fn by_line(raw: &str, written: &str, part: &Range<usize>) -> Option<usize> {
+    let start = written[..part.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = written[start..]
+        .find('\n')
+        .map_or(written.len(), |at| start + at);
+    let line = written[start..end].trim_end();
+    if part.end > start + line.len() || !written.contains('\n') {
+        return None;
+    }
+    // Of lines that are alike, the one that as many come before.
+    let alike = written[..start]
+        .lines()
+        .filter(|other| other.trim() == line.trim());
+    let mut at = 0;
+    let mut lines = raw.split_inclusive('\n').filter_map(|other| {
+        let begins = at;
+        at += other.len();
+        let within = other.find(line)?;
+        (other.trim() == line.trim()).then_some(begins + within)
+    });
+    Some(lines.nth(alike.count())? + part.start - start)
 }
 
 /// A place as people count: from 1, in characters, within one line.

@@ -5,7 +5,7 @@ use tiderace_plan::json_schema;
 #[test]
 fn the_schema_describes_every_kind() {
     let schema = json_schema();
-    assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(7));
+    assert_eq!(schema["anyOf"].as_array().map(Vec::len), Some(8));
     let definitions = &schema["$defs"];
     for (name, key) in [
         ("Project", "project"),
@@ -15,6 +15,9 @@ fn the_schema_describes_every_kind() {
         ("BatchView", "batch"),
         ("Batch", "deleted_when"),
         ("BatchFeature", "column"),
+        ("SqlView", "audience"),
+        ("Sql", "query"),
+        ("SqlTable", "archive"),
         ("FeatureService", "on_demand"),
         ("Test", "asks"),
         ("Feature", "aggregate"),

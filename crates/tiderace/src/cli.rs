@@ -140,7 +140,7 @@ pub enum Command {
         after_help = "The events are prepared here, and taken in by the process that runs, while the stream goes on.\nExit code 1: they are not, or the view is not whole with them; the last line says why.\n\nExamples:\n  tiderace backfill customer_spend\n  tiderace backfill customer_spend --dry-run\n  tiderace backfill customer_spend --table s3://lake/payments --complete-since beginning\n  tiderace backfill customer_spend --part 0/4"
     )]
     Backfill(Backfill),
-    /// Bring the table of a batch view in now, and wait until its rows are served.
+    /// Bring the table of a batch view in now, or run the query of a SQL view, and wait until its rows are served.
     #[command(
         after_help = "The process that runs does it. Exit code 1: the view is not as its table; the last line says why.\n\nExamples:\n  tiderace sync customer_profile\n  tiderace sync customer_profile --project features/ --wait"
     )]
@@ -489,7 +489,7 @@ pub struct Sync {
     /// Which project.
     #[command(flatten)]
     pub project: Project,
-    /// The batch view.
+    /// The batch or SQL view.
     pub view: String,
     /// Wait for a process that does it, even if none runs.
     #[arg(long)]

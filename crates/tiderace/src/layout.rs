@@ -102,6 +102,12 @@ impl Layout {
         self.root.join("tables")
     }
 
+    /// The answers of a SQL view.
+    #[must_use]
+    pub fn sql(&self, view: &str) -> PathBuf {
+        self.root.join("sql").join(view)
+    }
+
     /// The embedded online store.
     #[must_use]
     pub fn online(&self) -> PathBuf {

@@ -15,6 +15,7 @@ pub mod notes;
 pub mod project;
 pub mod protection;
 pub mod push;
+pub mod queries;
 pub mod signals;
 pub mod spool;
 mod telemetry;

@@ -88,7 +88,7 @@ pub struct Live {
     /// What makes spans of batches.
     tracer: Tracer,
     loader: Option<JoinHandle<()>>,
-    syncer: Option<JoinHandle<()>>,
+    syncers: Vec<JoinHandle<()>>,
     /// Tells commands that this process runs.
     presence: Option<Presence>,
     board: Arc<sweeper::Board>,
@@ -145,7 +145,7 @@ impl Live {
             read: Vec::new(),
             tracer,
             loader: None,
-            syncer: None,
+            syncers: Vec::new(),
             presence,
             board: Arc::default(),
             standings: Arc::default(),
@@ -272,8 +272,14 @@ impl Live {
         }
         live.start_sweeper(views, ranges)?;
         live.start_lag(plan)?;
-        if !tables.is_empty() {
-            live.start_syncer(tables, layout, &coverage, senders)?;
+        // A long sync of a table holds no query up.
+        let (queries, tables): (Vec<_>, Vec<_>) = tables
+            .into_iter()
+            .partition(|held| held.view.source.query().is_some());
+        for (name, tables) in [("syncer", tables), ("queries", queries)] {
+            if !tables.is_empty() {
+                live.start_syncer(name, tables, layout, &coverage, senders.clone())?;
+            }
         }
         live.start_loader(plan, layout, coverage, jobs)?;
         if live.presence.is_none() {
@@ -331,10 +337,11 @@ impl Live {
     pub async fn stop(self) -> Result<()> {
         self.stop.store(true, Ordering::Release);
         let (intakes, lanes) = (self.intakes, self.lanes);
-        let others = [self.sweeper, self.lag, self.loader, self.syncer];
+        let others = [self.sweeper, self.lag, self.loader].into_iter().flatten();
+        let others: Vec<JoinHandle<()>> = others.chain(self.syncers).collect();
         let (feeders, archivers) = (self.feeders, self.archivers);
         let joined = tokio::task::spawn_blocking(move || {
-            for other in others.into_iter().flatten() {
+            for other in others {
                 other.thread().unpark();
                 drop(other.join());
             }
@@ -601,9 +608,11 @@ impl Live {
         Ok(())
     }
 
-    /// Starts what brings in the tables of batch views. While it runs, so do the lanes.
+    /// Starts what brings in the tables of batch views, or the answers of queries. While it runs, so do the
+    /// lanes.
     fn start_syncer(
         &mut self,
+        name: &str,
         tables: Vec<syncer::Held>,
         layout: &Layout,
         coverage: &Arc<Coverage>,
@@ -621,9 +630,9 @@ impl Live {
             stop: Arc::clone(&self.stop),
         };
         let thread = std::thread::Builder::new()
-            .name("syncer".to_owned())
+            .name(name.to_owned())
             .spawn(move || syncer.run(tables))?;
-        self.syncer = Some(thread);
+        self.syncers.push(thread);
         Ok(())
     }
 

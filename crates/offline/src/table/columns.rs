@@ -148,7 +148,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it lacks a column, or has one of another type, or does not read.
-    pub fn read(&self, table: &Table, unit: Unit) -> Result<Reading<'_>, Error> {
+    pub fn read(&self, table: &Table, unit: Unit) -> Result<Reading, Error> {
         let file = Arc::clone(&table.files()[unit.file]);
         let name = table.name_of(unit);
         let found: Result<Vec<Found>, String> = self
@@ -165,7 +165,7 @@ impl Fields {
         roots.sort_unstable();
         roots.dedup();
         Ok(Reading {
-            fields: self,
+            fields: self.clone(),
             batches: table.read(unit, &roots)?,
             found,
             of_stream: match of_stream {
@@ -230,8 +230,8 @@ impl Wanted {
 }
 
 /// The rows of a unit.
-pub struct Reading<'a> {
-    fields: &'a Fields,
+pub struct Reading {
+    fields: Fields,
     batches: Batches,
     found: Vec<Found>,
     of_stream: Option<(usize, usize)>,
@@ -242,7 +242,7 @@ pub struct Reading<'a> {
     next: u64,
 }
 
-impl Reading<'_> {
+impl Reading {
     /// The next rows.
     ///
     /// # Errors

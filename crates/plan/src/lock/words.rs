@@ -1,6 +1,6 @@
 //! Meanings in words.
 
-use crate::model::{Otherwise, Source, Stream, TableMode, View};
+use crate::model::{Otherwise, Query, Source, Stream, TableMode, View};
 use tiderace_aggregate::{Function, Kept, Level, Output, Repeats};
 use tiderace_types::{Column, Duration, TimeUnit, Value};
 
@@ -13,9 +13,10 @@ pub(super) fn source(source: &Source) -> String {
         None => words.push("identified by their place".to_owned()),
     }
     match &source.stream {
-        Stream::Table(table) => words.push(match table.mode {
-            TableMode::Partitions => "a table that grows".to_owned(),
-            TableMode::Snapshot => "a table as a whole".to_owned(),
+        Stream::Table(table) => words.push(match (&table.query, table.mode) {
+            (Some(query), _) => query_words(query),
+            (None, TableMode::Partitions) => "a table that grows".to_owned(),
+            (None, TableMode::Snapshot) => "a table as a whole".to_owned(),
         }),
         Stream::Embedded | Stream::Kafka { .. } => {
             let ahead = match source.max_ahead {
@@ -63,6 +64,18 @@ pub(super) fn source(source: &Source) -> String {
         words.push("NaN and infinities are null".to_owned());
     }
     words.join(", ")
+}
+
+/// What a query asks, of which tables.
+fn query_words(query: &Query) -> String {
+    let tables = query.tables.iter();
+    let tables = tables.map(|(name, of)| format!("{name}: {}", of.words()));
+    let tables: Vec<String> = tables.collect();
+    format!(
+        "the answer of {} over {}",
+        one_line(&query.text),
+        tables.join("; ")
+    )
 }
 
 /// How a column is read.

@@ -68,6 +68,7 @@ fn source(console: &Console, source: &Source) -> Json {
         "stream": match &source.stream {
             Stream::Embedded => "embedded log".to_owned(),
             Stream::Kafka { topic, .. } => format!("Kafka topic {topic}"),
+            Stream::Table(table) if table.query.is_some() => "answer of a query".to_owned(),
             Stream::Table(_) => "table".to_owned(),
         },
         "is_table": source.table().is_some(),

@@ -11,7 +11,8 @@ use super::plan::{self, Before, LOCK_FILE, Planned, Sizes};
 use crate::cli::{Apply as Args, Format};
 use crate::deployed::{Applied, Bundle, Deployed, short};
 use crate::live::now;
-use crate::project::{self, Checked, Home};
+use crate::project::{Checked, Home};
+use crate::queries;
 use anyhow::{Context, Result};
 use follow::Outcome;
 use serde_json::{Value as Json, json};
@@ -38,7 +39,7 @@ pub fn apply(args: &Args) -> Result<ExitCode> {
         files,
         loaded,
         found,
-    } = project::check(folder)?;
+    } = queries::check_project(folder)?;
     if !found.is_empty() {
         let color = std::io::stderr().is_terminal();
         eprint!("{}", tiderace_plan::render_text(&found, color));

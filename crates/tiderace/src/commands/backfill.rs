@@ -50,7 +50,7 @@ pub fn backfill(args: &Args) -> Result<ExitCode> {
     let view = view(&plan, &args.view)?;
     if view.source.table().is_some() {
         bail!(
-            "`{0}` is a batch view, whose table is all it has: `tiderace sync {0}` brings it in",
+            "`{0}` is a batch or a SQL view, whose table is all it has: `tiderace sync {0}` brings it in",
             view.name
         );
     }

@@ -3,6 +3,7 @@
 use crate::cli::{Format, SchemaFormat};
 use crate::contract;
 use crate::project::{self, Checked};
+use crate::queries;
 use crate::testing;
 use anyhow::Result;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -18,6 +19,7 @@ pub fn check(folder: &Path, format: Format, online: bool) -> Result<ExitCode> {
     } = project::check(folder)?;
     if let Some(good) = &loaded {
         found.extend(testing::check_files(folder, &files, good));
+        found.extend(queries::check_files(folder, &files, good));
     }
     let mut seen = vec![];
     if let Some(good) = loaded.as_ref().filter(|_| online) {

@@ -108,6 +108,14 @@ async fn tables(args: &Args, plan: &Plan, service: &Service) -> Result<BTreeMap<
     let mut tables = BTreeMap::new();
     for feature in &service.features {
         let source: &Source = &plan.views[feature.view].source;
+        if source.query().is_some() {
+            bail!(
+                "view `{}` is a SQL view, of which only the last answer is kept: what it answered before is not known. \
+                 Name a service without it, or have its query run where your tables are made, so that answers are kept \
+                 with their times, and make a batch view of that table (`mode: partitions`)",
+                source.name
+            );
+        }
         if let Entry::Vacant(entry) = tables.entry(source.id) {
             entry.insert(past.open(source).await?);
         }

@@ -7,7 +7,8 @@ mod text;
 
 use super::check::print;
 use crate::cli::{Format, Plan as Args};
-use crate::project::{self, Checked};
+use crate::project::Checked;
+use crate::queries;
 use anyhow::{Context, Result};
 use effects::Effects;
 pub(super) use effects::Sizes;
@@ -94,7 +95,7 @@ impl<'a> Planned<'a> {
 /// Says what the definitions come to beside the lock file.
 pub fn plan(args: &Args) -> Result<ExitCode> {
     let folder = &args.project;
-    let Checked { loaded, found, .. } = project::check(folder)?;
+    let Checked { loaded, found, .. } = queries::check_project(folder)?;
     let color = std::io::stderr().is_terminal();
     if !found.is_empty() {
         eprint!("{}", tiderace_plan::render_text(&found, color));

@@ -1,4 +1,5 @@
-//! `sync`: asks the process that runs to bring the table of a batch view in, and follows it.
+//! `sync`: asks the process that runs to bring the table of a batch view in, or to run the query of a SQL
+//! view, and follows it.
 
 use super::backfill::view;
 use super::bar::bar;
@@ -18,7 +19,7 @@ pub fn sync(args: &Args) -> Result<ExitCode> {
     let view = view(&plan, &args.view)?;
     if view.source.table().is_none() {
         bail!(
-            "`{}` is not a batch view: its events come by source `{}`",
+            "`{}` is neither a batch view nor a SQL view: its events come by source `{}`",
             view.name,
             view.source.name
         );
@@ -37,7 +38,8 @@ pub fn sync(args: &Args) -> Result<ExitCode> {
                 SyncPhase::Checking | SyncPhase::TakingIn | SyncPhase::Settling => {}
                 SyncPhase::Done => {
                     bar.finish_and_clear();
-                    println!("view {}: {}", view.name, told(&said.counts));
+                    let asks = view.source.query().is_some();
+                    println!("view {}: {}", view.name, told(&said.counts, asks));
                     if let Some(message) = said.message {
                         println!("{message}");
                     }
@@ -60,10 +62,11 @@ pub fn sync(args: &Args) -> Result<ExitCode> {
     }
 }
 
-fn told(counts: &SyncCounts) -> String {
+fn told(counts: &SyncCounts, asks: bool) -> String {
     let seconds = counts.millis as f64 / 1000.0;
-    if counts.rows == 0 {
-        return format!("nothing has changed in its table ({seconds:.1} s)");
+    if counts.rows == 0 && counts.files == 0 && counts.left == 0 {
+        let what = if asks { "answer" } else { "table" };
+        return format!("nothing has changed in its {what} ({seconds:.1} s)");
     }
     let entities = match counts.entities {
         Some(entities) => format!("{entities} entities"),

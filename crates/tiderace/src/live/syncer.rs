@@ -1,4 +1,5 @@
-//! Brings the tables of batch views in, one at a time, beside the streams.
+//! Brings the tables of batch views in, one at a time, beside the streams. The table of a SQL view is the
+//! answer of its query, which is asked first.
 //!
 //! The rows of a table are events of one partition that no log has: their positions are in the same write
 //! as the rows of the store, and go on from sync to sync. Which files a view has the rows of is noted
@@ -12,6 +13,7 @@
 //! - A view is whole, and as fresh as a sync, only when every row of it is stored durably and published.
 //! - Live packets have a queue of their own: a table never stands before them.
 
+mod asking;
 mod members;
 mod remembered;
 mod schedule;
@@ -222,12 +224,13 @@ impl Syncer {
                 sync.said.phase = SyncPhase::Failed;
                 sync.said.message = Some(error.clone());
                 self.ledger.not_synced(&view.name);
-                schedule.failed(now(), asked);
-                tracing::warn!(
-                    view = view.name,
-                    error,
-                    "the table cannot be synced: the view keeps its values"
-                );
+                if schedule.failed(now(), asked, &error) {
+                    tracing::warn!(
+                        view = view.name,
+                        error,
+                        "the table cannot be synced: the view keeps its values"
+                    );
+                }
             }
         }
         sync.say_now();
@@ -236,6 +239,9 @@ impl Syncer {
 
 impl Sync<'_> {
     fn run(&mut self) -> Result<End> {
+        let Some(answer) = self.ask()? else {
+            return Ok(End::Stopped);
+        };
         let listing = self.list()?;
         let read = self.changed(&listing);
         let is_as_before = read.is_empty() && !self.has_lost(&listing);
@@ -262,7 +268,7 @@ impl Sync<'_> {
         self.held.remembered = begun;
 
         self.said.phase = SyncPhase::TakingIn;
-        let table = self.open(&listing, &read)?;
+        let table = self.offered(&listing, &read, answer)?;
         if !self.begin_rows() || !self.take_in(&table)? {
             return Ok(End::Stopped);
         }

@@ -18,6 +18,8 @@ pub struct Schedule {
     /// The last request that was met, or failed.
     served: Option<u64>,
     failures: u32,
+    /// Why the last one has failed.
+    why: Option<String>,
 }
 
 impl Schedule {
@@ -34,6 +36,7 @@ impl Schedule {
             due: refresh.map(next),
             served: said.filter(ended).map(|said| said.request),
             failures: 0,
+            why: None,
         }
     }
 
@@ -46,16 +49,19 @@ impl Schedule {
     pub fn done(&mut self, at: Timestamp, asked: Option<u64>) {
         self.served = asked;
         self.failures = 0;
+        self.why = None;
         self.due = self.refresh.map(|refresh| at.plus(refresh));
     }
 
-    /// Notes that a sync has failed.
-    pub fn failed(&mut self, now: Timestamp, asked: Option<u64>) {
+    /// Notes that a sync has failed; tells whether the one before it had not, or for another reason.
+    pub fn failed(&mut self, now: Timestamp, asked: Option<u64>, why: &str) -> bool {
         self.served = asked;
         let times = 1_i64 << self.failures.min(LONGEST.ilog2());
         self.failures += 1;
         let wait = Duration(TROUBLE.0 * times);
         self.due = self.refresh.map(|refresh| now.plus(wait.min(refresh)));
+        let before = self.why.replace(why.to_owned());
+        before.as_deref() != Some(why)
     }
 }
 
@@ -70,7 +76,7 @@ mod tests {
         let mut by_hand = Schedule::new(None, None, None);
         assert!(!by_hand.is_due(None, at));
         assert!(by_hand.is_due(Some(1), at));
-        by_hand.failed(at, Some(1));
+        assert!(by_hand.failed(at, Some(1), "gone"));
         assert!(!by_hand.is_due(Some(1), at.plus(hour)), "once");
         assert!(by_hand.is_due(Some(2), at));
 
@@ -80,7 +86,7 @@ mod tests {
         assert!(!hourly.is_due(None, at.plus(Duration(hour.0 - 1))));
         assert!(hourly.is_due(None, at.plus(hour)));
         for wait in [5, 10, 20, 40, 80, 160, 320, 320] {
-            hourly.failed(at, None);
+            assert_eq!(hourly.failed(at, None, "gone"), wait == 5, "said once");
             let due = at.plus(Duration::from_secs(wait));
             assert!(!hourly.is_due(None, Timestamp(due.0 - 1)), "{wait}");
             assert!(hourly.is_due(None, due), "{wait}");
