@@ -77,6 +77,10 @@ mod taking;
 
 mod doorway;
 
+mod direct;
+
+mod here;
+
 mod door;
 
 mod deadline;

@@ -1,6 +1,8 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
 mod evidence;
+mod form;
+pub(crate) use form::{Form, PREFIX, Written};
 
 use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
 use crate::markers::Snapshot;
@@ -10,6 +12,7 @@ use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
 use crate::recent::Recent;
 use crate::request::{Request, Selection};
+use crate::traffic::Tally;
 use crate::{Column, Error, Kind, Markers, NearCache, Owner, convert, rows};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -119,6 +122,12 @@ impl Lookup {
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
     /// change; [`Kind::Unavailable`] when the store does not answer.
     pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        let got = self.get_as::<proto::GetOnlineFeaturesResponse>(&request);
+        Ok(got.await?.answer)
+    }
+
+    /// As [`Lookup::get`], in a form of the caller's.
+    pub(crate) async fn get_as<F: Form>(&self, request: &Request) -> Result<Got<F::Made>, Error> {
         let prepared = self.prepared(&request.selection)?;
         let ask = Ask {
             entities: &request.entities,
@@ -131,15 +140,17 @@ impl Lookup {
             },
         };
         let looked = self.look(&prepared, ask).await?;
-        let mut rows = Vec::with_capacity(looked.rows.len());
+        let tally = Tally::of_looked(&looked);
+        let metadata = prepared.metadata(request.full_names, request.include_metadata);
+        let mut form = F::begin(metadata, looked.rows.len());
         for (row, answer) in looked.rows.into_iter().enumerate() {
             take_turns(row).await;
-            rows.push(answer.into_row());
+            form.row(answer);
         }
-        Ok(proto::GetOnlineFeaturesResponse {
-            metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
-            rows,
-            as_of: Some(convert::to_timestamp(looked.as_of)),
+        Ok(Got {
+            answer: form.end(looked.as_of),
+            tally,
+            width: prepared.width(),
         })
     }
 
@@ -624,6 +635,14 @@ pub(crate) struct Looked {
     pub(crate) as_of: Timestamp,
 }
 
+/// An answer in the form that was asked for.
+pub(crate) struct Got<T> {
+    pub(crate) answer: T,
+    pub(crate) tally: Tally,
+    /// How many values each row has.
+    pub(crate) width: usize,
+}
+
 /// One value with all that is said of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Judged {
@@ -677,16 +696,10 @@ impl Answer {
             row.statuses.push(judged.status.into());
             row.completeness.push(judged.flags);
             let index = index as u32;
-            if judged.bound.is_some() || judged.off > Duration::ZERO {
-                let bound = convert::bound(index, judged.bound, judged.off);
-                row.bounds.push(bound);
-            }
-            if let Some(until) = judged.until {
-                row.ends.push(proto::ValueEnd {
-                    index,
-                    valid_until: Some(convert::to_timestamp(until)),
-                });
-            }
+            row.bounds
+                .extend(form::bound(index, judged.bound, judged.off));
+            row.ends
+                .extend(judged.until.map(|until| form::end(index, until)));
             if let Some(message) = judged.message {
                 row.messages.push(proto::ValueMessage { index, message });
             }
