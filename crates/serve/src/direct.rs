@@ -52,7 +52,13 @@ impl Direct {
         for _ in 0..3 {
             match poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
                 Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
-                Some(frame) => read.push_back(frame),
+                Some(frame) => {
+                    let failed = frame.is_err();
+                    read.push_back(frame);
+                    if failed {
+                        break;
+                    }
+                }
                 None => {
                     let only = match read.front() {
                         Some(Ok(frame)) if read.len() == 1 => frame.data_ref(),

@@ -574,6 +574,14 @@ impl<'a> Reads<'a> {
             }
             values.push(of_view.judged);
         }
+        if prepared.in_order {
+            let mut views = values.into_iter();
+            answer.values = views.next().unwrap_or_default();
+            let more = prepared.width() - answer.values.len();
+            answer.values.reserve_exact(more);
+            answer.values.extend(views.flatten());
+            return answer;
+        }
         let take =
             |place: &crate::prepared::Place| std::mem::take(&mut values[place.view][place.output]);
         answer.values = prepared.features.iter().map(take).collect();
