@@ -14,7 +14,7 @@ use crate::raw::{PATH, Raw};
 use crate::table::{self, grouped, median};
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,9 +40,22 @@ pub struct Arguments {
     /// How many customers and terminals they are of.
     #[arg(long, default_value_t = 5000)]
     customers: usize,
+    /// Which online stores are measured.
+    #[arg(long, value_delimiter = ',', default_value = "redis,embedded")]
+    stores: Vec<Kind>,
+    /// Which services are asked.
+    #[arg(long, value_delimiter = ',', default_value = "fraud_v1,wide")]
+    services: Vec<String>,
     /// Lets every process use every core.
     #[arg(long)]
     shared: bool,
+}
+
+/// An online store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Redis,
+    Embedded,
 }
 
 /// A view of 50 features, and the service of all of them.
@@ -99,9 +112,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "of the echo",
         "refused",
     ]);
-    let redis = Redis::start()?;
-    let mut notes = measure("Redis", Some(&redis), arguments, &cores)?;
-    notes.extend(measure("embedded", None, arguments, &cores)?);
+    let mut notes = Vec::new();
+    for store in &arguments.stores {
+        notes.extend(match store {
+            Kind::Redis => measure("Redis", Some(&Redis::start()?), arguments, &cores)?,
+            Kind::Embedded => measure("embedded", None, arguments, &cores)?,
+        });
+    }
     println!();
     notes.iter().for_each(|note| println!("{note}"));
     Ok(())
@@ -136,7 +153,8 @@ fn measure(
         .build()?;
     let mut notes = Vec::new();
     let url = server.grpc_url();
-    for (service, name, width) in SERVICES {
+    let wanted = |name: &str| arguments.services.iter().any(|service| service == name);
+    for (service, name, width) in SERVICES.into_iter().filter(|(_, name, _)| wanted(name)) {
         let found = asker.insist(&answer::request(service, &[1]))?;
         answer::check(&found, width)?;
         let folder = tempfile::tempdir()?;

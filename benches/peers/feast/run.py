@@ -7,7 +7,7 @@ what it answers is written into Feast's online store, in Feast's own format, on 
 over Feast's gRPC as well, which Feast's server has not. First about every entity: every value must be equal, or
 there are no figures. Then in turns, by closed loops of the same concurrency.
 
-    benches/peers/feast/run.py [--entities 1000] [--events 60] [--rounds 3] [--seconds 5] [--in-flight 1,16,64]
+    benches/peers/feast/run.py [--entities 1000] [--events 60] [--rounds 3] [--seconds 5] [--in-flight 1,16,64] [--hop]
 
 Without rounds only answers are compared, and bytes: what MEMORY USAGE says of each entity's key. Processor time is that
 of the servers' processes, from /proc. Latencies are those of the driver, which is Python too: its own work counts in
@@ -34,7 +34,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "tiderace"
 HOME = CACHE / "feast-server"
 
-WINDOWS = ["1h", "1d", "7d", "14d", "30d"]
+# What the features and the questions are made of, so it is known before anything else.
+HOP = "--hop" in sys.argv
+SIZES = {"1h": "1m", "1d": "1h", "7d": "1d", "14d": "1d", "30d": "1d"}
+WINDOWS = [f"{{ size: {size}, hop: {hop} }}" if HOP else size for size, hop in SIZES.items()]
+NAMES = [f"{size}_hop_{hop}" if HOP else size for size, hop in SIZES.items()]
 MEASURES = [
     ("tx_count", "aggregate: count", "Int64"),
     ("amount_sum", "aggregate: sum, of: amount", "Float64"),
@@ -47,7 +51,7 @@ MEASURES = [
     ("frauds", "aggregate: sum, of: is_fraud", "Int64"),
     ("last_terminal", "aggregate: last, of: terminal_id", "Int64"),
 ]
-FEATURES = [(f"{name}_{window}", kind) for name, _, kind in MEASURES for window in WINDOWS]
+FEATURES = [(f"{name}_{window}", kind) for name, _, kind in MEASURES for window in NAMES]
 REFERENCES = [f"customer_wide:{name}" for name, _ in FEATURES]
 
 DEFINITIONS = """
@@ -336,6 +340,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--in-flight", default="1,16,64")
+    parser.add_argument("--hop", action="store_true", help="windows whose left edge hops, by a minute to a day")
     arguments = parser.parse_args()
     venv = install()
     binary = os.environ.get("TIDERACE_BIN")
@@ -372,7 +377,7 @@ def main():
             def told(port):
                 return [row for portion in portions for row in values(port, portion)]
 
-            counts = [name for name, _ in FEATURES].index("tx_count_30d")
+            counts = [name for name, _ in FEATURES].index(f"tx_count_{NAMES[-1]}")
             wanted = arguments.entities * arguments.events
             ours.wait("all payments to be counted",
                       lambda: sum(row[counts] or 0 for row in told(feast_door)) == wanted)

@@ -10,9 +10,12 @@
 //! run where they are called, since they are answered from memory but for the coldest rows;
 //! writes run on the blocking pool. An expired row is never returned, and compaction drops it.
 
+mod lately;
+
 use crate::error::Kind;
 use crate::{Clock, Error, MarkerWrite, RowWrite, fence};
 use bytes::Bytes;
+use lately::{Known, Lately};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, CompactionDecision, DB, DBCompressionType,
     DBRecoveryMode, LogLevel, ReadOptions, WriteBatch, WriteBufferManager,
@@ -53,6 +56,7 @@ struct Inner {
     path: PathBuf,
     clock: Clock,
     rows: [Mutex<()>; STRIPES],
+    lately: Arc<Lately>,
     markers: Mutex<()>,
 }
 
@@ -93,9 +97,12 @@ impl EmbeddedStore {
         let links = Links::new(&links).map_err(|hole| damaged(path, hole))?;
         let links = Arc::new(links);
         let is_new = db.latest_sequence_number() == 0;
+        let lately = Arc::new(Lately::new(lately_bytes(options.memory_bytes)));
         let again = {
             let (path, clock, links) = (path.to_owned(), clock.clone(), Arc::clone(&links));
+            let lately = Arc::clone(&lately);
             move || {
+                lately.clear();
                 let db = open_db(&path, options.memory_bytes, &clock)?;
                 let found = read_links(&db, &path)?;
                 let checked = links.check(&found);
@@ -109,6 +116,7 @@ impl EmbeddedStore {
             path: path.to_owned(),
             clock,
             rows: [const { Mutex::new(()) }; STRIPES],
+            lately,
             markers: Mutex::new(()),
         }));
         match store.read(&FORMAT_KEY)?.as_deref() {
@@ -146,41 +154,61 @@ impl EmbeddedStore {
         let now = self.0.clock.now();
         let mut batch = WriteBatch::default();
         // The newest of this call for a key that it names twice.
-        let mut pending: std::collections::HashMap<Vec<u8>, &Bytes> = Default::default();
+        let mut pending: std::collections::HashMap<&Vec<u8>, &Bytes> = Default::default();
         let keys = rows
             .iter()
             .map(|row| row_key(&row.key))
             .collect::<Result<Vec<_>, _>>()?;
         let stored = self.0.db.get()?.multi_get(&keys);
-        for ((row, key), stored) in rows.iter().zip(keys).zip(stored) {
+        for ((row, key), stored) in rows.iter().zip(&keys).zip(stored) {
             let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
             let held = stored.as_deref().and_then(|bytes| live(bytes, now));
-            let held = pending.get(&key).map(|bytes| &bytes[..]).or(held);
+            let held = pending.get(key).map(|bytes| &bytes[..]).or(held);
             if !fence::row_wins(&row.value, held) {
                 continue;
             }
             let mut value = Vec::with_capacity(EXPIRY + row.value.len());
             value.extend(fence::expiry(now, row.ttl).0.to_be_bytes());
             value.extend_from_slice(&row.value);
-            batch.put(&key, value);
+            batch.put(key, value);
             pending.insert(key, &row.value);
         }
-        self.write(batch)
+        let written = self.write(batch);
+        // Failed or not: what fails may be there in the end.
+        pending.keys().for_each(|key| self.0.lately.forget(key));
+        written
     }
 
     pub(crate) fn get_rows(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, Error> {
         let now = self.0.clock.now();
         let keys = keys.iter().map(row_key).collect::<Result<Vec<_>, _>>()?;
-        let read = |stored: Result<Option<Vec<u8>>, rocksdb::Error>| {
-            let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
-            let live = stored.filter(|bytes| live(bytes, now).is_some());
-            Ok(live.map(|bytes| Bytes::from(bytes).slice(EXPIRY..)))
-        };
         let db = self.0.db.get()?;
-        match keys.len() {
-            ..=FEW => keys.iter().map(|key| read(db.get(key))).collect(),
-            _ => db.multi_get(keys).into_iter().map(read).collect(),
+        let mut rows = Vec::with_capacity(keys.len());
+        let mut unknown = Vec::new();
+        for (place, key) in keys.iter().enumerate() {
+            rows.push(match self.0.lately.get(key) {
+                Known::Row(stored) => Some(stored),
+                Known::Nothing(keeping) => {
+                    unknown.push((place, keeping));
+                    None
+                }
+            });
         }
+        let asked = unknown.iter().map(|(place, _)| &keys[*place]);
+        let found: Vec<_> = match unknown.len() {
+            ..=FEW => asked.map(|key| db.get(key)).collect(),
+            _ => db.multi_get(asked),
+        };
+        for ((place, keeping), stored) in unknown.into_iter().zip(found) {
+            let stored = stored.map_err(|error| rocks_error(&self.0.path, "read rows", &error))?;
+            let stored = stored.map(Bytes::from);
+            if let Some((keeping, stored)) = keeping.zip(stored.as_ref()) {
+                keeping.keep(stored.clone());
+            }
+            rows[place] = stored;
+        }
+        let live = |stored: Bytes| live(&stored, now).map(|_| stored.slice(EXPIRY..));
+        Ok(rows.into_iter().map(|row| row.and_then(live)).collect())
     }
 
     pub(crate) fn put_marker(
@@ -368,11 +396,14 @@ fn damaged(path: &Path, hole: Hole) -> Error {
 
 const ADVICE: &str = "; it is derived from state: delete the folder and start again";
 
+/// What rows that were asked for lately have of the memory: these are not looked for in files.
+fn lately_bytes(memory_bytes: usize) -> usize {
+    memory_bytes.max(8 << 20) / 8
+}
+
 fn db_options(path: &Path, memory_bytes: usize, clock: &Clock) -> rocksdb::Options {
     let memory = memory_bytes.max(8 << 20);
-    // What is asked for often is not looked for in files.
-    let rows = memory / 8;
-    let cache = Cache::new_lru_cache(memory - rows);
+    let cache = Cache::new_lru_cache(memory - lately_bytes(memory));
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&cache);
     table.set_bloom_filter(10.0, false);
@@ -389,7 +420,6 @@ fn db_options(path: &Path, memory_bytes: usize, clock: &Clock) -> rocksdb::Optio
         .get_options_from_string(links::log_options(path))
         .expect("the option is known");
     options.create_if_missing(true);
-    options.set_row_cache(&Cache::new_lru_cache(rows));
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
         memory / 4,

@@ -8,6 +8,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -20,27 +22,43 @@ const TURNS: u8 = 4;
 /// What a connection that has nothing to write keeps at most.
 const KEPT: usize = 8 << 10;
 
+/// Counts the turns of the task that drives a connection: whoever polls it says when one begins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn(Arc<AtomicU64>);
+
+impl Turn {
+    pub(crate) fn next(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection whose writes are held together.
 pub(crate) struct Corked<Io> {
     io: Io,
     waiting: Vec<u8>,
     /// How many of the first bytes of `waiting` have left.
     gone: usize,
+    turn: Turn,
     /// How many turns have been waited for.
     turns: u8,
-    /// How much was waiting before the last of them.
-    before: usize,
+    /// When it was last asked to flush, and how much was waiting then.
+    flushed: Option<(u64, usize)>,
 }
 
 impl<Io: AsyncWrite + Unpin> Corked<Io> {
     /// Holds the writes of `io` together.
-    pub(crate) fn new(io: Io) -> Corked<Io> {
+    pub(crate) fn new(io: Io, turn: Turn) -> Corked<Io> {
         Corked {
             io,
             waiting: Vec::new(),
             gone: 0,
+            turn,
             turns: 0,
-            before: 0,
+            flushed: None,
         }
     }
 
@@ -54,7 +72,7 @@ impl<Io: AsyncWrite + Unpin> Corked<Io> {
             }
             self.gone += written;
         }
-        (self.gone, self.turns, self.before) = (0, 0, 0);
+        (self.gone, self.turns, self.flushed) = (0, 0, None);
         match self.waiting.capacity() > KEPT {
             true => self.waiting = Vec::new(),
             false => self.waiting.clear(),
@@ -111,11 +129,16 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Corked<Io> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.waiting.is_empty() {
-            if self.waiting.len() > self.before && self.turns < TURNS && self.gone == 0 {
-                self.turns += 1;
-                self.before = self.waiting.len();
-                // Behind the tasks that are ready now.
-                context.waker().wake_by_ref();
+            let (turn, waiting) = (self.turn.now(), self.waiting.len());
+            let is_again = self.flushed.is_some_and(|(at, _)| at == turn);
+            let more = self.flushed.is_none_or(|(_, before)| waiting > before);
+            if self.gone == 0 && (is_again || more && self.turns < TURNS) {
+                self.flushed = Some((turn, waiting));
+                if !is_again {
+                    self.turns += 1;
+                    // Behind the tasks that are ready now.
+                    context.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             ready!(self.poll_drain(context))?;
@@ -132,7 +155,16 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Corked<Io> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    async fn flush<Io: AsyncWrite + Unpin>(corked: &mut Corked<Io>) {
+        let flushed = poll_fn(|context| {
+            corked.turn.next();
+            Pin::new(&mut *corked).poll_flush(context)
+        });
+        flushed.await.expect("flushed");
+    }
 
     /// Counts the writes that reach it.
     struct Counted<Io>(Io, usize);
@@ -162,12 +194,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_before_a_flush_leaves_together() {
         let (near, mut far) = duplex(1 << 20);
-        let mut corked = Corked::new(Counted(near, 0));
+        let mut corked = Corked::new(Counted(near, 0), Turn::default());
         for word in ["one ", "two ", "three"] {
             corked.write_all(word.as_bytes()).await.expect("written");
         }
         assert_eq!(corked.io.1, 0);
-        corked.flush().await.expect("flushed");
+        flush(&mut corked).await;
         assert_eq!(corked.io.1, 1);
         corked.shutdown().await.expect("ended");
         drop(corked);
@@ -183,12 +215,12 @@ mod tests {
         let sent: Vec<u8> = (0..300_000_u32).map(|i| (i % 251) as u8).collect();
         let expected = sent.clone();
         let writing = tokio::spawn(async move {
-            let mut corked = Corked::new(near);
+            let mut corked = Corked::new(near, Turn::default());
             for piece in sent.chunks(7_777) {
                 corked.write_all(piece).await.expect("written");
                 assert!(corked.waiting.len() <= ROOM);
                 if piece[0] % 3 == 0 {
-                    corked.flush().await.expect("flushed");
+                    flush(&mut corked).await;
                     assert!(corked.waiting.is_empty() && corked.waiting.capacity() <= KEPT);
                 }
             }

@@ -1,7 +1,9 @@
-//! How long a client of gRPC waits for an answer: `grpc-timeout`.
+//! How long a call may take, and how long a client of gRPC waits for an answer: `grpc-timeout`.
 
 use crate::{Error, Kind};
 use axum::http::HeaderMap;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The time that is asked for: at most eight digits and a unit. What is not that is as good as nothing.
@@ -20,6 +22,16 @@ pub(crate) fn asked(headers: &HeaderMap) -> Option<Duration> {
         "u" => Some(Duration::from_micros(number)),
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
+    }
+}
+
+/// Waits so long for `call`; `None` once that has passed. One that ends without having to wait needs no timer.
+///
+/// The call stays where it is: one that is handed on from future to future lies in each of them.
+pub(crate) async fn within<F: Future>(limit: Duration, mut call: Pin<&mut F>) -> Option<F::Output> {
+    match futures::poll!(call.as_mut()) {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => tokio::time::timeout(limit, call).await.ok(),
     }
 }
 

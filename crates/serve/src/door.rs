@@ -6,23 +6,27 @@
 
 use crate::bounds::Bounds;
 use crate::connections::{Connections, Cut};
-use crate::corked::Corked;
-use crate::doorway::{Connection, Doorway};
+use crate::corked::{Corked, Turn};
+use crate::direct::Direct;
+use crate::doorway::{Connection, Doorway, Peer};
 use crate::gate::Guard;
-use crate::life::{Due, Life, Opening};
-use crate::taking::taking;
+use crate::here::Here;
+use crate::life::{Call, Due, Life, Opening};
+use crate::taking::{Taking, Whole, taking, taking_whole};
 use crate::tls::Spoken;
+use crate::{Caller, deadline};
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,6 +47,8 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) router: Router,
+    /// What answers lookups by gRPC, where it is spoken.
+    pub(crate) direct: Option<Direct>,
     pub(crate) guard: Guard,
     pub(crate) spoken: Spoken,
     pub(crate) bounds: Arc<Bounds>,
@@ -75,21 +81,17 @@ impl Door {
     async fn attend(self, connection: Connection, age: Duration, stopped: watch::Receiver<()>) {
         let (life, peer) = (Arc::clone(connection.life()), connection.peer());
         let connections = Arc::clone(connection.door());
-        let router = TowerToHyperService::new(self.router);
-        let (of_calls, guard) = (Arc::clone(&life), self.guard);
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            let call = of_calls.begin();
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(Arc::clone(&of_calls));
-            let (router, guard) = (router.clone(), guard.clone());
-            async move {
-                let next = |request| async move {
-                    let answer: Result<Response, Infallible> = router.call(request).await;
-                    answer.unwrap_or_else(|never| match never {})
-                };
-                let answer = guard.answer(request.map(Body::new), next).await;
-                Ok::<_, Infallible>(taking(answer, call))
-            }
+        let of_calls = Arc::new(Calls {
+            router: TowerToHyperService::new(self.router),
+            direct: self.direct,
+            guard: self.guard,
+            life: Arc::clone(&life),
+            peer,
+        });
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let call = of_calls.life.begin();
+            let of_calls = Arc::clone(&of_calls);
+            async move { Ok::<_, Infallible>(of_calls.answer(request, call).await) }
         });
         let watched = Attended {
             life,
@@ -100,17 +102,18 @@ impl Door {
                 Spoken::Http => Opening::Call,
             },
             age,
+            turn: Turn::default(),
         };
         match self.spoken {
             Spoken::Grpc => {
-                let mut builder = http2::Builder::new(TokioExecutor::new());
+                let mut builder = http2::Builder::new(Here::new(&watched.life));
                 builder
                     .timer(TokioTimer::new())
                     .keep_alive_interval(watched.bounds.keepalive)
                     .keep_alive_timeout(watched.bounds.keepalive_answer)
                     .max_concurrent_streams(self.calls)
                     .max_header_list_size(MAX_HEADERS);
-                let io = TokioIo::new(Corked::new(connection));
+                let io = TokioIo::new(Corked::new(connection, watched.turn.clone()));
                 let served = builder.serve_connection(io, service);
                 watched
                     .run(served, stopped, |served| served.graceful_shutdown())
@@ -133,6 +136,61 @@ impl Door {
     }
 }
 
+/// What answers the calls of a connection.
+struct Calls {
+    router: TowerToHyperService<Router>,
+    direct: Option<Direct>,
+    guard: Guard,
+    life: Arc<Life>,
+    peer: Peer,
+}
+
+impl Calls {
+    async fn answer(&self, request: hyper::Request<Incoming>, call: Call) -> Response<Taking> {
+        let (caller, limit) = match self.guard.admit(&request, self.peer, &self.life) {
+            Ok(admitted) => admitted,
+            Err(error) => return taking(self.guard.refuse(error), call),
+        };
+        let direct = self.direct.as_ref().filter(|_| Direct::takes(&request));
+        let answered = pin!(async {
+            let Some(direct) = direct else {
+                let answer = Box::pin(self.route(request.map(Body::new), caller));
+                return Ok(Answered::By(answer.await));
+            };
+            let (head, body) = request.into_parts();
+            match direct.read(body).await {
+                Ok(message) => direct.answer(&caller, message).await.map(Answered::Whole),
+                Err(again) => {
+                    let request = hyper::Request::from_parts(head, Body::new(again));
+                    let answer = Box::pin(self.route(request, caller));
+                    Ok(Answered::By(answer.await))
+                }
+            }
+        });
+        let answered = deadline::within(limit, answered).await;
+        match answered.unwrap_or_else(|| Err(deadline::passed(limit))) {
+            Ok(Answered::Whole(answer)) => taking_whole(answer, call),
+            Ok(Answered::By(answer)) => taking(answer, call),
+            Err(error) => taking(self.guard.refuse(error), call),
+        }
+    }
+
+    /// Has a call answered by the routes.
+    async fn route(&self, mut request: hyper::Request<Body>, caller: Caller) -> Response {
+        let extensions = request.extensions_mut();
+        extensions.insert(Arc::clone(&self.life));
+        extensions.insert(caller);
+        let answer: Result<Response, Infallible> = self.router.call(request).await;
+        answer.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// An answer, not yet taken.
+enum Answered {
+    By(Response),
+    Whole(Whole),
+}
+
 /// What decides how long a connection is served.
 struct Attended {
     life: Arc<Life>,
@@ -140,6 +198,7 @@ struct Attended {
     bounds: Arc<Bounds>,
     opening: Opening,
     age: Duration,
+    turn: Turn,
 }
 
 impl Attended {
@@ -150,7 +209,7 @@ impl Attended {
         mut stopped: watch::Receiver<()>,
         leave: impl Fn(Pin<&mut C>),
     ) {
-        let mut served = std::pin::pin!(served);
+        let mut served = pin!(served);
         let began = Instant::now();
         let of_age = began + self.age;
         // From when on it is not waited for any more.
@@ -186,7 +245,10 @@ impl Attended {
             let next = welcome.map_or(next, |_| next.min(now + LOOK));
             tokio::select! {
                 // Errors are of its client, which is gone.
-                _ = served.as_mut() => return,
+                _ = poll_fn(|context| {
+                    self.turn.next();
+                    served.as_mut().poll(context)
+                }) => return,
                 () = sleep_until(next) => {}
                 _ = stopped.changed(), if !stopping => {
                     stopping = true;

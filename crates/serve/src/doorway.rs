@@ -5,7 +5,7 @@
 
 use crate::bounds::{Bounds, Unread};
 use crate::connections::{Connections, Cut, Open};
-use crate::life::Life;
+use crate::life::{Busy, Life};
 use crate::tls::{Configs, Spoken};
 use crate::watched::Watched;
 use crate::{Denial, Error, Kind, Occurrence, Reason, Reporter, Sockets};
@@ -35,6 +35,7 @@ pub(crate) struct Doorway {
     room: Arc<Semaphore>,
     connections: Arc<Connections>,
     unread: Unread,
+    busy: Busy,
     handshake: Duration,
     reporter: Reporter,
     handshakes: JoinSet<Option<Connection>>,
@@ -65,6 +66,7 @@ impl Doorway {
             )),
             connections: Connections::of(name),
             unread: Unread::new(bounds.unread_bytes),
+            busy: Busy::default(),
             handshake: bounds.handshake,
             reporter,
             handshakes: JoinSet::new(),
@@ -113,11 +115,11 @@ impl Doorway {
         };
         stream.set_nodelay(true).ok()?;
         let counted = self.connections.open();
-        let unread = self.unread.clone();
+        let (unread, busy) = (self.unread.clone(), self.busy.clone());
         let open = move |io| Connection {
             io,
             peer: Peer(from),
-            life: Life::new(Instant::now(), unread),
+            life: Life::new(Instant::now(), unread, busy),
             counted,
             _permit: permit,
         };

@@ -12,8 +12,7 @@ use crate::feast::Fault;
 use crate::life::Life;
 use crate::occurrence::{Occurrence, Reason, Reporter};
 use crate::{Caller, Clock, Error, Kind};
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,14 +67,14 @@ impl Gate {
     }
 
     /// Finds out who makes a call.
-    fn enter(&self, request: &Request) -> Result<Caller, Error> {
+    fn enter<B>(&self, request: &Request<B>, peer: Peer) -> Result<Caller, Error> {
         let Some(callers) = &self.0.callers else {
             return Ok(Caller::anybody());
         };
         let call = Call {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            peer: request.extensions().get::<Peer>().copied(),
+            peer: Some(peer),
         };
         let now = (self.0.clock)();
         let known = bearer(request.headers()).and_then(|token| callers.identify(token, now));
@@ -169,56 +168,49 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Checks a call, and has it answered by `next`.
-    pub(crate) async fn answer<F: Future<Output = Response>>(
+    /// Finds out who calls, whether that one may, and how long the call may take.
+    ///
+    /// # Errors
+    /// For one who may not, or does not take its answers.
+    pub(crate) fn admit<B>(
         &self,
-        mut request: Request,
-        next: impl FnOnce(Request) -> F,
-    ) -> Response {
-        let allowed = self.judge(&request);
-        let (form, longest) = (self.form, self.longest);
-        match allowed {
-            Ok(mut caller) => {
-                let trace = request.headers().get(Context::HEADER);
-                caller.trace = trace.and_then(|trace| Context::parse(trace.to_str().ok()?));
-                request.extensions_mut().insert(caller);
-                let asked = match form {
-                    Form::Grpc => deadline::asked(request.headers()),
-                    Form::Json | Form::Feast => None,
-                };
-                let within = asked.map_or(longest, |asked| asked.min(longest));
-                match tokio::time::timeout(within, next(request)).await {
-                    Ok(answer) => answer,
-                    Err(_) => refusal(form, deadline::passed(within)),
-                }
-            }
-            Err(error) => refusal(form, error),
-        }
+        request: &Request<B>,
+        peer: Peer,
+        life: &Life,
+    ) -> Result<(Caller, Duration), Error> {
+        let mut caller = self.judge(request, peer, life)?;
+        let trace = request.headers().get(Context::HEADER);
+        caller.trace = trace.and_then(|trace| Context::parse(trace.to_str().ok()?));
+        let asked = match self.form {
+            Form::Grpc => deadline::asked(request.headers()),
+            Form::Json | Form::Feast => None,
+        };
+        let within = asked.map_or(self.longest, |asked| asked.min(self.longest));
+        Ok((caller, within))
     }
 
     /// Finds out who calls, and whether that one may.
-    fn judge(&self, request: &Request) -> Result<Caller, Error> {
+    fn judge<B>(&self, request: &Request<B>, peer: Peer, life: &Life) -> Result<Caller, Error> {
         let needs = needs(self.form, request.uri().path());
         if needs == Needs::Nothing {
             return Ok(Caller::anybody());
         }
-        let caller = self.gate.enter(request)?;
+        let caller = self.gate.enter(request, peer)?;
         if needs == Needs::Admin {
             caller.may_administer()?;
         }
-        has_room(request)?;
-        Ok(caller)
+        match life.is_full() {
+            true => Err(Error::new(
+                Kind::TooMuch,
+                "too many answers have not been read; read them first",
+            )),
+            false => Ok(caller),
+        }
     }
-}
 
-/// Tells whether a client takes its answers.
-fn has_room(request: &Request) -> Result<(), Error> {
-    match request.extensions().get::<Arc<Life>>() {
-        Some(life) if life.is_full() => Err(Error::new(
-            Kind::TooMuch,
-            "too many answers have not been read; read them first",
-        )),
-        _ => Ok(()),
+    /// Says no, as the door does.
+    pub(crate) fn refuse(&self, error: Error) -> Response {
+        refusal(self.form, error)
     }
 }
 

@@ -79,6 +79,10 @@ mod taking;
 
 mod doorway;
 
+mod direct;
+
+mod here;
+
 mod door;
 
 mod deadline;

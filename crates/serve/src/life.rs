@@ -4,16 +4,21 @@
 
 use crate::bounds::{Bounds, Unread};
 use crate::connections::Cut;
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+/// How many connections of a door have calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Busy(Arc<AtomicUsize>);
 
 /// A connection's life.
 #[derive(Debug)]
 pub(crate) struct Life {
     state: Mutex<State>,
     unread: Unread,
+    busy: Busy,
     /// Told when an answer has been taken.
     taken: Notify,
     /// True once the connection takes no more calls.
@@ -29,12 +34,20 @@ struct State {
     calls: usize,
     /// When the last call ended, or the connection began.
     idle: Instant,
-    /// Answers that wait for the client, since when.
-    waiting: HashMap<u64, Instant>,
+    /// Answers that wait for the client, by the numbers of their calls, since when. There are few.
+    waiting: Vec<(u64, Instant)>,
     /// Since when nothing can be written.
     stuck: Option<Instant>,
     next: u64,
     unread: usize,
+}
+
+impl State {
+    /// Notes that the answer to a call does not wait any more, if it did.
+    fn answer(&mut self, number: u64) {
+        let place = self.waiting.iter().position(|(known, _)| *known == number);
+        place.map(|place| self.waiting.swap_remove(place));
+    }
 }
 
 /// What a door does with a connection.
@@ -61,19 +74,20 @@ pub(crate) enum Opening {
 const PREFACE: u64 = 24 + 9;
 
 impl Life {
-    pub(crate) fn new(now: Instant, unread: Unread) -> Arc<Life> {
+    pub(crate) fn new(now: Instant, unread: Unread, busy: Busy) -> Arc<Life> {
         Arc::new(Life {
             state: Mutex::new(State {
                 heard: 0,
                 arriving: None,
                 calls: 0,
                 idle: now,
-                waiting: HashMap::new(),
+                waiting: Vec::new(),
                 stuck: None,
                 next: 0,
                 unread: 0,
             }),
             unread,
+            busy,
             taken: Notify::new(),
             leaving: watch::channel(false).0,
         })
@@ -106,6 +120,9 @@ impl Life {
     /// Begins a call, which lasts until its answer is taken.
     pub(crate) fn begin(self: &Arc<Life>) -> Call {
         let mut state = self.state();
+        if state.calls == 0 {
+            self.busy.0.fetch_add(1, Ordering::Relaxed);
+        }
         state.calls += 1;
         state.arriving = None;
         state.next += 1;
@@ -113,6 +130,11 @@ impl Life {
             number: state.next,
             life: Arc::clone(self),
         }
+    }
+
+    /// Tells whether no more than one call is under way, or as many connections as there are `threads` have some.
+    pub(crate) fn is_alone_or_one_of(&self, threads: usize) -> bool {
+        self.busy.0.load(Ordering::Relaxed) >= threads || self.state().calls <= 1
     }
 
     /// Tells whether a call has come.
@@ -171,7 +193,8 @@ impl Life {
             Opening::Preface => (state.heard < PREFACE).then_some(began),
             Opening::Call => state.arriving,
         };
-        let oldest = state.waiting.values().copied().chain(state.stuck).min();
+        let oldest = state.waiting.iter().map(|(_, since)| *since);
+        let oldest = oldest.chain(state.stuck).min();
         let cut = [
             head.map(|since| (since + bounds.headers, Cut::Head)),
             oldest.map(|since| (since + bounds.unread, Cut::Unread)),
@@ -207,21 +230,29 @@ pub(crate) struct Call {
 impl Call {
     /// Notes that its answer waits for the client.
     pub(crate) fn waits(&self, now: Instant) {
-        self.life.state().waiting.insert(self.number, now);
+        let waiting = &mut self.life.state().waiting;
+        match waiting
+            .iter_mut()
+            .find(|(number, _)| *number == self.number)
+        {
+            Some((_, since)) => *since = now,
+            None => waiting.push((self.number, now)),
+        }
     }
 
     /// Notes that the client waits for its answer.
     pub(crate) fn works(&self) {
-        self.life.state().waiting.remove(&self.number);
+        self.life.state().answer(self.number);
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         let mut state = self.life.state();
-        state.waiting.remove(&self.number);
+        state.answer(self.number);
         state.calls -= 1;
         if state.calls == 0 {
+            self.life.busy.0.fetch_sub(1, Ordering::Relaxed);
             state.idle = Instant::now();
         }
     }
@@ -255,7 +286,7 @@ mod tests {
     fn a_connection_is_let_be_as_long_as_something_goes_on() {
         let bounds = Bounds::default();
         let began = Instant::now();
-        let life = Life::new(began, Unread::new(1_000));
+        let life = Life::new(began, Unread::new(1_000), Busy::default());
         let due = |opening, after| life.due(&bounds, opening, began, began + seconds(after));
 
         // HTTP/2 has its first words to say; HTTP/1 may be silent.
@@ -283,7 +314,7 @@ mod tests {
 
     #[test]
     fn room_is_given_back() {
-        let life = Life::new(Instant::now(), Unread::new(800));
+        let life = Life::new(Instant::now(), Unread::new(800), Busy::default());
         let held = life.hold(101);
         assert!(life.is_full());
         drop(held);

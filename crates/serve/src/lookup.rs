@@ -1,8 +1,9 @@
 //! One lookup: keys, one read of the store, outputs finished and judged.
 
 mod evidence;
+mod form;
+pub(crate) use form::{Form, PREFIX, Written};
 mod pushed;
-
 pub(crate) use pushed::{Late, Pushed, ToRow};
 
 use crate::completeness::{APPROXIMATE, At, Held, RowStanding, STALE, Standing, judge};
@@ -13,6 +14,7 @@ use crate::prepared::{Prepared, ViewRead};
 use crate::proto::{self, Status};
 use crate::recent::Recent;
 use crate::request::{Request, Selection};
+use crate::traffic::Tally;
 use crate::{Column, Error, Kind, Markers, NearCache, Owner, convert, rows};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -122,19 +124,16 @@ impl Lookup {
     /// [`Kind::Invalid`] and [`Kind::NotFound`] for the caller's mistakes, saying what to
     /// change; [`Kind::Unavailable`] when the store does not answer.
     pub async fn get(&self, request: Request) -> Result<proto::GetOnlineFeaturesResponse, Error> {
-        let answer = self.get_pushed(request, None).await;
-        answer.map(|(answer, _)| answer)
+        let got = self.get_as::<proto::GetOnlineFeaturesResponse>(&request, None);
+        Ok(got.await?.answer)
     }
 
-    /// Answers one request, told of events that were pushed; tells which of these are too late.
-    ///
-    /// # Errors
-    /// As [`Lookup::get`].
-    pub(crate) async fn get_pushed(
+    /// As [`Lookup::get`], in a form of the caller's, told of events that were pushed.
+    pub(crate) async fn get_as<F: Form>(
         &self,
-        request: Request,
+        request: &Request,
         pushed: Option<Pushed<'_>>,
-    ) -> Result<(proto::GetOnlineFeaturesResponse, Late), Error> {
+    ) -> Result<Got<F::Made>, Error> {
         let prepared = self.prepared(&request.selection)?;
         let ask = Ask {
             entities: &request.entities,
@@ -148,17 +147,19 @@ impl Lookup {
             pushed,
         };
         let looked = self.look(&prepared, ask).await?;
-        let mut rows = Vec::with_capacity(looked.rows.len());
+        let tally = Tally::of_looked(&looked);
+        let metadata = prepared.metadata(request.full_names, request.include_metadata);
+        let mut form = F::begin(metadata, looked.rows.len());
         for (row, answer) in looked.rows.into_iter().enumerate() {
             take_turns(row).await;
-            rows.push(answer.into_row());
+            form.row(answer);
         }
-        let answer = proto::GetOnlineFeaturesResponse {
-            metadata: Some(prepared.metadata(request.full_names, request.include_metadata)),
-            rows,
-            as_of: Some(convert::to_timestamp(looked.as_of)),
-        };
-        Ok((answer, looked.late))
+        Ok(Got {
+            answer: form.end(looked.as_of),
+            tally,
+            width: prepared.width(),
+            late: looked.late,
+        })
     }
 
     /// Tells whether a request can be answered, as far as that hangs on the request.
@@ -614,6 +615,14 @@ impl<'a> Reads<'a> {
             }
             values.push(of_view.judged);
         }
+        if prepared.in_order {
+            let mut views = values.into_iter();
+            answer.values = views.next().unwrap_or_default();
+            let more = prepared.width() - answer.values.len();
+            answer.values.reserve_exact(more);
+            answer.values.extend(views.flatten());
+            return answer;
+        }
         let take =
             |place: &crate::prepared::Place| std::mem::take(&mut values[place.view][place.output]);
         answer.values = prepared.features.iter().map(take).collect();
@@ -679,6 +688,16 @@ pub(crate) struct Looked {
     pub(crate) late: Late,
 }
 
+/// An answer in the form that was asked for.
+pub(crate) struct Got<T> {
+    pub(crate) answer: T,
+    pub(crate) tally: Tally,
+    /// How many values each row has.
+    pub(crate) width: usize,
+    /// Pushed events that are too late.
+    pub(crate) late: Late,
+}
+
 /// One value with all that is said of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Judged {
@@ -736,16 +755,10 @@ impl Answer {
             row.statuses.push(judged.status.into());
             row.completeness.push(judged.flags);
             let index = index as u32;
-            if judged.bound.is_some() || judged.off > Duration::ZERO {
-                let bound = convert::bound(index, judged.bound, judged.off);
-                row.bounds.push(bound);
-            }
-            if let Some(until) = judged.until {
-                row.ends.push(proto::ValueEnd {
-                    index,
-                    valid_until: Some(convert::to_timestamp(until)),
-                });
-            }
+            row.bounds
+                .extend(form::bound(index, judged.bound, judged.off));
+            row.ends
+                .extend(judged.until.map(|until| form::end(index, until)));
             if let Some(message) = judged.message {
                 row.messages.push(proto::ValueMessage { index, message });
             }

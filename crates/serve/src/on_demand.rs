@@ -2,7 +2,7 @@
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tiderace_expr::Compiled;
 use tiderace_plan::model::Service;
 use tiderace_types::{DataType, Timestamp, Value, arrays};
@@ -14,6 +14,8 @@ pub(crate) struct Expressions {
     pub(crate) expressions: Vec<Expression>,
     /// What the batch they read is made of.
     pub(crate) columns: Vec<Input>,
+    /// Its schema: worked out for the first.
+    schema: OnceLock<Arc<Schema>>,
 }
 
 /// One on-demand feature.
@@ -78,6 +80,7 @@ impl Expressions {
                     Some(field) => Input::RequestData(field),
                 })
                 .collect(),
+            schema: OnceLock::new(),
         }
     }
 
@@ -88,7 +91,8 @@ impl Expressions {
         rows: usize,
         as_of: Timestamp,
     ) -> Result<Vec<Vec<Result<Value, String>>>, arrow::error::ArrowError> {
-        let batch = batch(columns, rows)?;
+        let schema = self.schema.get_or_init(|| schema(&columns));
+        let batch = batch(schema, columns, rows)?;
         let each = self.expressions.iter();
         Ok(each
             .map(|expression| expression.rows(&batch, as_of))
@@ -114,14 +118,22 @@ impl Expression {
     }
 }
 
-fn batch(columns: Vec<Column<'_>>, rows: usize) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let mut fields = Vec::with_capacity(columns.len());
-    let mut arrays = Vec::with_capacity(columns.len());
-    for (place, column) in columns.into_iter().enumerate() {
+fn schema(columns: &[Column<'_>]) -> Arc<Schema> {
+    let fields = columns.iter().enumerate().map(|(place, column)| {
         let name = place.to_string();
-        fields.push(Field::new(name, column.data_type.to_arrow(), true));
-        arrays.push(arrays::from_values(&column.data_type, &column.values)?);
-    }
+        Field::new(name, column.data_type.to_arrow(), true)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn batch(
+    schema: &Arc<Schema>,
+    columns: Vec<Column<'_>>,
+    rows: usize,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let arrays = columns.into_iter();
+    let arrays = arrays.map(|column| arrays::from_values(&column.data_type, &column.values));
+    let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)
+    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
 }

@@ -27,6 +27,8 @@ pub struct Prepared {
     pub(crate) views: Vec<ViewRead>,
     /// The features in the order of the answer.
     pub(crate) features: Vec<Place>,
+    /// Whether these are all outputs of the views, one view after another.
+    pub(crate) in_order: bool,
     /// The on-demand features after them.
     pub(crate) on_demand: Expressions,
     /// The service that it is; `None` for a list of features.
@@ -182,6 +184,13 @@ impl Prepared {
             view.asked = Asked::of(&view.view.spec, &view.outputs);
             view.nothing = nothing(&view.view, &view.asked);
         }
+        let views = reads.views.iter().enumerate();
+        let outputs =
+            views.flat_map(|(view, read)| (0..read.outputs.len()).map(move |o| (view, o)));
+        let in_order = places
+            .iter()
+            .map(|place| (place.view, place.output))
+            .eq(outputs);
         let on_demand = Expressions::new(service, features.len());
         let metadata = [false, true].map(|full| {
             [false, true].map(|details| {
@@ -201,6 +210,7 @@ impl Prepared {
             entities: reads.entities.into_iter().map(|(_, keys)| keys).collect(),
             views: reads.views,
             features: places,
+            in_order,
             on_demand,
             service: service.map(|service| service.name.clone()),
             recent: Places::of(plan, features, service),

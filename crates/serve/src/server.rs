@@ -1,6 +1,7 @@
 //! The doors, opened and closed: listeners, limits, health, reflection, draining.
 
 use crate::auth::Auth;
+use crate::direct::Direct;
 use crate::door::Door;
 use crate::doorway::Doorway;
 use crate::feast::{self, serving::serving_service_server::ServingServiceServer};
@@ -383,6 +384,7 @@ fn open_grpc(
     let reflection = reflection
         .build_v1()
         .map_err(|error| Error::new(Kind::Bug, format!("reflection: {error}")))?;
+    let direct = Direct::new(Arc::clone(&serving), options.max_message_bytes);
     let service = grpc::Grpc {
         serving,
         stopped: stopped.clone(),
@@ -404,6 +406,7 @@ fn open_grpc(
     }
     let door = Door {
         router: routes.into_axum_router(),
+        direct: Some(direct),
         guard: guarded,
         spoken: Spoken::Grpc,
         bounds: Arc::new(options.bounds.clone()),
@@ -421,6 +424,7 @@ pub(crate) fn open_http(
 ) -> JoinHandle<()> {
     let door = Door {
         router,
+        direct: None,
         guard: guarded,
         spoken: Spoken::Http,
         bounds: Arc::clone(bounds),

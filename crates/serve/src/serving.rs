@@ -5,13 +5,14 @@ mod push_and_get;
 pub use push_and_get::{PushAndGet, PushedAndGot};
 
 use crate::connections::{self, Connections};
-use crate::lookup::{Ask, Looked};
+use crate::lookup::{Ask, Form, Looked};
 use crate::page::Page;
 use crate::push::{Durability, Push, PushErrorKind, PushReceipt};
 use crate::traffic::{OK, Tally, Traffic};
 use crate::{Caller, Error, Kind, Lookup, Prepared, Request, Selection, deadline, nearest, proto};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiderace_plan::model::{Plan, Source};
@@ -77,29 +78,38 @@ impl Serving {
         caller: &Caller,
         request: Request,
     ) -> Result<proto::GetOnlineFeaturesResponse, Error> {
+        let got = self.get_as::<proto::GetOnlineFeaturesResponse>(caller, request);
+        got.await
+    }
+
+    /// As [`Serving::get`], in a form of the caller's.
+    pub(crate) async fn get_as<F: Form>(
+        &self,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<F::Made, Error> {
         let began = Instant::now();
         let service = match &request.selection {
-            Selection::Service(name) => Some(name.clone()),
+            Selection::Service(name) => Some(name.as_str()),
             Selection::Features(_) => None,
         };
         let mut span = self.tracer.begin("lookup", Server, caller.trace);
         let admitted = caller.may_read(&request.selection);
-        let answer = match admitted.and_then(|()| self.admit()) {
-            Ok(_permit) => within(&span, self.within(self.lookup.get(request))).await,
+        let got = match admitted.and_then(|()| self.admit()) {
+            Ok(_permit) => {
+                let looking = pin!(self.lookup.get_as::<F>(&request, None));
+                within(&span, self.within(looking)).await
+            }
             Err(refused) => Err(refused),
         };
         if span.is_recorded() {
-            let rows = answer.as_ref().map(|answer| {
-                let width = answer.rows.first().map_or(0, |row| row.values.len());
-                (answer.rows.len(), width)
-            });
-            note_lookup(&mut span, service.as_deref(), rows);
+            let rows = got.as_ref().map(|got| (got.tally.rows(), got.width));
+            note_lookup(&mut span, service, rows);
         }
-        let tally = answer.as_ref().map(Tally::of_response);
-        let tally = tally.map_err(Error::clone);
+        let tally = got.as_ref().map(|got| got.tally);
         self.traffic
-            .looked_up(service.as_deref(), &tally, began.elapsed());
-        answer
+            .looked_up(service, &tally.map_err(Error::clone), began.elapsed());
+        Ok(got?.answer)
     }
 
     /// Gives events to a source.
@@ -154,7 +164,7 @@ impl Serving {
         let Some(push) = &self.push else {
             return Err(self.takes_none(&source.name));
         };
-        let pushed = async { Ok(push.push(&source.name, payloads, durability).await) };
+        let pushed = pin!(async { Ok(push.push(&source.name, payloads, durability).await) });
         self.within(pushed).await?.map_err(|error| {
             let kind = match error.kind {
                 PushErrorKind::Invalid => Kind::Invalid,
@@ -202,18 +212,14 @@ impl Serving {
     ) -> Result<Looked, Error> {
         let began = Instant::now();
         let mut span = self.tracer.begin("lookup", Server, caller.trace);
-        let looked = within(&span, self.within(self.lookup.look(prepared, ask))).await;
+        let looking = pin!(self.lookup.look(prepared, ask));
+        let looked = within(&span, self.within(looking)).await;
         if span.is_recorded() {
             let rows = looked.as_ref();
             let rows = rows.map(|looked| (looked.rows.len(), prepared.width()));
             note_lookup(&mut span, prepared.service.as_deref(), rows);
         }
-        let tally = looked.as_ref().map(|looked| {
-            Tally::of(looked.rows.iter().map(|row| {
-                let values = row.values.iter();
-                values.map(|judged| (judged.status.into(), judged.flags))
-            }))
-        });
+        let tally = looked.as_ref().map(Tally::of_looked);
         let tally = tally.map_err(Error::clone);
         self.traffic
             .looked_up(prepared.service.as_deref(), &tally, began.elapsed());
@@ -270,11 +276,12 @@ impl Serving {
         self.lookup.ready()
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(result) => result,
-            Err(_) => Err(deadline::passed(self.timeout)),
-        }
+    async fn within<T>(
+        &self,
+        call: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    ) -> Result<T, Error> {
+        let ended = deadline::within(self.timeout, call).await;
+        ended.unwrap_or_else(|| Err(deadline::passed(self.timeout)))
     }
 
     fn source(&self, name: &str) -> Result<&Source, Error> {

@@ -3,8 +3,9 @@
 //! Labels are names of the project and codes, so there are as many counters as definitions call for,
 //! whatever callers send. A call costs some additions to atomics.
 
+use crate::lookup::Looked;
 use crate::page::Page;
-use crate::{Error, completeness, json, proto};
+use crate::{Error, completeness, json};
 use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,12 +118,17 @@ impl Tally {
         tally
     }
 
-    /// Counts the values of a response.
-    pub(crate) fn of_response(response: &proto::GetOnlineFeaturesResponse) -> Tally {
-        Tally::of(response.rows.iter().map(|row| {
-            let statuses = row.statuses.iter().copied();
-            statuses.zip(row.completeness.iter().copied())
+    /// Counts the values of an answer.
+    pub(crate) fn of_looked(looked: &Looked) -> Tally {
+        Tally::of(looked.rows.iter().map(|row| {
+            let values = row.values.iter();
+            values.map(|judged| (judged.status.into(), judged.flags))
         }))
+    }
+
+    /// How many rows there were.
+    pub(crate) fn rows(&self) -> usize {
+        usize::try_from(self.rows).unwrap_or(usize::MAX)
     }
 }
 

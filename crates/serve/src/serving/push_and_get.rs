@@ -8,7 +8,6 @@
 use super::{Serving, note_end};
 use crate::lookup::{Late, Pushed};
 use crate::push::{Durability, PushReceipt, Written};
-use crate::traffic::Tally;
 use crate::{Caller, Error, Request, Selection, proto};
 use bytes::Bytes;
 use std::time::Instant;
@@ -61,10 +60,6 @@ impl Serving {
         let mut span = self.tracer.begin("push and get", Server, caller.trace);
         span.note("tiderace.events", asked.payloads.len());
         let source = asked.source.clone();
-        let service = match &asked.get.selection {
-            Selection::Service(name) => Some(name.clone()),
-            Selection::Features(_) => None,
-        };
         let done = within(&span, self.push_then_get(caller, asked, began)).await;
         if span.is_recorded() {
             if self.source(&source).is_ok() {
@@ -74,12 +69,6 @@ impl Serving {
         }
         let count = done.as_ref().map(|done| done.receipt.count);
         self.traffic.pushed(&source, &count.map_err(Error::clone));
-        if let Ok(done) = &done {
-            let tally = done.answer.as_ref().map(Tally::of_response);
-            let tally = tally.map_err(Error::clone);
-            self.traffic
-                .looked_up(service.as_deref(), &tally, began.elapsed());
-        }
         done
     }
 
@@ -131,11 +120,21 @@ impl Serving {
                     began: Instant::now(),
                 };
                 let left = self.timeout.saturating_sub(began.elapsed());
-                let looking = self.lookup.get_pushed(get, Some(pushed));
+                let looking = self
+                    .lookup
+                    .get_as::<proto::GetOnlineFeaturesResponse>(&get, Some(pushed));
                 let looked = match tokio::time::timeout(left, looking).await {
                     Ok(looked) => looked,
                     Err(_) => Err(crate::deadline::passed(self.timeout)),
                 };
+                let service = match &get.selection {
+                    Selection::Service(name) => Some(name.as_str()),
+                    Selection::Features(_) => None,
+                };
+                let tally = looked.as_ref().map(|got| got.tally);
+                self.traffic
+                    .looked_up(service, &tally.map_err(Error::clone), began.elapsed());
+                let looked = looked.map(|got| (got.answer, got.late));
                 self.told(source, &events, looked)
             }
         };

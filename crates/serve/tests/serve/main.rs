@@ -5,6 +5,7 @@
 mod fixture;
 
 mod answers;
+mod direct;
 mod feast;
 mod http;
 mod life;
