@@ -342,6 +342,8 @@ fn answers_are_those_of_a_recount() {
         "who",
         "--spine",
         spine.to_str().expect("text"),
+        "--timestamp",
+        "at",
         "--out",
         "o.csv",
     ]);
@@ -494,7 +496,8 @@ fn told(bootstrap: &str) -> BTreeMap<i64, Option<bool>> {
 #[test]
 fn an_audience_goes_to_kafka_too() {
     let dice = &mut Dice::new(seed());
-    let bootstrap = kafka().bootstrap();
+    let kafka = kafka();
+    let bootstrap = kafka.bootstrap();
     let definitions = DEFINITIONS.replace("  MORE\n", "").replace(
         "audience: is_big\n",
         "audience: is_big\noutput: { kafka: { topic: sql_audience, partitions: 2 } }\n",

@@ -61,6 +61,11 @@ proptest! {
             support::check(&spec, &read, &facts, as_of, answers);
         }
     }
+}
+
+proptest! {
+    // Each case is many answers, twice.
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn what_was_pushed_counts_once_or_not_at_all(case in cases()) {
