@@ -40,6 +40,9 @@ pub struct Arguments {
     /// How many customers and terminals they are of.
     #[arg(long, default_value_t = 5000)]
     customers: usize,
+    /// How many customers one request is about.
+    #[arg(long, default_value_t = 1)]
+    entities: usize,
     /// Which online stores are measured.
     #[arg(long, value_delimiter = ',', default_value = "redis,embedded")]
     stores: Vec<Kind>,
@@ -93,9 +96,10 @@ const CONNECTIONS: usize = 4;
 pub fn run(arguments: &Arguments) -> Result<()> {
     let cores = Cores::divide(arguments.shared)?;
     println!(
-        "{} events of {} customers over 30 days, {} rounds of {} s, in turns; {}\n",
+        "{} events of {} customers over 30 days, {} of them a request, {} rounds of {} s, in turns; {}\n",
         grouped(arguments.events as f64),
         grouped(arguments.customers as f64),
+        arguments.entities,
         arguments.rounds,
         arguments.seconds,
         cores.describe()
@@ -155,7 +159,8 @@ fn measure(
     let url = server.grpc_url();
     let wanted = |name: &str| arguments.services.iter().any(|service| service == name);
     for (service, name, width) in SERVICES.into_iter().filter(|(_, name, _)| wanted(name)) {
-        let found = asker.insist(&answer::request(service, &[1]))?;
+        let some = group(1, arguments);
+        let found = asker.insist(&answer::request(service, &some))?;
         answer::check(&found, width)?;
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("answer");
@@ -168,7 +173,7 @@ fn measure(
             found.encoded_len(),
             server.usage()?.resident >> 20
         ));
-        let questions = questions(service, arguments.customers);
+        let questions = questions(service, arguments);
         for in_flight in &arguments.in_flight {
             let mut asked = Measured::default();
             let mut echoed = Measured::default();
@@ -206,11 +211,21 @@ fn measure(
     Ok(notes)
 }
 
-/// Every customer's request, encoded.
-fn questions(service: Service, customers: usize) -> Arc<Vec<Bytes>> {
-    let customers = 0..i64::try_from(customers).unwrap_or(i64::MAX);
-    let encode = |customer| answer::request(service, &[customer]).encode_to_vec().into();
-    Arc::new(customers.map(encode).collect())
+/// A request that begins with every customer, encoded.
+fn questions(service: Service, arguments: &Arguments) -> Arc<Vec<Bytes>> {
+    let encode = |first| {
+        let request = answer::request(service, &group(first, arguments));
+        request.encode_to_vec().into()
+    };
+    Arc::new((0..arguments.customers).map(encode).collect())
+}
+
+/// The customers of one request.
+fn group(first: usize, arguments: &Arguments) -> Vec<i64> {
+    let customers = (0..arguments.entities).map(|next| first + 37 * next);
+    customers
+        .map(|customer| (customer % arguments.customers) as i64)
+        .collect()
 }
 
 /// All rounds of one contender.

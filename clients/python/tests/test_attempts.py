@@ -3,10 +3,19 @@
 from collections.abc import Iterator
 from itertools import count
 
+import grpc
 import pytest
 
-from tiderace import DeadlineExceeded, InvalidArgument, ResourceExhausted, TideraceError, Unavailable
+from tiderace import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    TideraceError,
+    Unavailable,
+)
 from tiderace._attempts import FIRST_PAUSE, LONGEST_PAUSE, Attempts
+from tiderace.errors import BROKEN, of_rpc
 
 
 def attempts(deadline: float, chance: float, clock: Iterator[float]) -> Attempts:
@@ -42,3 +51,12 @@ def test_the_time_left_is_never_below_zero() -> None:
 def test_what_does_not_pass_is_raised_at_once(failure: TideraceError) -> None:
     with pytest.raises(type(failure)):
         attempts(1e9, 0.0, iter(count(0.0, 0.0))).pause_after(failure)
+
+
+def test_a_call_whose_connection_ends_under_it_may_be_made_again() -> None:
+    def told(details: str) -> TideraceError:
+        code, nothing = grpc.StatusCode.INTERNAL, grpc.aio.Metadata()
+        return of_rpc(grpc.aio.AioRpcError(code, nothing, nothing, details))
+
+    assert type(told(BROKEN)) is Unavailable
+    assert type(told("a bug")) is Internal

@@ -18,6 +18,7 @@ use tonic_health::pb::health_client::HealthClient;
 const BY_VIEW: &str =
     r#"{"features": ["customer_spend:tx_count"], "entities": {"customer_id": [596]}}"#;
 const BY_OTHER_VIEW: &str = r#"{"features": ["customer_spend:tx_count_1d", "customer_habits:amount_max"], "entities": {"customer_id": [596]}}"#;
+const SCORED: &str = r#"{"service": "spend", "entities": {"customer_id": [596]}} {"tx_id": 2}"#;
 const OTHER_SERVICE: &str = r#"{"service": "risk", "entities": {"terminal_id": [3156]}}"#;
 const NO_SERVICE: &str = r#"{"service": "risks", "entities": {"terminal_id": [3156]}}"#;
 
@@ -111,6 +112,9 @@ fn each_may_do_what_it_was_given_and_nothing_else() {
     check("push", [401, 403, 200, 403], &push);
     let push = post(http, "/v1/push/nothing", PAYMENT);
     check("push to nothing", [401, 403, 403, 403], &push);
+    // It takes both rights.
+    let push = post(http, "/v1/push-and-get/card_payments", SCORED);
+    check("push and get", [401, 403, 403, 403], &push);
     let feast = |body| post(ports.feast, "/get-online-features", body);
     check("feast health", [200; 4], &get(ports.feast, "/health"));
     let other = r#"{"feature_service": "risk", "entities": {"terminal_id": [3156]}}"#;

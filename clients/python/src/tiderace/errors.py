@@ -65,10 +65,16 @@ _BY_CODE: dict[grpc.StatusCode, type[TideraceError]] = {
 }
 
 
+BROKEN = "Internal error from Core"
+"""What gRPC for asyncio says of a call whose stream ends while it is written to; no server says it."""
+
+
 def of_rpc(error: grpc.RpcError) -> TideraceError:
     """Makes the error of a call that got no answer."""
     assert isinstance(error, grpc.Call | grpc.aio.AioRpcError), "every failed call tells its code"
     code, details = error.code(), error.details()
+    if code is grpc.StatusCode.INTERNAL and details == BROKEN:
+        return Unavailable("the connection ended under the call")
     return _BY_CODE.get(code, Internal)(details or f"the call ended as {code.name}")
 
 
