@@ -41,6 +41,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+PATIENT = "limits: { call_time: 60s }"
+"""A busy machine may take longer for a call than servers do by default."""
+
+
 class Server:
     """`tiderace run` on a project of its own."""
 
@@ -51,7 +55,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         settings = (
             "project: tests\nstate: { path: state }\n"
-            f'serving: {{ grpc: "127.0.0.1:{self.grpc}", http: "127.0.0.1:{self.http}" }}\n'
+            f'serving: {{ grpc: "127.0.0.1:{self.grpc}", http: "127.0.0.1:{self.http}", {PATIENT} }}\n'
         )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiderace.yaml").write_text(settings)
