@@ -33,31 +33,34 @@ const FIRST: i64 = 1_000_000_000;
 
 #[test]
 fn scored_payments_count_once_embedded() {
-    let settings = Settings {
-        source: SOURCE.to_owned(),
-        history: "0s",
-        ..Settings::default()
-    };
-    let project = Project::new(&settings).expect("project");
-    let server = project.run().expect("run");
-    let asker = Asker::new(&server.grpc_url()).expect("connect");
-    check(&asker, true);
-    server.stop().expect("stop");
+    embedded(true);
 }
 
 #[test]
 fn scored_payments_count_once_embedded_without_ids() {
+    embedded(false);
+}
+
+fn embedded(with_ids: bool) {
     let settings = Settings {
         source: SOURCE.to_owned(),
         history: "0s",
         ..Settings::default()
     };
-    let definitions = settings.definitions().replace("event_id: tx_id\n", "");
-    let project = Project::with(&settings, &definitions).expect("project");
+    let project = Project::with(&settings, &definitions(&settings, with_ids)).expect("project");
     let server = project.run().expect("run");
     let asker = Asker::new(&server.grpc_url()).expect("connect");
-    check(&asker, false);
+    check(&asker, with_ids);
     server.stop().expect("stop");
+}
+
+/// The views that are recounted, over events with ids or without.
+fn definitions(settings: &Settings, with_ids: bool) -> String {
+    let definitions = settings.definitions();
+    match with_ids {
+        true => definitions,
+        false => definitions.replace("event_id: tx_id\n", ""),
+    }
 }
 
 /// Who answers and takes events is another process than who counts, and knows an event without an id by where
@@ -76,8 +79,7 @@ fn scored_payments_count_once_with_kafka_and_redis() {
         lanes: 2,
         ..Settings::default()
     };
-    let definitions = settings.definitions().replace("event_id: tx_id\n", "");
-    let project = Project::with(&settings, &definitions).expect("project");
+    let project = Project::with(&settings, &definitions(&settings, false)).expect("project");
     let worker = project.worker().expect("worker");
     let server = project.serve().expect("serve");
     let asker = Asker::new(&server.grpc_url()).expect("connect");

@@ -168,11 +168,24 @@ impl Lookup {
     /// As [`Lookup::get`], for the caller's mistakes.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Error> {
         let prepared = self.prepared(&request.selection)?;
-        let columns = rows::Columns::match_up(&prepared, &request.entities, &request.request_data)?;
-        self.bound(&prepared, columns.rows)?;
-        columns.keys(&prepared)?;
-        columns.request_data(&prepared)?;
-        Ok(())
+        let matched = self.matched(&prepared, &request.entities, &request.request_data);
+        matched.map(drop)
+    }
+
+    /// Matches a request's columns to what is prepared, and reads them.
+    fn matched(
+        &self,
+        prepared: &Prepared,
+        entities: &[Column],
+        request_data: &[Column],
+    ) -> Result<Matched, Error> {
+        let columns = rows::Columns::match_up(prepared, entities, request_data)?;
+        self.bound(prepared, columns.rows)?;
+        Ok(Matched {
+            rows: columns.rows,
+            keys: columns.keys(prepared)?,
+            request_data: columns.request_data(prepared)?,
+        })
     }
 
     /// Answers what is asked of a prepared selection, in no protocol's form.
@@ -180,10 +193,11 @@ impl Lookup {
     /// # Errors
     /// As [`Lookup::get`].
     pub(crate) async fn look(&self, prepared: &Prepared, ask: Ask<'_>) -> Result<Looked, Error> {
-        let columns = rows::Columns::match_up(prepared, ask.entities, ask.request_data)?;
-        self.bound(prepared, columns.rows)?;
-        let keys = columns.keys(prepared)?;
-        let request_data = columns.request_data(prepared)?;
+        let Matched {
+            rows,
+            keys,
+            request_data,
+        } = self.matched(prepared, ask.entities, ask.request_data)?;
         let now = (self.clock)();
         let as_of = ask.as_of.unwrap_or(now);
         let at = At {
@@ -227,8 +241,8 @@ impl Lookup {
             if let Some(owner) = &self.owner {
                 reads.ask(owner, prepared, at, &mut found).await;
             }
-            let mut answers = Vec::with_capacity(columns.rows);
-            for row in 0..columns.rows {
+            let mut answers = Vec::with_capacity(rows);
+            for row in 0..rows {
                 take_turns(row).await;
                 let mut answer = reads.answer(prepared, row, at, &found, extras);
                 if !answer.damaged.is_empty() {
@@ -650,6 +664,15 @@ fn last_instant(read: &ViewRead, bytes: &Bytes) -> Option<Timestamp> {
     }
     let row = read.asked.decode(&read.view.spec, bytes).ok()?;
     Some(row.merged.map_or(Timestamp::MAX, |merged| merged.horizon))
+}
+
+/// A request's columns, read.
+struct Matched {
+    rows: usize,
+    /// One per row and entity, row by row.
+    keys: Vec<KeyBytes>,
+    /// Per field, a value per row.
+    request_data: Vec<Vec<Value>>,
 }
 
 /// What is asked of a prepared selection.

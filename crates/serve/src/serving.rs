@@ -132,7 +132,7 @@ impl Serving {
         };
         if span.is_recorded() {
             // What is asked for is a name of the plan only where the plan has it.
-            if self.plan.sources.iter().any(|known| known.name == source) {
+            if self.source(source).is_ok() {
                 span.note("tiderace.source", source);
             }
             note_end(&mut span, receipt.as_ref().err());
@@ -149,9 +149,8 @@ impl Serving {
         durability: Durability,
     ) -> Result<PushReceipt, Error> {
         let _permit = self.admit()?;
-        self.check(source, &payloads)?;
-        self.accept(self.source(source)?, payloads, durability)
-            .await
+        let source = self.check(source, &payloads)?;
+        self.accept(source, payloads, durability).await
     }
 
     /// Has events accepted that are in order as far as bounds go.
@@ -294,7 +293,8 @@ impl Serving {
         })
     }
 
-    fn check(&self, name: &str, payloads: &[Bytes]) -> Result<(), Error> {
+    /// The source of a push that is in order as far as bounds go.
+    fn check(&self, name: &str, payloads: &[Bytes]) -> Result<&Source, Error> {
         let source = self.source(name)?;
         if payloads.is_empty() {
             return Err(Error::invalid(format!(
@@ -307,7 +307,7 @@ impl Serving {
                 "source {name:?} event {place}: {} bytes are too many; at most {most}",
                 payloads[place].len()
             ))),
-            None => Ok(()),
+            None => Ok(source),
         }
     }
 }

@@ -8,8 +8,9 @@
 use super::{Serving, note_end};
 use crate::lookup::{Late, Pushed};
 use crate::push::{Durability, PushReceipt, Written};
-use crate::{Caller, Error, Request, Selection, proto};
+use crate::{Caller, Error, Request, Selection, deadline, proto};
 use bytes::Bytes;
+use std::pin::pin;
 use std::time::Instant;
 use tiderace_aggregate::{PushedEvents, PushedRecord};
 use tiderace_plan::model::Source;
@@ -88,8 +89,7 @@ impl Serving {
         caller.may_push(&source)?;
         caller.may_read(&get.selection)?;
         let _permit = self.admit()?;
-        self.check(&source, &payloads)?;
-        let source = self.source(&source)?;
+        let source = self.check(&source, &payloads)?;
         if payloads.len() > MOST {
             return Err(Error::invalid(format!(
                 "source {:?}: {} events are too many to get features with; send at most {MOST}",
@@ -123,10 +123,8 @@ impl Serving {
                 let looking = self
                     .lookup
                     .get_as::<proto::GetOnlineFeaturesResponse>(&get, Some(pushed));
-                let looked = match tokio::time::timeout(left, looking).await {
-                    Ok(looked) => looked,
-                    Err(_) => Err(crate::deadline::passed(self.timeout)),
-                };
+                let looked = deadline::within(left, pin!(looking)).await;
+                let looked = looked.unwrap_or_else(|| Err(deadline::passed(self.timeout)));
                 let service = match &get.selection {
                     Selection::Service(name) => Some(name.as_str()),
                     Selection::Features(_) => None,

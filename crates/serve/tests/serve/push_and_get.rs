@@ -147,6 +147,13 @@ async fn ask(
         .await
 }
 
+fn features(response: &PushAndGetResponse) -> &proto::GetOnlineFeaturesResponse {
+    match &response.answer {
+        Some(Answer::Features(features)) => features,
+        _ => panic!("no features: {response:?}"),
+    }
+}
+
 /// The first feature, the payments of a day, of every customer that is asked for.
 async fn counts(
     fixture: &mut Fixture,
@@ -155,9 +162,7 @@ async fn counts(
     events: EventsInAnswer,
 ) -> Vec<String> {
     let response = ask(fixture, payloads, customers, events).await.unwrap();
-    let Some(Answer::Features(features)) = response.answer else {
-        panic!("no features: {response:?}");
-    };
+    let features = features(&response);
     features
         .rows
         .iter()
@@ -197,9 +202,7 @@ async fn the_answer_is_for_the_time_of_the_event_where_that_is_ahead() {
     publish(&fixture, 1, &[(1, 3_600)]).await;
     let pushed = vec![payment(2, 1, 30), payment(3, 1, -60)];
     let response = ask(&mut fixture, pushed, &[1], Included).await.unwrap();
-    let Some(Answer::Features(features)) = response.answer else {
-        panic!("no features: {response:?}");
-    };
+    let features = features(&response);
     assert_eq!(features.as_of, Some(proto_time(ago(-60))));
     assert_eq!(shown(&features.rows[0])[0], "3 PRESENT 0");
     assert_eq!(response.push.unwrap().count, 2);
@@ -242,9 +245,7 @@ async fn what_the_stream_does_not_take_is_not_counted() {
     passed(&mut fixture, 0, clock).await;
     let pushed = vec![Bytes::from("no json"), payment(2, 1, 30), payment(3, 1, 10)];
     let response = ask(&mut fixture, pushed, &[1], Included).await.unwrap();
-    let Some(Answer::Features(features)) = response.answer else {
-        panic!("no features: {response:?}");
-    };
+    let features = features(&response);
     assert_eq!(shown(&features.rows[0])[0], "2 PRESENT 0");
     assert_eq!(
         response.refused,
@@ -300,9 +301,7 @@ async fn of_what_is_merged_the_stream_says_whether_it_is_there() {
     let within = || vec![payment(4, 1, 40)];
     for events in [Included, Excluded] {
         let response = ask(&mut fixture, within(), &[1], events).await.unwrap();
-        let Some(Answer::Features(features)) = response.answer else {
-            panic!("no features: {response:?}");
-        };
+        let features = features(&response);
         assert_eq!(shown(&features.rows[0])[0], "null UNAVAILABLE 0");
         let message = &features.rows[0].messages[0].message;
         assert!(
@@ -322,9 +321,7 @@ async fn of_what_is_merged_the_stream_says_whether_it_is_there() {
     publish_merged(&fixture, &[(1, 60), (2, 50), (4, 40)]).await;
     passed(&mut fixture, 100, NOW).await;
     let response = asked.await.unwrap().unwrap();
-    let Some(Answer::Features(features)) = response.answer else {
-        panic!("no features: {response:?}");
-    };
+    let features = features(&response);
     assert_eq!(shown(&features.rows[0])[0], "3 PRESENT 0");
     fixture.stop().await;
 }

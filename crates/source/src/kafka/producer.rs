@@ -77,9 +77,7 @@ impl KafkaProducer {
     /// # Errors
     /// When this record or one before it could not be delivered; open a new producer then.
     pub fn send(&mut self, key: &[u8], payload: &[u8], time: Timestamp) -> Result<(), Error> {
-        let mut record = BaseRecord::to(&self.topic)
-            .payload(payload)
-            .timestamp(time.0.div_euclid(1000).max(1));
+        let mut record = self.record(payload, time);
         if !key.is_empty() {
             record = record.key(key);
         }
@@ -97,9 +95,7 @@ impl KafkaProducer {
         time: Timestamp,
     ) -> Result<Vec<Placed>, Error> {
         for (number, payload) in payloads.into_iter().enumerate() {
-            let record = BaseRecord::<[u8], [u8]>::to(&self.topic)
-                .payload(payload)
-                .timestamp(time.0.div_euclid(1000).max(1));
+            let record = self.record(payload, time);
             self.outbox.send_asking(self.headed(record), number)?;
         }
         self.flush()?;
@@ -116,9 +112,7 @@ impl KafkaProducer {
         payload: &[u8],
         time: Timestamp,
     ) -> Result<(), Error> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic)
-            .payload(payload)
-            .timestamp(time.0.div_euclid(1000).max(1));
+        let mut record = self.record(payload, time);
         if (partition as usize) < self.partitions {
             record = record.partition(i32::try_from(partition).unwrap_or(0));
         }
@@ -133,6 +127,13 @@ impl KafkaProducer {
         let partition = i32::try_from(partition).unwrap_or(i32::MAX);
         let record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(payload);
         self.outbox.send(self.headed(record.partition(partition)))
+    }
+
+    /// A record of this time, in milliseconds from 1 on.
+    fn record<'a>(&'a self, payload: &'a [u8], time: Timestamp) -> BaseRecord<'a, [u8], [u8]> {
+        BaseRecord::to(&self.topic)
+            .payload(payload)
+            .timestamp(time.0.div_euclid(1000).max(1))
     }
 
     fn headed<'a>(&self, record: BaseRecord<'a, [u8], [u8]>) -> BaseRecord<'a, [u8], [u8]> {
